@@ -1,0 +1,271 @@
+"""The view: a numpy array over a segment, which travels between processes as a reference.
+
+    notebook                                     worker process
+    SharedArray ──pickle──▶ path, offset, ──▶    SharedArray
+        │                   dtype, shape,            │
+        ▼                   strides (~150 bytes)     ▼
+     mapping ────────────▶ same memory ◀────────── mapping
+
+It is a `numpy.memmap` subclass, so joblib and scikit-learn, which know a memmap by its file name,
+pass it on without a copy too.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal, Self, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from shmkit._segment import Mapped, Segment, attach, choose_backing, create
+from shmkit.errors import SegmentError
+
+__all__ = ["SharedArray", "share", "shared_empty", "view"]
+
+
+class SharedArray(np.memmap[Any, np.dtype[Any]]):
+    """A numpy array in shared memory; made by `shared_load`, `share` and `shared_empty`.
+
+    Slices, fields and transposes of it are views of the same memory; results of arithmetic,
+    reductions and copies are plain arrays. Pickling one, as every process pool does with its
+    arguments, sends a reference of about 150 bytes: the worker maps the same memory, and what it
+    writes is seen here. Once its segment is unlinked, pickling sends a copy.
+
+    A view stays valid as long as you hold it, also after `close`: closing removes the segment's
+    name, and the memory is given back when the last view is gone.
+
+    Attributes
+    ----------
+    segment : Segment or None
+        What it is a view of; None for an array that only looks like one (``np.empty_like(a)``).
+
+    Examples
+    --------
+    >>> with shared_empty(3, "f4") as a:
+    ...     a[:] = [1, 2, 3]
+    ...     print(a.sum(), type(a[1:]).__name__, type(a + 1).__name__)
+    6.0 SharedArray ndarray
+    """
+
+    _mmap: Mapped | None
+    filename: Any  # as in numpy.memmap, and None where nothing is mapped
+    offset: Any
+    mode: Any
+
+    def __new__(
+        cls,
+        mapped: Mapped,
+        dtype: DTypeLike,
+        shape: tuple[int, ...],
+        offset: int,
+        strides: tuple[int, ...] | None = None,
+        order: Literal["C", "F"] = "C",
+    ) -> Self:
+        """A view of a mapping; `offset` in bytes from the start of the segment."""
+        self = np.ndarray.__new__(cls, shape, dtype, mapped, offset, strides, order)
+        self._mmap = mapped
+        self.filename = mapped.segment.path
+        self.offset = offset
+        self.mode = "r+"
+        return self
+
+    def __array_finalize__(self, obj: Any) -> None:
+        if (
+            isinstance(obj, SharedArray)
+            and obj._mmap is not None
+            and np.may_share_memory(self, obj)
+        ):
+            self._mmap, self.filename, self.offset, self.mode = (
+                obj._mmap,
+                obj.filename,
+                obj.offset,
+                obj.mode,
+            )
+        else:
+            self._mmap, self.filename, self.offset, self.mode = None, None, None, None
+
+    def __array_wrap__(
+        self, array: NDArray[Any], context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        if array is self:  # the result of an in-place operation
+            return array
+        return array[()] if return_scalar else array.view(np.ndarray)
+
+    def __getitem__(self, key: Any) -> Any:
+        item = super().__getitem__(key)
+        if isinstance(item, SharedArray) and item._mmap is None:  # indexing that copied
+            return item.view(np.ndarray)
+        return item
+
+    def copy(self, order: Any = "C") -> NDArray[Any]:  # type: ignore[override] # a plain array
+        """A plain array with the same data, in this process's own memory."""
+        return np.array(self, copy=True, order=order, subok=False)
+
+    def astype(  # type: ignore[override] # numpy's overloads say the same in 30 lines
+        self,
+        dtype: DTypeLike,
+        order: Any = "K",
+        casting: Any = "unsafe",
+        subok: bool = False,
+        copy: bool = True,
+    ) -> NDArray[Any]:
+        """As `numpy.ndarray.astype`; a plain array."""
+        return np.asarray(self).astype(dtype, order, casting, subok, copy)
+
+    @property
+    def segment(self) -> Segment | None:
+        """The segment behind this view."""
+        return None if self._mmap is None else self._mmap.segment
+
+    def close(self) -> None:
+        """Unlink the segment: no other process can attach to it from now on.
+
+        This view and every other stay valid; the memory is back when the last of them is gone. In
+        a process that only attached, and a second time, it does nothing.
+        """
+        if self.segment is not None:
+            self.segment.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        segment = self.segment
+        if segment is None or not segment.linked:
+            return np.asarray(self).__reduce_ex__(protocol)
+        assert self._mmap is not None
+        start = np.frombuffer(self._mmap, np.uint8).__array_interface__["data"][0]
+        offset = self.__array_interface__["data"][0] - start
+        return _attach_view, (
+            segment.path,
+            offset,
+            self.dtype,
+            self.shape,
+            self.strides,
+            self.flags.writeable,
+        )
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+
+def _attach_view(
+    path: str,
+    offset: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    writeable: bool,
+) -> SharedArray:
+    mapped = attach(path).map()
+    try:
+        array = SharedArray(mapped, dtype, shape, offset, strides)
+    except (TypeError, ValueError) as error:
+        raise SegmentError(path, f"is smaller than the view that was sent: {error}") from None
+    array.flags.writeable = writeable
+    return array
+
+
+def view(segment: Segment) -> SharedArray:
+    """The whole array in a segment."""
+    dtype, shape, fortran_order, data_offset = segment.header
+    mapped = segment.map()
+    return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
+
+
+def shared_empty(
+    shape: int | tuple[int, ...],
+    dtype: DTypeLike = float,
+    *,
+    backing: str | os.PathLike[str] = "auto",
+) -> SharedArray:
+    """A new array of zeros in shared memory, for workers to fill.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    dtype : dtype, default float64
+        Anything but Python objects.
+    backing : {"auto", "shm", "memfd"} or a directory
+        Where the segment lives; see `shared_load`.
+
+    Returns
+    -------
+    SharedArray
+        Also a context manager. The segment is unlinked by ``close()``, at the end of a ``with``
+        block, when the last view is gone, or when the interpreter exits, whichever is first.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        If there is no room. Nothing is left behind.
+    TypeError
+        If the dtype holds Python objects.
+
+    Examples
+    --------
+    >>> with shared_empty((2, 3), "i4") as a:
+    ...     a += 7
+    ...     print(a.sum())
+    42
+    """
+    dtype = np.dtype(dtype)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    return _new(dtype, shape, fortran_order=False, backing=backing)
+
+
+def share(array: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> SharedArray:
+    """Copy an array into a new segment.
+
+    Parameters
+    ----------
+    array : array_like
+        Any shape and dtype but Python objects; a Fortran-ordered array stays so.
+    backing : {"auto", "shm", "memfd"} or a directory
+        Where the segment lives; see `shared_load`.
+
+    Returns
+    -------
+    SharedArray
+        With the same lifetime as that of `shared_empty`.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        If there is no room. Nothing is left behind.
+    TypeError
+        If the array holds Python objects.
+
+    Examples
+    --------
+    >>> import pickle
+    >>> with share(range(1_000_000)) as a:
+    ...     len(pickle.dumps(a)) < 400, pickle.loads(pickle.dumps(a)).sum() == a.sum()
+    (True, np.True_)
+    """
+    array = np.asarray(array)
+    fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
+    shared = _new(array.dtype, array.shape, fortran_order=fortran_order, backing=backing)
+    shared[...] = array
+    return shared
+
+
+def _new(
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    *,
+    fortran_order: bool,
+    backing: str | os.PathLike[str],
+) -> SharedArray:
+    need = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    segment = create(choose_backing(backing, need))
+    try:
+        segment.reserve(dtype, shape, fortran=fortran_order)
+        return view(segment)
+    except BaseException:
+        segment.unlink()
+        raise

@@ -1,0 +1,43 @@
+"""Numbers as a person reads them: the same units in messages, tables and widgets."""
+
+from __future__ import annotations
+
+__all__ = ["count_text", "nbytes_text", "seconds_text"]
+
+
+def nbytes_text(nbytes: float) -> str:
+    """Bytes in decimal units with three figures, as file managers and disks count.
+
+    >>> [nbytes_text(n) for n in (0, 999, 78_000_000, 1_520_000_000)]
+    ['0 B', '999 B', '78.0 MB', '1.52 GB']
+    """
+    if nbytes < 1000:
+        return f"{nbytes:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        nbytes /= 1000
+        if nbytes < 999.5 or unit == "TB":
+            break
+    digits = 2 if nbytes < 9.995 else 1 if nbytes < 99.95 else 0
+    return f"{nbytes:.{digits}f} {unit}"
+
+
+def count_text(count: int) -> str:
+    """A count with thin groups of three, which no locale takes for a decimal point.
+
+    >>> count_text(12_000_000)
+    '12\u202f000\u202f000'
+    """
+    return f"{count:,}".replace(",", "\u202f")
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration: milliseconds, seconds, or minutes and seconds.
+
+    >>> [seconds_text(s) for s in (0.012, 3.14159, 75)]
+    ['12 ms', '3.1 s', '1 min 15 s']
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"

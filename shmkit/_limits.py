@@ -1,0 +1,115 @@
+"""What memory and how many CPUs this process may use: the machine's figures and the container's.
+
+A container (Docker, Binder, most hubs) limits memory by a control group, which the machine's own
+figures do not show; passing it ends in SIGKILL, so the smaller of the two counts. Sources:
+cgroups(7), the kernel's cgroup-v2.rst and cgroup-v1/memory.rst.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Room", "cpus", "memory", "room_in"]
+
+
+class Room(NamedTuple):
+    """What there is of one kind of room, in bytes."""
+
+    where: str
+    free: int
+    limit: int
+
+
+def room_in(directory: str) -> Room:
+    """Free and total bytes of the file system that `directory` is on."""
+    status = os.statvfs(directory)
+    return Room(directory, status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
+
+
+def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Room:
+    """Memory that can still be filled, and the limit: of the machine or of the container.
+
+    What the page cache holds counts as free: the kernel gives it back when it is needed.
+    """
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+    except OSError:  # no /proc, as on macOS: what is available is not known, so nothing is refused
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Room("memory", total, total)
+    kilobytes = {
+        name: int(rest.split()[0]) for name, _, rest in (ln.partition(":") for ln in lines)
+    }
+    rooms = [
+        Room("memory", kilobytes["MemAvailable"] * 1024, kilobytes["MemTotal"] * 1024),
+        *_cgroup_rooms(proc, cgroups),
+    ]
+    return min(rooms, key=lambda room: room.free)
+
+
+def cpus(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many CPUs this process may use: its affinity, and the container's quota rounded up."""
+    count = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    for group in _groups(proc, cgroups, "cpu"):
+        try:
+            if (group / "cpu.max").exists():
+                quota, period = (group / "cpu.max").read_text().split()
+            else:
+                quota = (group / "cpu.cfs_quota_us").read_text().strip()
+                period = (group / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            continue
+        if quota not in ("max", "-1"):
+            count = min(count, math.ceil(int(quota) / int(period)))
+    return max(count, 1)
+
+
+def _groups(proc: Path, cgroups: Path, controller: str) -> Iterator[Path]:
+    """The directories of this process's control group and of every group above it.
+
+    Inside a container the path in /proc/self/cgroup may be the host's, which is not mounted here:
+    then its last existing ancestor, the mount itself, holds the container's limits.
+    """
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root = cgroups
+        elif controller in controllers.split(","):
+            root = cgroups / controller
+        else:
+            continue
+        group = root / path.lstrip("/")
+        yield from (above for above in (group, *group.parents) if above.is_relative_to(root))
+
+
+def _cgroup_rooms(proc: Path, cgroups: Path) -> Iterator[Room]:
+    for group in _groups(proc, cgroups, "memory"):
+        try:
+            if (group / "memory.max").exists():
+                limit = (group / "memory.max").read_text().strip()
+                used = int((group / "memory.current").read_text())
+            else:
+                limit = (group / "memory.limit_in_bytes").read_text().strip()
+                used = int((group / "memory.usage_in_bytes").read_text())
+            statistics = dict(
+                line.split() for line in (group / "memory.stat").read_text().splitlines()
+            )
+        except OSError:
+            continue
+        if limit == "max" or int(limit) >= 1 << 60:  # v1 says "none" by a huge number
+            continue
+        # total_ is v1's name for "with the groups below".
+        cache = sum(
+            int(statistics.get(f"total_{name}", statistics.get(name, "0")))
+            for name in ("inactive_file", "active_file")
+        )
+        yield Room("the container's memory limit", max(int(limit) - used + cache, 0), int(limit))

@@ -1,0 +1,380 @@
+"""A segment: one array in shared memory, as one file that describes itself.
+
+    path ──▶ ┌─────────────┬──────────────────────────────────────────────┐
+             │ .npy header │ data                                         │ ◀── mapping ◀── views
+             └─────────────┴──────────────────────────────────────────────┘
+
+A segment ends in two steps. *Unlinked*: its name is gone, nobody can attach any more. *Freed*: the
+last mapping is gone too and the memory is back. Every view holds the mapping (numpy#23305: views
+made with ``buffer=shm.buf`` do not, and reading one after close() kills the interpreter), so
+unlinking is safe at any time. The mapping's end unlinks the name, so a segment that nobody holds
+any more, or whose interpreter exits, leaves nothing. Only the process that created a segment
+unlinks it: not a worker that attached (cpython#82300), not a forked child.
+"""
+
+from __future__ import annotations
+
+import ast
+import errno
+import itertools
+import math
+import mmap
+import os
+import re
+import stat
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+from shmkit import _limits
+from shmkit._owner import Owner, this_process
+from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
+
+__all__ = ["Backing", "Header", "Mapped", "Segment", "attach", "choose_backing", "remove_orphans"]
+
+_SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
+_NAME = re.compile(r"shmkit-(\d+)-([0-9a-f]+)-([0-9a-f]+)-\d+\.npy")
+_ALIGNMENT = 64  # of the data in the file; what np.save uses
+_LONGEST_HEADER = 1 << 20  # bytes; thousands of field names fit
+_numbers = itertools.count()
+
+
+class Backing(NamedTuple):
+    """Where segments live: ``kind`` is "shm", "memfd" or "file"."""
+
+    kind: str
+    directory: str
+
+
+def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
+    """The backing for arrays of `need` bytes in all.
+
+    Parameters
+    ----------
+    backing
+        ``"auto"`` (the first that has room of shm and memfd), ``"shm"``, ``"memfd"``, or a
+        directory for arrays larger than memory.
+    need
+        Bytes.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        If there is no room. Nothing has been created.
+    """
+    if isinstance(backing, os.PathLike) or backing not in ("auto", "shm", "memfd"):
+        directory = os.path.abspath(os.fspath(backing))
+        if not os.path.isdir(directory):
+            raise ValueError(
+                f'backing={os.fspath(backing)!r} is neither "auto", "shm", "memfd" nor a directory'
+            )
+        return _with_room(Backing("file", directory), _limits.room_in(directory), need)
+    if sys.platform != "linux":  # no /dev/shm, no memfd: the page cache of a file serves instead
+        directory = tempfile.gettempdir()
+        return _with_room(Backing("file", directory), _limits.room_in(directory), need)
+    memory = _limits.memory()
+    memfd = Backing("memfd", "/proc")
+    if backing == "memfd" or not os.path.isdir(_SHM):
+        return _with_room(memfd, memory, need)
+    shm, room = Backing("shm", _SHM), _limits.room_in(_SHM)
+    if backing == "auto" and room.free < need:  # a memfd is not bound by the size of /dev/shm
+        return _with_room(memfd, memory, need)
+    return _with_room(shm, min(room, memory, key=lambda r: r.free), need)
+
+
+def _with_room(backing: Backing, room: _limits.Room, need: int) -> Backing:
+    if need > room.free:
+        raise NotEnoughMemoryError(need, room.free, room.limit, room.where)
+    return backing
+
+
+class Header(NamedTuple):
+    """The .npy header of a segment: what array is in it, and where its data begin."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran_order: bool
+    data_offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array's data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class Mapped(mmap.mmap):
+    """The memory of a segment: the base of every view of it."""
+
+    segment: Segment
+
+
+class Segment:
+    """One segment, in the process that created it or in one that attached to it.
+
+    Attributes
+    ----------
+    path : str
+        A file in /dev/shm, a ``/proc/<pid>/fd/<n>``, or a file in a directory of the user's.
+    backing : str
+        ``"shm"``, ``"memfd"`` or ``"file"``.
+    owned : bool
+        Whether this process created it, and so unlinks it.
+    source : dict
+        Where the array came from: ``file`` and the reader's ``options``; empty for other arrays.
+    """
+
+    def __init__(self, path: str, backing: str, fd: int, *, owned: bool) -> None:
+        self.path = path
+        self.backing = backing
+        self.owned = owned
+        self.source: Mapping[str, Any] = {}
+        self._identity = _identity(os.fstat(fd))
+        self._header: Header | None = None
+        self._mapped: weakref.ref[Mapped] | None = None
+        if owned:
+            # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
+            keep = fd if backing == "memfd" else None
+            self._unlink = weakref.finalize(self, _unlink, path, self._identity, os.getpid(), keep)
+
+    @property
+    def header(self) -> Header:
+        """What array is in it. Read once; a segment is of no use before its header is written."""
+        if self._header is None:
+            with self._open() as file:
+                self._header = _read_header(file, self.path)
+        return self._header
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The array's dtype."""
+        return self.header.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.header.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes: the array's data and the header."""
+        return self.header.data_offset + self.header.nbytes
+
+    @property
+    def linked(self) -> bool:
+        """Whether its name still leads to it, so that other processes can attach."""
+        try:
+            return _identity(os.stat(self.path)) == self._identity
+        except OSError:
+            return False
+
+    @property
+    def mapped(self) -> bool:
+        """Whether a view in this process still holds its memory."""
+        return self._mapped is not None and self._mapped() is not None
+
+    def map(self) -> Mapped:
+        """Its memory in this process; the same object as long as a view holds it."""
+        mapped = self._mapped() if self._mapped is not None else None
+        if mapped is None:
+            with self._open() as file:
+                mapped = Mapped(file.fileno(), 0)
+            mapped.segment = self
+            self._mapped = weakref.ref(mapped)
+            _mapped_here[self.path] = mapped
+            if self.owned:
+                weakref.finalize(mapped, self._unlink)
+        return mapped
+
+    def reserve(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool = False
+    ) -> None:
+        """Reserve room for an array and write its header, before any data are written.
+
+        Writing to memory that is not there ends in SIGBUS; reserving it fails cleanly
+        (cpython#114390).
+        """
+        if dtype.hasobject:
+            raise TypeError(
+                f"an array of Python objects ({dtype}) cannot lie in shared memory; give it a "
+                "numeric, string or structured dtype first, for example with astype"
+            )
+        text = _header_bytes(dtype, shape, fortran)
+        header = Header(dtype, shape, fortran, len(text))
+        need = header.data_offset + header.nbytes
+        with self._open() as file:
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, need)
+                else:
+                    os.truncate(file.fileno(), need)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+                    raise
+                room = _limits.memory()
+                if self.backing != "memfd":
+                    room = _limits.room_in(os.path.dirname(self.path))
+                raise NotEnoughMemoryError(need, room.free, room.limit, room.where) from None
+            file.write(text)
+        self._header = header
+
+    def trim(self, shape: tuple[int, ...]) -> None:
+        """Give the array its true shape and give back the room it does not need.
+
+        No view of this process may be used afterwards: the memory behind it may be gone.
+        """
+        dtype, _, fortran, data_offset = self.header
+        text = _header_bytes(dtype, shape, fortran, data_offset)
+        self._header = Header(dtype, shape, fortran, data_offset)
+        with self._open() as file:
+            os.truncate(file.fileno(), self.nbytes)
+            file.write(text)
+
+    def unlink(self) -> None:
+        """Remove its name, if this process created it. Views stay valid; a second time is fine."""
+        if self.owned:
+            self._unlink()
+
+    def _open(self) -> BinaryIO:
+        """Open by name and make sure that it is the same file still."""
+        file = _open(self.path)
+        if _identity(os.fstat(file.fileno())) != self._identity:
+            file.close()
+            raise _gone(self.path)
+        return file
+
+
+_mapped_here: weakref.WeakValueDictionary[str, Mapped] = weakref.WeakValueDictionary()
+
+
+def create(backing: Backing) -> Segment:
+    """Make a new, empty segment that this process owns."""
+    if backing.kind == "memfd":
+        fd = os.memfd_create("shmkit", os.MFD_CLOEXEC)
+        return Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", fd, owned=True)
+    path = os.path.join(backing.directory, f"shmkit-{this_process()}-{next(_numbers)}.npy")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        return Segment(path, backing.kind, fd, owned=True)
+    finally:
+        os.close(fd)
+
+
+def attach(path: str) -> Segment:
+    """The segment at `path`, which some process created; raises `SegmentGoneError`."""
+    mapped = _mapped_here.get(path)
+    if mapped is not None and mapped.segment.linked:
+        return mapped.segment
+    kind = {_SHM: "shm"}.get(
+        os.path.dirname(path), "memfd" if path.startswith("/proc/") else "file"
+    )
+    with _open(path) as file:
+        return Segment(path, kind, file.fileno(), owned=False)
+
+
+def remove_orphans(directory: str = _SHM) -> list[str]:
+    """Unlink what killed owners left in `directory`, and say which paths.
+
+    Never touched: a living owner's, another user's, a name that is not a segment's.
+    """
+    removed: list[str] = []
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:
+        return removed
+    for entry in entries:
+        name = _NAME.fullmatch(entry.name)
+        if name is None:
+            continue
+        owner = Owner(int(name[1]), int(name[2], 16), int(name[3], 16))
+        try:
+            if entry.stat(follow_symlinks=False).st_uid == os.geteuid() and not owner.may_live():
+                os.unlink(entry.path)
+                removed.append(entry.path)
+        except FileNotFoundError:  # another process removes it at the same moment
+            continue
+    return removed
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _open(path: str) -> BinaryIO:
+    # A /proc/<pid>/fd/<n> is a link by nature; anywhere else a link is not ours.
+    follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | follow)
+    except FileNotFoundError:
+        raise _gone(path) from None
+    except OSError as error:
+        raise SegmentError(path, f"cannot be opened as a segment: {error.strerror}") from error
+    file = os.fdopen(fd, "r+b", buffering=0)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        file.close()
+        raise SegmentError(path, "is not a segment: not a regular file")
+    return file
+
+
+def _gone(path: str) -> SegmentGoneError:
+    return SegmentGoneError(
+        path,
+        "this segment is gone: its arrays were closed, or the process that loaded them ended; "
+        "keep the with block open until the workers have finished",
+    )
+
+
+def _unlink(path: str, identity: tuple[int, int], creator: int, fd: int | None) -> None:
+    if os.getpid() != creator:  # a forked child: the segment is its parent's
+        return
+    if fd is not None:
+        os.close(fd)
+        return
+    try:
+        if _identity(os.lstat(path)) == identity:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _header_bytes(
+    dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool, length: int | None = None
+) -> bytes:
+    """A .npy header, of `length` bytes in all if given (NEP 1, and numpy.lib.format)."""
+    text = repr({"descr": npy.dtype_to_descr(dtype), "fortran_order": fortran, "shape": shape})
+    # Version 3 is version 2 with field names in UTF-8.
+    version, encoded = (2, text.encode("latin1")) if text.isascii() else (3, text.encode())
+    start = npy.MAGIC_PREFIX + bytes([version, 0])
+    if length is None:  # room for any other shape of as many dimensions, so that trim() fits
+        room = len(start) + 4 + len(encoded) + 20 * len(shape) + 1
+        length = -(-room // _ALIGNMENT) * _ALIGNMENT
+    padded = encoded.ljust(length - len(start) - 5) + b"\n"
+    return start + len(padded).to_bytes(4, "little") + padded
+
+
+def _read_header(file: BinaryIO, path: str) -> Header:
+    """Read and check the header; nothing in it is executed or trusted."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        version = npy.read_magic(file)
+        width, encoding = {(1, 0): (2, "latin1"), (2, 0): (4, "latin1"), (3, 0): (4, "utf8")}[
+            version
+        ]
+        length = int.from_bytes(file.read(width), "little")
+        if length > min(size, _LONGEST_HEADER):
+            raise ValueError("its header is too long")
+        fields = ast.literal_eval(file.read(length).decode(encoding).strip())
+        dtype = npy.descr_to_dtype(fields["descr"])
+        shape = tuple(int(n) for n in fields["shape"])
+        header = Header(dtype, shape, bool(fields["fortran_order"]), file.tell())
+        if dtype.hasobject:
+            raise ValueError("it would hold Python objects")
+        if min(shape, default=0) < 0 or header.data_offset + header.nbytes > size:
+            raise ValueError(f"it says shape {shape} of {dtype}, but the file has {size} bytes")
+    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise SegmentError(path, f"is not a segment, or is damaged: {error}") from None
+    return header

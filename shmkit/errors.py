@@ -1,0 +1,157 @@
+"""What can go wrong, as one tree.
+
+    ShmkitError
+    ├── LoadError               a file could not be read: which file, line, column, and why
+    ├── LoaderDiedError         a loader process ended in the middle of a file
+    ├── NotEnoughMemoryError    (also a MemoryError) there is no room for the arrays
+    └── SegmentError            what lies at a path is not a segment, or is damaged
+        └── SegmentGoneError    it was unlinked, or its arrays were closed
+
+By the time one of these is raised, whatever the call had begun is cleaned up. Every one survives
+pickling: each argument goes to ``super().__init__`` (loaders raise them in other processes).
+"""
+
+from __future__ import annotations
+
+import signal
+
+from shmkit._format import nbytes_text
+
+__all__ = [
+    "LoadError",
+    "LoaderDiedError",
+    "NotEnoughMemoryError",
+    "SegmentError",
+    "SegmentGoneError",
+    "ShmkitError",
+]
+
+
+class ShmkitError(Exception):
+    """The base of every error that shmkit raises on its own account."""
+
+
+class LoadError(ShmkitError):
+    """A file could not be read.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    line : int or None
+        Its line, counted from 1 in the file itself (header and comments included).
+    column : int or None
+        The column, counted from 1.
+    reason : str
+        What is wrong there and which option helps.
+
+    Examples
+    --------
+    >>> print(LoadError("calls.txt", 20345, 3, "'n/a' is not a float32; try converters="))
+    calls.txt, line 20345, column 3: 'n/a' is not a float32; try converters=
+    """
+
+    def __init__(self, path: str, line: int | None, column: int | None, reason: str) -> None:
+        super().__init__(path, line, column, reason)
+        self.path = path
+        self.line = line
+        self.column = column
+        self.reason = reason
+
+    def __str__(self) -> str:
+        where = self.path
+        if self.line is not None:
+            where += f", line {self.line}"
+        if self.column is not None:
+            where += f", column {self.column}"
+        return f"{where}: {self.reason}"
+
+
+class LoaderDiedError(ShmkitError):
+    """A loader process ended in the middle of a file: killed, crashed, or exited by a reader.
+
+    Attributes
+    ----------
+    path : str
+        The file that this loader process was reading.
+    exitcode : int
+        As in `subprocess.Popen.returncode`: negative for a signal.
+
+    Examples
+    --------
+    >>> print(LoaderDiedError("calls.txt", -11))
+    calls.txt: its loader process was ended by SIGSEGV
+    """
+
+    def __init__(self, path: str, exitcode: int) -> None:
+        super().__init__(path, exitcode)
+        self.path = path
+        self.exitcode = exitcode
+
+    def __str__(self) -> str:
+        if self.exitcode >= 0:
+            return (
+                f"{self.path}: its loader process exited with code {self.exitcode}; "
+                "a reader= must return an array or raise, not exit"
+            )
+        try:
+            name = signal.Signals(-self.exitcode).name
+        except ValueError:
+            name = f"signal {-self.exitcode}"
+        if name == "SIGKILL":
+            return (
+                f"{self.path}: its loader process was ended by SIGKILL (the kernel does this when "
+                "memory runs out); try fewer processes=, or load fewer files at once"
+            )
+        return f"{self.path}: its loader process was ended by {name}"
+
+
+class NotEnoughMemoryError(ShmkitError, MemoryError):
+    """There is no room for the arrays. Raised before anything is written, never a dead kernel.
+
+    Attributes
+    ----------
+    need, free, limit : int
+        Bytes that the arrays need, bytes that are free, and bytes there are in all.
+    where : str
+        What was asked: ``"/dev/shm"``, ``"memory"``, or a directory.
+    """
+
+    def __init__(self, need: int, free: int, limit: int, where: str) -> None:
+        super().__init__(need, free, limit, where)
+        self.need = need
+        self.free = free
+        self.limit = limit
+        self.where = where
+
+    def __str__(self) -> str:
+        return (
+            f"the arrays need {nbytes_text(self.need)}, but {self.where} has "
+            f"{nbytes_text(self.free)} free of {nbytes_text(self.limit)}; close arrays that you no "
+            "longer need, load fewer files or columns (usecols=), or give backing= a directory on "
+            "a disk with room"
+        )
+
+
+class SegmentError(ShmkitError):
+    """Something is wrong with a segment: what lies at its path is not one, or is damaged.
+
+    Attributes
+    ----------
+    path : str
+        The segment's path.
+    reason : str
+        What is wrong and what to do.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class SegmentGoneError(SegmentError):
+    """A segment was unlinked before somebody could attach to it, or its arrays were closed."""

@@ -1,0 +1,183 @@
+import copy
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+
+import shmkit
+from shmkit import SegmentGoneError, SharedArray, share, shared_empty
+
+RECORDS = np.dtype([("chr", "S5"), ("pos", "i4"), ("pct", "f4")])
+
+
+@pytest.fixture(params=["shm", "memfd"])
+def shared(request):
+    with share(np.arange(24.0).reshape(4, 6), backing=request.param) as array:
+        yield array
+
+
+def views_of(array):
+    """Every kind of view that users make."""
+    return {
+        "whole": array,
+        "slice": array[1:3],
+        "steps": array[::2, ::-1],
+        "transpose": array.T,
+        "reshaped": array.reshape(6, 4)[1:],
+        "row": array[2],
+        "item type": array.view("i8")[:, 1:],
+    }
+
+
+def double(array):
+    array *= 2
+    return float(array.sum())
+
+
+@pytest.mark.parametrize("kind", views_of(np.zeros((4, 6))))
+def test_a_pickled_view_is_a_reference_to_the_same_memory(shared, kind):
+    sent = views_of(shared)[kind]
+    message = pickle.dumps(sent)
+    got = pickle.loads(message)
+    assert len(message) < 400
+    assert type(got) is SharedArray
+    assert np.shares_memory(got, shared)
+    assert (got.dtype, got.shape, got.strides) == (sent.dtype, sent.shape, sent.strides)
+    assert np.array_equal(got, sent)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_write_in_a_pool_is_seen_here(shared, method):
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        sums = pool.map(double, [shared[:2], shared[2:].T])
+    assert sums == [132.0, 420.0]
+    assert shared.sum() == 552.0
+
+
+def test_a_write_in_an_executor_is_seen_here(shared):
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(1, mp_context=context) as executor:
+        assert executor.submit(double, shared).result() == 552.0
+    assert shared.sum() == 552.0
+
+
+def test_joblib_workers_get_the_same_memory(shared):
+    with joblib.parallel_config("loky", n_jobs=2):
+        sums = joblib.Parallel()(joblib.delayed(double)(row) for row in shared)
+        plain = joblib.Parallel()(joblib.delayed(double)(np.asarray(shared)) for _ in range(1))
+    assert sum(sums) == 552.0
+    assert plain == [1104.0]
+    assert shared.sum() == 1104.0
+
+
+def test_a_field_of_a_structured_array_is_a_view():
+    array = share(np.zeros(5, RECORDS))
+    field = pickle.loads(pickle.dumps(array["pct"]))
+    field[:] = 7
+    assert array["pct"].tolist() == [7] * 5
+
+
+def test_a_read_only_view_arrives_read_only(shared):
+    shared.flags.writeable = False
+    assert not pickle.loads(pickle.dumps(shared)).flags.writeable
+
+
+def test_after_unlinking_a_copy_is_sent(shared):
+    shared.close()
+    got = pickle.loads(pickle.dumps(shared.T))
+    assert type(got) is np.ndarray
+    assert np.array_equal(got, shared.T)
+
+
+def test_a_reference_that_arrives_too_late_says_what_to_do(shared):
+    message = pickle.dumps(shared)
+    shared.close()
+    with pytest.raises(SegmentGoneError, match="until the workers have finished"):
+        pickle.loads(message)
+
+
+@pytest.mark.parametrize("kind", views_of(np.zeros((4, 6))))
+def test_every_view_outlives_close(shared, kind):
+    view = views_of(shared)[kind]
+    expected = np.array(view)
+    segment = shared.segment
+    shared.close()
+    del shared
+    assert np.array_equal(view, expected)
+    assert segment.mapped
+
+
+def test_results_are_plain_arrays_and_scalars(shared):
+    plain = [
+        shared + 1,
+        np.sqrt(shared),
+        shared.sum(0),
+        shared[shared > 3],
+        shared[[0, 1]],
+        shared.copy(),
+        shared.astype("f4"),
+        np.sort(shared.copy()),
+        np.concatenate([shared, shared]),
+    ]
+    assert {type(result) for result in plain} == {np.ndarray}
+    assert type(shared.sum()) is np.float64
+    assert type(shared[0, 0]) is np.float64
+
+
+def test_in_place_results_stay_shared(shared):
+    before = shared
+    shared += 1
+    assert shared is before
+    assert np.add(shared, 1, out=shared) is before
+    assert shared.segment is not None
+
+
+def test_a_deep_copy_is_no_view(shared):
+    copied = copy.deepcopy(shared)
+    copied[:] = 0
+    assert shared.sum() == 276.0
+
+
+def test_an_array_that_only_looks_shared_pickles_by_value(shared):
+    alike = np.empty_like(shared)
+    alike[:] = 5
+    assert alike.segment is None
+    assert pickle.loads(pickle.dumps(alike)).sum() == 120.0
+
+
+def test_share_keeps_dtype_shape_and_order():
+    for array in (
+        np.asfortranarray(np.arange(6, dtype=">i2").reshape(2, 3)),
+        np.array(b"x"),
+        np.zeros((0, 4)),
+        np.zeros(3, RECORDS),
+        np.arange(10)[::-3],
+    ):
+        shared = share(array)
+        assert (shared.dtype, shared.shape) == (array.dtype, array.shape)
+        assert shared.flags.f_contiguous == (array.flags.f_contiguous or array.ndim < 2)
+        assert np.array_equal(shared, array)
+
+
+def test_shared_empty_is_zeros():
+    with shared_empty((3, 2), "i4") as array:
+        assert array.tolist() == [[0, 0]] * 3
+    assert not array.segment.linked
+    assert shared_empty(4).dtype == np.float64
+
+
+def test_a_worker_that_exits_does_not_harm_the_owner(shared):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.map(double, [shared])
+    assert shared.segment.linked
+    assert shared.sum() == 552.0
+
+
+def test_a_workers_close_does_not_unlink(shared):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.map(shmkit.SharedArray.close, [shared])
+    assert shared.segment.linked

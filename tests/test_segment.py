@@ -1,0 +1,232 @@
+import os
+import pickle
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from shmkit import SegmentError, SegmentGoneError, _segment, share
+from shmkit._owner import this_process
+from shmkit.errors import NotEnoughMemoryError
+
+BACKINGS = ["shm", "memfd", "directory"]
+
+
+@pytest.fixture(params=BACKINGS)
+def backing(request, tmp_path):
+    """What `backing=` takes: each kind in turn."""
+    return tmp_path if request.param == "directory" else request.param
+
+
+def new(dtype, shape, backing="shm", *, fortran=False):
+    segment = _segment.create(_segment.choose_backing(backing, 0))
+    segment.reserve(np.dtype(dtype), shape, fortran=fortran)
+    return segment
+
+
+def test_a_segment_is_a_file_that_plain_numpy_reads(backing):
+    array = share(np.arange(12).reshape(3, 4), backing=backing)
+    assert np.array_equal(np.load(array.segment.path, mmap_mode="r"), array)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "fortran"),
+    [
+        ("f8", (), False),
+        (">i2", (0, 3), False),
+        ("U7", (5,), False),
+        ([("a", "S3"), ("b", "f4", (2, 2))], (4,), False),
+        (np.dtype([("a", "i1"), ("b", "f8")], align=True), (2, 2), False),
+        ([("größe β", "i4")], (3,), False),
+        ("c16", (3, 5, 2), True),
+        ("M8[us]", (2,), False),
+    ],
+)
+def test_dtype_and_shape_travel_with_the_data(dtype, shape, fortran):
+    made = new(dtype, shape, fortran=fortran)
+    found = _segment.attach(made.path)
+    assert found.header == (np.dtype(dtype), shape, fortran, made.header.data_offset)
+    assert made.header.data_offset % 64 == 0
+    assert np.load(made.path).dtype == np.dtype(dtype)
+    made.unlink()
+
+
+def test_only_the_user_may_open_it():
+    array = share([1])
+    assert stat.S_IMODE(os.stat(array.segment.path).st_mode) == 0o600
+
+
+def test_its_name_says_who_owns_it():
+    path = share([1], backing="shm").segment.path
+    assert path.startswith(f"/dev/shm/shmkit-{this_process()}-")
+
+
+def test_unlinked_then_freed(backing):
+    array = share([1, 2, 3], backing=backing)
+    segment = array.segment
+    assert (segment.linked, segment.mapped) == (True, True)
+    segment.unlink()
+    segment.unlink()
+    assert (segment.linked, segment.mapped) == (False, True)
+    assert array.sum() == 6
+    del array
+    assert not segment.mapped
+
+
+def test_the_last_view_takes_the_name_along(backing):
+    array = share([1, 2, 3], backing=backing)
+    segment, last = array.segment, memoryview(array)
+    del array
+    assert segment.linked
+    assert last[1] == 2
+    del last
+    assert not segment.linked
+
+
+def test_trimming_gives_memory_back_and_keeps_the_rows(backing):
+    segment = new("i4", (1_000_000, 2), backing)
+    array = np.memmap(segment.path, "i4", "r+", segment.header.data_offset, (1_000_000, 2))
+    array[:3] = [[1, 2], [3, 4], [5, 6]]
+    del array
+    before = os.stat(segment.path).st_blocks
+    segment.trim((3, 2))
+    assert np.load(segment.path).tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert os.stat(segment.path).st_blocks < before / 100
+    segment.unlink()
+
+
+def test_attaching_after_the_end_says_so():
+    array = share([1])
+    path = array.segment.path
+    array.close()
+    with pytest.raises(SegmentGoneError, match="keep the with block open"):
+        _segment.attach(path)
+
+
+def test_what_was_put_under_its_name_later_is_left_alone():
+    array = share([1])
+    os.unlink(array.segment.path)
+    with open(array.segment.path, "wb") as file:
+        file.write(b"somebody else's")
+    array.close()
+    assert os.path.exists(array.segment.path)
+    os.unlink(array.segment.path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a segment",
+        b"\x93NUMPY\x01\x00\xff\xff{",
+        b"\x93NUMPY\x09\x00" + b" " * 100,
+        b"\x93NUMPY\x02\x00" + b"\xff\xff\xff\xff" + b"[" * 500,
+    ],
+)
+def test_a_file_that_is_no_segment_is_refused(tmp_path, content):
+    path = tmp_path / "x.npy"
+    path.write_bytes(content)
+    with pytest.raises(SegmentError, match="is not a segment"):
+        _ = _segment.attach(str(path)).header
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"descr": "<f8", "fortran_order": False, "shape": (1 << 62,)},
+        {"descr": "<f8", "fortran_order": False, "shape": (-1,)},
+        {"descr": "|O", "fortran_order": False, "shape": (1,)},
+        {"descr": "<f8", "shape": (1,)},
+    ],
+)
+def test_a_hostile_header_is_refused(tmp_path, header):
+    path = tmp_path / "x.npy"
+    text = repr(header).encode().ljust(120)
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64))
+    with pytest.raises(SegmentError, match="is not a segment, or is damaged"):
+        _ = _segment.attach(str(path)).header
+
+
+def test_a_link_is_not_followed(tmp_path):
+    array = share([1])
+    link = tmp_path / "link.npy"
+    link.symlink_to(array.segment.path)
+    with pytest.raises(SegmentError, match="cannot be opened"):
+        _segment.attach(str(link))
+
+
+def test_python_objects_are_refused_and_nothing_is_left(nothing_left):
+    with pytest.raises(TypeError, match="Python objects"):
+        share(np.array([{}, "x"], dtype=object))
+
+
+def test_too_little_room_is_an_error_before_anything_is_made(backing):
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        _segment.choose_backing(backing, 1 << 60)
+    assert caught.value.need == 1 << 60
+    assert isinstance(caught.value, MemoryError)
+    assert 0 < caught.value.free <= caught.value.limit
+
+
+def test_auto_takes_shared_memory():
+    assert _segment.choose_backing("auto", 1000).kind == "shm"
+
+
+def test_a_backing_that_is_none_is_an_error():
+    with pytest.raises(ValueError, match='neither "auto", "shm", "memfd" nor a directory'):
+        _segment.choose_backing("shmem", 0)
+
+
+def test_a_forked_child_does_not_unlink_its_parents_segments():
+    array = share([1, 2])
+    child = os.fork()
+    if child == 0:
+        array.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert array.segment.linked
+
+
+def test_an_interpreter_that_exits_with_live_views_leaves_nothing(run_script):
+    done = run_script(
+        "from shmkit import share\n"
+        "views = [share([1.0, 2.0]), share([3], backing='memfd')]\n"
+        "kept = views[0][1:]\n"
+        "print(views[0].segment.path)\n"
+    )
+    assert not os.path.exists(done.stdout.strip())
+    assert done.stderr == ""
+
+
+def test_what_a_killed_owner_left_is_removed_and_nothing_else():
+    living = share([1])
+    code = (
+        "import os, shmkit\n"
+        "a = shmkit.share([1])\n"
+        "print(a.segment.path, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    orphan = done.stdout.strip()
+    assert done.returncode == -9
+    assert os.path.exists(orphan)
+    assert orphan in _segment.remove_orphans()
+    assert not os.path.exists(orphan)
+    assert living.segment.linked
+
+
+def test_a_used_pid_does_not_protect_an_orphan(tmp_path):
+    owner = this_process()
+    (tmp_path / f"shmkit-{owner._replace(started=owner.started - 1)}-0.npy").touch()
+    (tmp_path / f"shmkit-{owner}-0.npy").touch()
+    (tmp_path / f"shmkit-{owner._replace(namespace=1)}-0.npy").touch()
+    (tmp_path / "shmkit-notes.npy").touch()
+    removed = _segment.remove_orphans(str(tmp_path))
+    assert removed == [str(tmp_path / f"shmkit-{owner._replace(started=owner.started - 1)}-0.npy")]
+
+
+def test_errors_survive_pickling():
+    error = SegmentGoneError("/dev/shm/x.npy", "gone")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -1,0 +1,226 @@
+"""The loader processes: started once, warm between calls, gone with their owner.
+
+    notebook's process                                  loader process (one of N)
+    ┌──────────────────────────┐     socketpair       ┌────────────────────────────┐
+    │ run(tasks) ── task ──────┼────────────────────▶ │ serve(): call the function │
+    │     ▲                    │                      │   │                        │
+    │     └──── outcome ◀──────┼──────────────────────┼───┘                        │
+    └──────────────────────────┘                      └────────────────────────────┘
+         the only end open    ── end of file ──▶       exits at once, in mid-task too
+
+No queue, no thread, no lock and no named semaphore stand between the two, so there is nothing to
+leak and nothing to hang on: a loader that ends, for whatever reason, closes its socket, and the
+calling thread, which waits on all of them, knows at once which task it had. Loaders are started
+by exec, not by fork (unsafe in a threaded kernel), and never import ``__main__``: a script needs
+no guard, and functions defined in a cell travel by cloudpickle.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pickle
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple, Self
+
+import cloudpickle
+
+__all__ = ["Died", "Loaders", "Task", "serve"]
+
+_TICK = 0.1  # seconds between two looks at the board
+_ORPHAN_CHECK = 0.5  # seconds between two looks whether the owner lives
+_idle: list[_Loader] = []
+_idle_lock = threading.Lock()
+
+
+class Task(NamedTuple):
+    """One function call for a loader process."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class Died(NamedTuple):
+    """The outcome of a task whose loader process ended in the middle of it."""
+
+    exitcode: int
+
+
+class _Loader:
+    """One loader process, and the owner's end of its socket."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        # The path must be as it is here (a notebook's folder, an editable install) before the first
+        # import there.
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"from shmkit._workers import serve; serve({theirs.fileno()}, {os.getpid()})"
+        )
+        try:
+            with theirs:
+                # In a process group of its own: the stop button's SIGINT, sent to the kernel's
+                # group, does not reach it, and a kernel that shuts down does not wait for it
+                # (ipykernel waits for all of its group, in vain, and is then killed).
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", code],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    process_group=0,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self.connection = Connection(ours.detach())
+
+    def send(self, task: Task) -> None:
+        with contextlib.suppress(OSError):  # it has ended: receive() says how
+            self.connection.send_bytes(cloudpickle.dumps(task))
+
+    def receive(self) -> Any:
+        """The outcome of the task it was sent: a value, an exception, or `Died`."""
+        try:
+            return pickle.loads(self.connection.recv_bytes())  # noqa: S301 - our own process wrote it
+        except (EOFError, OSError):
+            self.connection.close()
+            return Died(self.process.wait())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+class Loaders:
+    """Loader processes lent to one load: `with Loaders(n) as loaders`.
+
+    They come from those that are idle, or are started; at the end those that are not in the middle
+    of a task go back, the others are killed. So two threads may load at once, and an error or an
+    interrupt ends every read that is under way.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free: list[_Loader] = []
+        self._busy: dict[Connection, tuple[_Loader, int]] = {}
+        with _idle_lock:
+            while _idle and len(self._free) < count:
+                loader = _idle.pop()
+                if loader.process.poll() is None:
+                    self._free.append(loader)
+        try:
+            while len(self._free) < count:
+                self._free.append(_Loader())
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for loader, _ in self._busy.values():
+            loader.kill()
+        self._busy.clear()
+        with _idle_lock:
+            _idle.extend(self._free)
+        self._free = []
+
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[int, Any]]:
+        """Run the tasks in their order, each on the next free loader.
+
+        Yields (number of the task, its outcome) as they end; an outcome is what the function
+        returned, the exception it raised, or `Died`. A loader that died is replaced. `tick` is
+        called about ten times a second, in the calling thread.
+        """
+        waiting = list(enumerate(tasks))[::-1]
+        next_tick = time.monotonic()
+        while waiting or self._busy:
+            while waiting and self._free:
+                number, task = waiting.pop()
+                loader = self._free[-1]
+                self._busy[loader.connection] = (loader, number)  # first: an interrupt may come
+                self._free.pop()
+                loader.send(task)
+            for connection in wait(list(self._busy), max(next_tick - time.monotonic(), 0)):
+                assert isinstance(connection, Connection)
+                loader, number = self._busy[connection]
+                outcome = loader.receive()
+                del self._busy[connection]
+                if not isinstance(outcome, Died):
+                    self._free.append(loader)
+                elif waiting:
+                    self._free.append(_Loader())
+                yield number, outcome
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + _TICK
+                tick()
+
+
+def _forget() -> None:
+    """In a forked child: the loaders are the parent's, and so is their socket."""
+    global _idle, _idle_lock
+    for loader in _idle:
+        loader.connection.close()
+        loader.process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
+    _idle, _idle_lock = [], threading.Lock()
+
+
+def _end() -> None:
+    """At the interpreter's exit: end what is idle, so that nothing is left running."""
+    for loader in _idle:
+        loader.kill()
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+atexit.register(_end)
+
+
+def serve(fd: int, owner: int) -> None:
+    """The loader process: run tasks from the socket until the owner closes it or ends."""
+    # A duplicate: when a reader calls sys.exit(), the connection is closed before the process ends.
+    threading.Thread(target=_exit_with_owner, args=(os.dup(fd), owner), daemon=True).start()
+    connection = Connection(fd)
+    while True:
+        try:
+            message = connection.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(0)
+        outcome = _outcome(message)
+        sys.stdout.flush()  # what a reader printed
+        connection.send_bytes(outcome)
+
+
+def _outcome(message: bytes) -> bytes:
+    try:
+        task = pickle.loads(message)  # noqa: S301 - our owner wrote it
+        outcome = task.function(*task.arguments)
+    except Exception as error:  # noqa: BLE001 - it is the owner's to handle
+        outcome = error
+    try:
+        return cloudpickle.dumps(outcome)  # type: ignore[no-any-return]
+    except Exception:  # noqa: BLE001 - an exception of a reader's may hold anything
+        text = "".join(traceback.format_exception_only(outcome)).strip()
+        return pickle.dumps(RuntimeError(text))
+
+
+def _exit_with_owner(fd: int, owner: int) -> None:
+    """End this process when its owner ends, also in the middle of a task.
+
+    A child that the owner forked may hold the other end of the socket open, so the end of file is
+    not enough: the parent is looked at too.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLHUP)
+    while os.getppid() == owner and not poll.poll(_ORPHAN_CHECK * 1000):
+        pass
+    os._exit(1)

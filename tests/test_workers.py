@@ -1,0 +1,181 @@
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from shmkit._workers import Died, Loaders, Task, _idle
+
+
+def run(tasks, count=2):
+    with Loaders(count) as loaders:
+        return dict(loaders.run([Task(*task) for task in tasks], lambda: None))
+
+
+def wait_forever(path):
+    """Say that the task has begun, then wait for what never comes."""
+    with open(path, "w") as fifo:
+        fifo.write(f"{os.getpid()}\n")
+    signal.pause()
+
+
+def gone(pid):
+    """Whether the process has ended (it may still be a zombie of somebody else's)."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return str(path)
+
+
+def test_tasks_run_in_other_processes_and_each_says_its_number():
+    outcomes = run([(lambda n: (n, os.getpid()), (n,)) for n in range(10)])
+    assert [outcomes[n][0] for n in range(10)] == list(range(10))
+    pids = {pid for _, pid in outcomes.values()}
+    assert os.getpid() not in pids
+    assert len(pids) <= 2
+
+
+def test_loaders_stay_warm_between_calls():
+    first = run([(os.getpid, ())], count=1)
+    assert run([(os.getpid, ())], count=1) == first
+
+
+def test_an_exception_is_an_outcome():
+    outcomes = run([(int, ("x",)), (int, ("7",))])
+    assert isinstance(outcomes[0], ValueError)
+    assert outcomes[1] == 7
+
+
+def test_an_exception_that_does_not_pickle_still_arrives():
+    class UnpicklableError(Exception):
+        def __reduce__(self):
+            raise TypeError("no")
+
+    def fail():
+        raise UnpicklableError("what it says")
+
+    assert "what it says" in str(run([(fail, ())])[0])
+
+
+@pytest.mark.parametrize(
+    ("ending", "exitcode"),
+    [
+        (lambda: os._exit(3), 3),
+        (lambda: sys.exit(4), 4),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), -signal.SIGKILL),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), -signal.SIGSEGV),
+    ],
+)
+def test_a_loader_that_ends_is_an_outcome_and_is_replaced(ending, exitcode):
+    outcomes = run([(ending, ()), *[(os.getpid, ())] * 5])
+    assert outcomes[0] == Died(exitcode)
+    assert all(isinstance(outcomes[n], int) for n in range(1, 6))
+
+
+def test_an_idle_loader_that_was_killed_is_not_used_again():
+    run([(os.getpid, ())] * 2)
+    for loader in _idle:
+        loader.process.kill()
+        loader.process.wait()
+    assert all(isinstance(pid, int) for pid in run([(os.getpid, ())] * 4).values())
+
+
+def test_an_interrupt_kills_what_is_busy(fifo):
+    pids = []
+
+    def stop_when_begun():
+        with open(fifo) as file:
+            pids.append(int(file.readline()))
+        assert not gone(pids[0])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Loaders(1) as loaders:
+        list(loaders.run([Task(wait_forever, (fifo,))], stop_when_begun))
+    assert gone(pids[0])
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_loaders_end_with_a_killed_owner_in_mid_task(fifo, ending):
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from shmkit._workers import Loaders, Task\n"
+        "from tests.test_workers import wait_forever\n"
+        "with Loaders(1) as loaders:\n"
+        f"    list(loaders.run([Task(wait_forever, ({fifo!r},))], lambda: None))\n"
+    )
+    root = os.path.dirname(os.path.dirname(__file__))
+    owner = subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE)
+    with open(fifo) as file:
+        pid = int(file.readline())
+    watched = os.pidfd_open(pid)
+    owner.send_signal(ending)
+    assert owner.wait() == -ending
+    poll = select.poll()
+    poll.register(watched, select.POLLIN)
+    assert poll.poll(2000), "the loader process outlives its owner"
+    os.close(watched)
+    assert owner.stderr.read() == b""
+    owner.stderr.close()
+
+
+def test_the_stop_buttons_signal_does_not_reach_the_loaders(fifo):
+    """Jupyter sends SIGINT to the whole process group; a loader would print a traceback."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from shmkit._workers import Loaders, Task\n"
+        "from tests.test_workers import wait_forever\n"
+        "try:\n"
+        "    with Loaders(1) as loaders:\n"
+        f"        list(loaders.run([Task(wait_forever, ({fifo!r},))], lambda: None))\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped')\n"
+    )
+    root = os.path.dirname(os.path.dirname(__file__))
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    with open(fifo) as file:
+        pid = int(file.readline())
+    os.killpg(owner.pid, signal.SIGINT)
+    assert owner.communicate(timeout=10) == ("stopped\n", "")
+    assert gone(pid)
+
+
+def test_two_threads_may_load_at_once():
+    outcomes = {}
+
+    def work(name):
+        outcomes[name] = run([(pow, (n, 2)) for n in range(50)])
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes["a"] == outcomes["b"] == {n: n * n for n in range(50)}
+
+
+def test_a_forked_child_starts_loaders_of_its_own():
+    run([(os.getpid, ())] * 2)
+    child = os.fork()
+    if child == 0:
+        outcome = run([(os.getppid, ())])[0]
+        os._exit(0 if outcome == os.getpid() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert all(isinstance(pid, int) for pid in run([(os.getpid, ())] * 4).values())

@@ -1,0 +1,515 @@
+"""Text files are read as np.loadtxt reads them, and what does not fit is named."""
+
+import bz2
+import gzip
+import lzma
+import os
+import pickle
+import warnings
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from targets import read
+
+from shmkit.errors import LoadError
+from shmkit.readers import text
+
+CALL = np.dtype([("chr", "S5"), ("pos", "i4"), ("pct", "f4")])
+MANY = 90_000  # rows: several blocks, the last one not full; too many to be sampled whole
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content, name="calls.txt"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+def loadtxt(path, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no data; blank lines under max_rows
+        return np.loadtxt(path, **options)
+
+
+def same(path, **options):
+    """Read it, compare with np.loadtxt of the plan's options, and give the array."""
+    array, plan, target = read(text, path, **options)
+    expected = loadtxt(path, **plan.options)
+    assert array.dtype == expected.dtype == plan.dtype
+    assert array.shape == expected.shape
+    assert array.tobytes() == expected.tobytes()
+    assert target.reserved == plan.shape
+    rows = [rows for _, rows in target.advances]
+    assert rows == sorted(rows)
+    if "dtype" in options and options["dtype"] is not None:
+        given_only = loadtxt(path, **{"encoding": "utf-8", **options})
+        if array.dtype.kind not in "SU" or np.dtype(options["dtype"]).itemsize == 0:
+            assert array.tobytes() == given_only.tobytes()
+            assert array.shape == given_only.shape
+    return array
+
+
+def refused(path, **options):
+    with pytest.raises(LoadError) as caught:
+        read(text, path, **options)
+    error = caught.value
+    assert error.path == path
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy)) == (LoadError, str(error))
+    return error
+
+
+def many(change=None, end="\n"):
+    """MANY calls, of which `change` maps line numbers from 1 to other lines."""
+    lines = [f"chr{i % 22}\t{i}\t{i % 1000 / 10}" for i in range(MANY)]
+    for number, line in (change or {}).items():
+        lines[number - 1] = line
+    return end.join(lines) + end
+
+
+# The same as np.loadtxt
+
+
+def test_many_blocks_give_one_array_and_progress(file):
+    path = file(many())
+    assert same(path, dtype=CALL)["pos"].tolist() == list(range(MANY))
+    _, _, target = read(text, path, dtype=CALL)
+    assert len(target.advances) >= 5
+    assert target.advances[-1] == (os.path.getsize(path), MANY)
+
+
+@pytest.mark.parametrize("ndmin", [0, 1, 2])
+@pytest.mark.parametrize("content", ["", "\n# nothing\n", "1\n", "1 2\n", "1\n2\n", "1 2\n3 4\n"])
+@pytest.mark.parametrize("dtype", [float, ">i2", None, str, "S", "U9"])
+def test_shapes_are_squeezed_as_loadtxt_does(file, content, ndmin, dtype):
+    same(file(content), ndmin=ndmin, dtype=dtype)
+
+
+@pytest.mark.parametrize("ndmin", [0, 1, 2])
+@pytest.mark.parametrize("content", ["", "1 2\n", "1 2\n3 4\n"])
+def test_shapes_of_structured_arrays(file, content, ndmin):
+    same(file(content), ndmin=ndmin, dtype="i4,f8")
+
+
+@pytest.mark.parametrize("usecols", [0, (1,), (1, 0), (-1,), [0, 0]])
+@pytest.mark.parametrize("content", ["", "1 2\n", "1 2\n3 4\n"])
+@pytest.mark.parametrize("dtype", [float, None, str])
+def test_usecols(file, content, usecols, dtype):
+    same(file(content), usecols=usecols, dtype=dtype)
+
+
+def test_usecols_reads_lines_of_unlike_width(file):
+    path = file("a 1 2\nb 3\nc 4 5 6\n")
+    assert same(path, usecols=(1,), dtype=int).tolist() == [1, 3, 4]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_line_ends(file, end, last):
+    content = end.join(["a 1", "", "b 2", "# note", "c 3 # note", " ", "d 4"]) + (
+        end if last else ""
+    )
+    array = same(file(content), dtype="U1,i4")
+    assert array["f1"].tolist() == [1, 2, 3, 4]
+    _, plan, _ = read(text, file(content), dtype="U1,i4")
+    assert plan.shape == (7,)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_across_the_pieces_that_are_counted(file, end):
+    lines = 3 * (1 << 20) // (7 + len(end))
+    path = file(f"{1234567}{end}" * lines)
+    assert text.probe(path, {"dtype": int}).shape == (lines, 1)
+    assert same(path, dtype=int).shape == (lines,)
+
+
+@pytest.mark.parametrize("skiprows", [0, 1, 3, 99])
+@pytest.mark.parametrize("max_rows", [None, 0, 1, 2, 99])
+def test_skiprows_and_max_rows(file, skiprows, max_rows):
+    path = file("# top\n1 2\n\n3 4\n5 6\n")
+    same(path, dtype=float, skiprows=skiprows, max_rows=max_rows)
+    same(path, skiprows=skiprows, max_rows=max_rows)
+
+
+def test_max_rows_across_blocks(file):
+    assert len(same(file(many()), dtype=CALL, max_rows=20_001)) == 20_001
+
+
+@pytest.mark.parametrize("comments", [None, "%", ["%", "//"], b"%", []])
+def test_comments(file, comments):
+    mark = "%" if comments else ""
+    path = file(f"{mark and mark + ' top'}\n1 2\n3 4 {mark and mark + 'end'}\n")
+    same(path, dtype=int, comments=comments)
+
+
+@pytest.mark.parametrize("converters", [{1: lambda s: float(s or -1)}, {-1: len}])
+def test_converters_for_columns(file, converters):
+    path = file("a,1.5\nb,\n")
+    same(path, dtype="U1,f8", delimiter=",", converters=converters)
+    same(path, delimiter=",", converters=converters)
+
+
+def test_one_converter_for_all(file):
+    path = file("1%,2%\n3%,4%\n")
+    for options in ({}, {"dtype": float, "delimiter": ","}):
+        array = same(path, converters=lambda s: float(s.rstrip("%")), **options)
+        assert array.tolist() == [[1, 2], [3, 4]]
+
+
+def test_converters_take_bytes_if_asked(file):
+    path = file("1%,2%\n")
+    array = same(path, dtype=float, delimiter=",", encoding="bytes", converters=lambda b: b[:-1])
+    assert array.tolist() == [1, 2]
+
+
+def test_quoted_fields_hold_delimiters_quotes_and_line_ends(file):
+    rows = "".join(f'"line {i}\nof ""{i}""; one",{i}\r\n' for i in range(MANY))
+    array = same(file(rows), dtype="U40,i4", delimiter=",", quotechar='"')
+    assert array["f0"][-1] == f'line {MANY - 1}\nof "{MANY - 1}"; one'
+
+
+def test_nested_fields(file):
+    nested = np.dtype([("id", "U4"), ("at", [("x", "f4"), ("tags", "S3", (2, 2))])], align=True)
+    content = "".join(f"n{i % 7} {i} a b c {i % 100}\n" for i in range(100))
+    expected = loadtxt([*content.splitlines()], dtype=nested)
+    array, plan, _ = read(text, file(content), dtype=nested)
+    assert plan.dtype == nested
+    for name in ("id", "at"):
+        assert np.array_equal(array[name], expected[name])
+
+
+def test_dates_and_booleans(file):
+    same(file("2020-01-01 1\n2021-01-01 0\n"), dtype="M8[D],?")
+    same(file("2020-01-01\n2021-01-01T12\n"), dtype="M8")
+
+
+@pytest.mark.parametrize("dtype", [str, "S"])
+def test_text_of_no_given_width_is_as_wide_as_the_widest(file, dtype):
+    path = file(many({MANY: "chr1\tfarlongerthanall\t0"}))
+    assert same(path, dtype=dtype).shape == (MANY, 3)
+
+
+@pytest.mark.parametrize(
+    ("ending", "compress"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)],
+)
+def test_compressed_files(file, ending, compress):
+    data = compress(many({1: "chr\tpos\tpct"}).encode())
+    path = file(data, "calls.txt" + ending)
+    array = same(path)
+    assert array.shape == (MANY - 1,)
+    assert array.dtype.names == ("chr", "pos", "pct")
+    damaged = file(data[: len(data) // 2], "damaged.txt" + ending)
+    assert "compressed data are damaged" in refused(damaged, dtype=CALL).reason
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-be", "utf-8", "cp1252"])
+def test_encodings(file, encoding):
+    path = file("é 1\nü 2\n".encode(encoding))
+    assert same(path, encoding=encoding)["f0"].tolist() == ["é", "ü"]
+    assert same(path, encoding=encoding, dtype="U1,i4")["f0"].tolist() == ["é", "ü"]
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "i4,i4"}])
+def test_byte_order_mark_is_no_text(file, options):
+    array, plan, _ = read(text, file("\ufeff1 2\n3 4\n".encode()), **options)
+    assert plan.options["encoding"] == "utf-8-sig"
+    assert array[0].tolist() in ([1, 2], (1, 2))
+
+
+def test_wide_rows_are_read_in_smaller_blocks(file):
+    row = " ".join(map(str, range(50_000)))
+    _, _, target = read(text, file(f"{row}\n" * 60), dtype=float)
+    assert len(target.advances) > 2
+    assert target.array.shape == (60, 50_000)
+    assert (target.array == np.arange(50_000)).all()
+
+
+cells = {
+    "number": st.one_of(st.floats(width=32).map(str), st.integers(-(2**40), 2**40).map(str)),
+    "whole": st.integers(-(2**70), 2**70).map(str),
+    "small": st.integers(-9, 9).map(str),
+    "word": st.text("abcéXYZ_.", min_size=1, max_size=9),
+    "any": st.text('ab1 .-+e#"é', max_size=5),
+}
+
+
+@st.composite
+def tables(draw):
+    kinds = draw(st.lists(st.sampled_from(sorted(cells)), min_size=1, max_size=5))
+    rows = draw(st.lists(st.tuples(*(cells[kind] for kind in kinds)), max_size=8))
+    if draw(st.booleans()):
+        rows.insert(0, tuple(f"name{i}" for i in range(len(kinds))))
+    delimiter = draw(st.sampled_from(["\t", ";", ",", " "]))
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    lines = [delimiter.join(row) for row in rows]
+    for extra in draw(st.lists(st.sampled_from(["", "# note", " "]), max_size=3)):
+        lines.insert(draw(st.integers(0, len(lines))), extra)
+    options = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "delimiter": st.just(None if delimiter == " " else delimiter),
+                "usecols": st.lists(
+                    st.integers(-len(kinds), len(kinds) - 1), min_size=1, max_size=3
+                ),
+                "max_rows": st.integers(1, 9),
+                "skiprows": st.integers(0, 3),
+                "ndmin": st.integers(0, 2),
+                "comments": st.sampled_from([None, "#", ["#", "note"]]),
+                "quotechar": st.sampled_from([None, '"']),
+                "dtype": st.sampled_from([None, float, str, "U30", "i8"]),
+            },
+        )
+    )
+    if not isinstance(options.get("comments", "#"), str | None):
+        options.pop("quotechar", None)  # np.loadtxt has not both
+    return end.join(lines) + draw(st.sampled_from(["", end])), options
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(tables())
+def test_drawn_tables_are_read_as_loadtxt_reads_them(file, drawn):
+    content, options = drawn
+    path = file(content)
+    refusal = None
+    try:
+        plan = text.probe(path, options)
+        array, _, _ = read(text, path, **options)
+    except LoadError as error:
+        refusal = error
+    if refusal is not None:
+        # Then np.loadtxt refuses it too, or would have cut a text or guessed nothing.
+        dtype = options.get("dtype")
+        if dtype is not None and np.dtype(dtype).kind != "U":
+            with pytest.raises(ValueError, match=r"."):
+                loadtxt(path, **{"encoding": "utf-8", **options})
+        assert refusal.line is not None
+        return
+    expected = loadtxt(path, **plan.options)
+    assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
+    assert array.tobytes() == expected.tobytes()
+
+
+# What does not fit
+
+
+@pytest.mark.parametrize("given_dtype", [CALL, None])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("number", "line", "column", "reason"),
+    [
+        (87_654, "chr1\tx\t5", 2, "'x' is not an int"),
+        (20_000, "chr1\t7\tn/a", 3, "'n/a' is not a float"),
+        (20_001, "chr1\t7\t", 3, "'' is not a float"),
+        (30_500, "chr1\t2.5\t7", 2, "'2.5' is not an int"),
+        (30_501, "chr1\t7", 3, "expected 3 columns, found 2"),
+        (30_502, "chr1\t7\t1\t2", 4, "expected 3 columns, found 4"),
+        (30_503, "chr1_gl000191_random\t7\t1", 1, "has 20 characters, more than S"),
+        (MANY, "chr1\t1", 3, "expected 3 columns, found 2"),
+    ],
+)
+def test_late_misfit_is_named(file, given_dtype, end, number, line, column, reason):
+    top = f"chr\tpos\tpct{end}# note{end}{end}"
+    path = file(top + many({number: line}, end).rstrip(end))
+    options = {} if given_dtype is None else {"dtype": CALL, "skiprows": 1, "delimiter": "\t"}
+    error = refused(path, **options)
+    assert (error.line, error.column) == (number + 3, column)
+    assert reason in error.reason
+    assert ("inferred" in error.reason) == (given_dtype is None and "expected" not in reason)
+    assert error.__cause__ is None
+
+
+def test_reason_names_field_type_and_option(file):
+    error = refused(file("chr1 5 n/a\n"), dtype=CALL)
+    assert str(error) == (
+        f"{error.path}, line 1, column 3: 'n/a' is not a float32 (field \"pct\"); "
+        "give converters={2: ...} or another dtype="
+    )
+
+
+def test_header_line_under_a_given_dtype_asks_for_skiprows(file):
+    error = refused(file("# v2\nchr pos pct\nchr1 5 1\n"), dtype=CALL)
+    assert (error.line, error.column) == (2, 2)
+    assert "skiprows=2 if this is a header line" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "hint"),
+    [
+        ("chr1,5,2\n", {"dtype": CALL}, "delimiter=','"),
+        ("a title line\nchr1,5,2\n", {"dtype": CALL, "delimiter": ","}, "skiprows=1"),
+        ("chr1 5 1\nchr2 6\n", {"dtype": CALL}, "delimiter= if a field is empty"),
+        ("chr1,5,1\nchr#2,6,1\n", {"dtype": CALL, "delimiter": ","}, "comments=None"),
+        ('chr1,5,1\n"a,b",6,1\n', {"dtype": CALL, "delimiter": ","}, "quotechar="),
+        ("chr1,5,1\nb,6,1,9\n", {"dtype": CALL, "delimiter": ","}, "usecols="),
+    ],
+)
+def test_wrong_number_of_columns_names_the_option_that_helps(file, content, options, hint):
+    assert hint in refused(file(content), **options).reason
+
+
+def test_width_that_changes_at_a_block_is_an_error(file):
+    path = file("1 2\n" * 20_000 + "\n# note\n" + "1 2 3\n" * 5)
+    error = refused(path, dtype=float)
+    assert (error.line, error.column) == (20_003, 3)
+    assert "expected 2 columns, found 3" in error.reason
+
+
+def test_usecols_beyond_the_line_is_named(file):
+    error = refused(file("1 2 3\n1 2\n"), dtype=float, usecols=(0, 2))
+    assert (error.line, error.column) == (2, 3)
+    assert "usecols= asks for column 2" in error.reason
+    error = refused(file("a b\n"), usecols=7)
+    assert (error.line, error.column) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["S3", "U3", [("a", "S3"), ("b", "i4")], [("a", "U0"), ("b", "i4")]]
+)
+def test_given_text_width_never_cuts(file, dtype):
+    path = file("ab 1\nabc 2\nabcd 3\n")
+    options = {"usecols": 0} if isinstance(dtype, str) else {}
+    error = refused(path, dtype=dtype, **options)
+    assert error.column == 1
+    assert "more than" in error.reason
+
+
+def test_text_in_nested_fields_never_cuts(file):
+    nested = np.dtype([("a", "i4"), ("b", [("c", "S2", (2,))])])
+    error = refused(file("1 aa bb\n2 aa bbb\n"), dtype=nested)
+    assert (error.line, error.column) == (2, 3)
+    assert 'field "b.c"' in error.reason
+
+
+def test_text_beyond_ascii_in_a_field_inferred_as_ascii_is_named(file):
+    path = file(many({87_654: "é\t1\t1"}))
+    error = refused(path)
+    assert (error.line, error.column) == (87_654, 1)
+    assert "not ASCII" in error.reason
+    assert 'with "U1"' in error.reason
+
+
+def test_text_beyond_latin_1_in_given_bytes_is_named(file):
+    error = refused(file("a 1\n日 2\n"), dtype="S3,i4")
+    assert (error.line, error.column) == (2, 1)
+    assert "one byte a character" in error.reason
+
+
+@pytest.mark.parametrize("row", ["9007199254740993 1", "1 18014398509481985"])
+def test_whole_number_that_float64_would_change_is_named(file, row):
+    path = file("12345678 12345678\n" * 80_000 + row + "\n" + "1 1\n" * 5000)
+    assert text.probe(path, {}).dtype == np.float64
+    error = refused(path)
+    assert (error.line, error.column) == (80_001, 1 if row.endswith(" 1") else 2)
+    assert "2**53" in error.reason
+    assert same(path, dtype=float)[80_000].max() > 9e15
+
+
+def test_misfit_after_quoted_line_ends_names_the_first_line_of_its_row(file):
+    path = file('"a\nb",1\n\n# note\n"c\nd",x\n')
+    error = refused(path, dtype="U9,i4", delimiter=",", quotechar='"')
+    assert (error.line, error.column) == (5, 2)
+
+
+def test_misfit_where_loadtxt_converts_late(file):
+    error = refused(file("2020-01-01\n2020-01-02\nsoon\n"), dtype="M8")
+    assert (error.line, error.column) == (3, 1)
+    assert "'soon'" in error.reason
+
+
+def parse_percent(cell):
+    return float(cell.removesuffix("%"))
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "S4,f4"}])
+def test_converter_that_raises_is_named_with_its_error(file, options):
+    path = file("chr1 5%\nchr2 bad\n")
+    error = refused(path, converters={1: parse_percent}, **options)
+    assert (error.line, error.column) == (2, 2)
+    assert "converter parse_percent raised ValueError for 'bad'" in error.reason
+    assert isinstance(error.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("raised", [OSError("disk"), EOFError("end"), KeyError("k")])
+def test_converters_may_raise_anything(file, raised):
+    def fail(_):
+        raise raised
+
+    error = refused(file("1 2\n"), dtype=float, converters={1: fail})
+    assert (error.line, error.column, error.__cause__) == (1, 2, raised)
+
+
+def test_converter_that_gives_what_does_not_fit_is_named(file):
+    error = refused(file("1\n2\n"), dtype=int, converters={0: lambda s: "?" if s == "2" else s})
+    assert (error.line, error.column) == (2, 1)
+    assert "gave '?' for '2', which is not an int64" in error.reason
+    error = refused(file("1\n"), dtype="S2", converters={0: lambda s: s * 3})
+    assert "'111' has 3 characters" in error.reason
+
+
+def test_undecodable_text_names_the_line_and_encoding(file):
+    data = many().encode()
+    at = data.index(b"\n", 600_000) + 1
+    path = file(data[:at] + b"\xe9t\xe9\t1\t2\n" + data[at:])
+    for options in ({}, {"dtype": CALL}):
+        error = refused(path, **options)
+        assert error.line == data[:at].count(b"\n") + 1
+        assert "byte 0xe9 is not utf-8" in error.reason
+        assert "encoding=" in error.reason
+    error = refused(file("a 1\n".encode("utf-16")), dtype="U1,i4")
+    assert error.line == 1
+    assert 'encoding=, for example "utf-16"' in error.reason
+
+
+def test_objects_are_refused(file):
+    error = refused(file("1 2\n"), dtype=object)
+    assert "Python objects" in error.reason
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"delimiter": ",,"}, {"comments": ""}, {"ndmin": 3}, {"skiprows": -1}, {"quotechar": "ab"}],
+)
+def test_options_that_loadtxt_refuses_with_any_file_are_its_errors(file, options):
+    with pytest.raises((TypeError, ValueError)):
+        text.probe(file("1 2\n"), options)
+
+
+def test_file_that_grew_after_the_probe_is_an_error(file):
+    path = file("1 2\n")
+    plan = text.probe(path, {"dtype": float})
+    file("1 2\n3 4\n")
+    target = read(text, file("1 2\n", "other.txt"), dtype=float)[2]
+    with pytest.raises(LoadError, match="grew"):
+        text.read_into(path, plan, target)
+
+
+def test_missing_file_and_directory_pass_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        text.probe(str(tmp_path / "none.txt"), {})
+    with pytest.raises(IsADirectoryError):
+        text.probe(str(tmp_path), {})
+
+
+def test_no_warning_escapes(file):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(text, file(""), dtype=float)
+        read(text, file("1\n\n2\n"), dtype=float, max_rows=2)
+        read(text, file("# x\n"))
+    assert caught == []
+
+
+def test_files_are_closed_after_an_error(file):
+    path = file("1 x\n")
+    with suppress(LoadError):
+        read(text, path, dtype=float)
+    opened = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    assert path not in opened

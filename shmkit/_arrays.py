@@ -1,0 +1,140 @@
+"""What `shared_load` returns: the arrays of one load, in file order and by name."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from typing import Self, overload
+
+from shmkit._array import SharedArray
+from shmkit._format import nbytes_text
+from shmkit._progress import Board, Monitor
+from shmkit.errors import SegmentGoneError
+
+__all__ = ["SharedArrays"]
+
+
+class SharedArrays(Sequence[SharedArray]):
+    """The arrays of one load: a sequence in file order that also answers to names.
+
+    It is a context manager, and ``close()`` does in a later cell what the end of a ``with`` block
+    does. Closing unlinks every segment, so that no worker can attach any more, and lets go of the
+    views. Views that you still hold stay valid; the memory of a segment is given back when the
+    last view of it is gone.
+
+    Attributes
+    ----------
+    failures : dict of str to Exception
+        The files that could not be loaded, with ``on_error="skip"``.
+
+    Examples
+    --------
+    >>> import shmkit
+    >>> from shmkit.sample import methylation
+    >>> paths = [methylation(name, rows=1000) for name in ("one.txt", "two.txt")]
+    >>> arrays = shmkit.shared_load(paths)
+    >>> first, second = arrays
+    >>> arrays.keys(), first is arrays[0] is arrays["one"]
+    (['one', 'two'], True)
+    >>> arrays
+    <SharedArrays: one, two (74.4 kB)>
+    >>> arrays.close()
+    >>> arrays
+    <SharedArrays: one, two (closed)>
+    >>> first["pos"].size                                    # a view outlives it
+    1000
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, SharedArray],
+        failures: Mapping[str, Exception],
+        board: Board,
+        monitor: Monitor,
+    ) -> None:
+        self.failures = dict(failures)
+        self._names = list(arrays)
+        self._arrays: dict[str, SharedArray] | None = dict(arrays)
+        self._board = board
+        self._monitor = monitor
+
+    @overload
+    def __getitem__(self, key: int | str) -> SharedArray: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[SharedArray]: ...
+    def __getitem__(self, key: int | str | slice) -> SharedArray | list[SharedArray]:
+        """The array of a file, by its number or its name; or a list, by a slice."""
+        arrays = self._open()
+        if not isinstance(key, str):
+            return list(arrays.values())[key]
+        try:
+            return arrays[key]
+        except KeyError:
+            if key in self.failures:
+                raise KeyError(f"{key!r} could not be loaded: {self.failures[key]}") from None
+            raise KeyError(f"{key!r} is none of {', '.join(self._names)}") from None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[SharedArray]:
+        return iter(list(self._open().values()))
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an array of this name."""
+        return name in self._names
+
+    def keys(self) -> list[str]:
+        """The names, in file order."""
+        return list(self._names)
+
+    def items(self) -> ItemsView[str, SharedArray]:
+        """Pairs of name and array, in file order."""
+        return dict(self._open()).items()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of shared memory that the segments take; 0 once closed."""
+        segments = (array.segment for array in (self._arrays or {}).values())
+        return sum(segment.nbytes for segment in segments if segment is not None)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._arrays is None
+
+    def close(self) -> None:
+        """Unlink every segment and let go of the views; a second time does nothing.
+
+        Views that are held elsewhere stay valid, and keep the memory of their segment.
+        """
+        if self._arrays is None:
+            return
+        segments = [array.segment for array in self._arrays.values()]
+        self._arrays = None
+        for segment in segments:
+            if segment is not None:
+                segment.unlink()
+        self._board.closed = True
+        self._monitor.close(self._board)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self._names[:4]) + (", …" if len(self._names) > 4 else "")
+        return f"<SharedArrays: {shown} ({'closed' if self.closed else nbytes_text(self.nbytes)})>"
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.keys()
+
+    def _open(self) -> dict[str, SharedArray]:
+        if self._arrays is None:
+            raise SegmentGoneError(
+                repr(self),
+                "these arrays were closed; use them before close(), inside the with block, or load "
+                "the files again",
+            )
+        return self._arrays

@@ -1,0 +1,74 @@
+"""The progress bar of a load in a terminal: one line while it runs, one line that stays.
+
+3 of 12 files:  59%|█████▉    | 1.84G/3.10G [00:04<00:03, 412MB/s]
+12 files, 3.10 GB in 7.5 s (412 MB/s), 2 loader processes
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+from shmkit._format import count_text, nbytes_text, seconds_text
+from shmkit._progress import Board, State
+
+__all__ = ["ConsoleBar"]
+
+
+class _Bar(tqdm):  # type: ignore[misc] # tqdm publishes no types
+    """A bar without tqdm's watching thread: the load itself draws ten times a second."""
+
+    monitor_interval = 0
+
+
+class ConsoleBar:
+    """A `Monitor` that draws on stderr, for a terminal.
+
+    Examples
+    --------
+    `shmkit.shared_load` makes one by itself where stderr is a terminal.
+    """
+
+    def begin(self, board: Board) -> None:
+        """Draw the bar."""
+        self._bar = _Bar(
+            total=int(board.records["bytes_total"].sum()),
+            desc=_done(board),
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            file=sys.stderr,
+        )
+
+    def update(self, board: Board) -> None:
+        """Draw it anew."""
+        self._bar.set_description_str(_done(board), refresh=False)
+        self._bar.update(int(board.records["bytes_done"].sum()) - self._bar.n)
+
+    def end(self, board: Board) -> None:
+        """Wipe the bar; if any file was loaded, say what was."""
+        self._bar.close()
+        board.refresh()  # what a failed load had made ready is freed by now
+        ready = board.records["state"] == State.READY
+        if not ready.any():
+            return  # the error that follows says why
+        nbytes, seconds = int(board.records["bytes_done"][ready].sum()), board.ended - board.started
+        files = _files(len(ready)) if ready.all() else f"{ready.sum()} of {_files(len(ready))}"
+        loaders = "loader process" if board.processes == 1 else "loader processes"
+        sys.stderr.write(
+            f"{files}, {nbytes_text(nbytes)} in {seconds_text(seconds)} "
+            f"({nbytes_text(nbytes / max(seconds, 1e-3))}/s), {board.processes} {loaders}\n"
+        )
+
+    def close(self, board: Board) -> None:
+        """Nothing to draw: the line that stays is about the load."""
+
+
+def _done(board: Board) -> str:
+    ready = int((board.records["state"] == State.READY).sum())
+    return f"{count_text(ready)} of {_files(len(board.names))}"
+
+
+def _files(count: int) -> str:
+    return f"{count_text(count)} {'file' if count == 1 else 'files'}"

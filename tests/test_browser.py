@@ -1,0 +1,157 @@
+"""What a person sees: the load panel in a real JupyterLab, in a real browser."""
+
+import re
+
+import pytest
+from lab import Lab
+from playwright.sync_api import expect
+
+from conftest import tool
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+expect.set_options(timeout=30_000)  # ms; a busy machine is no failure
+
+# A reader of the notebook's own: it loads until the file "go" is there.
+PRELUDE = """
+import os, time
+import numpy as np
+from shmkit import shared_load
+
+def patient(path):
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return np.loadtxt(path)
+"""
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("jupyterlab"), tool("chromium")) as lab:
+        for name, rows in (("one", 30), ("two", 20), ("three", 10)):
+            text = "".join(f"{row} {row * row}\n" for row in range(rows))
+            (lab.folder / f"{name}.txt").write_text(text)
+        (lab.folder / "bad.txt").write_text("0 1\n2 n/a\n")
+        yield lab
+
+
+@pytest.fixture
+def go(lab):
+    """The file that lets the patient reader go on."""
+    path = lab.folder / "go"
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def table(output):
+    """The cells of the panel's table."""
+    return [
+        [cell.strip() for cell in row.locator("th, td").all_inner_texts()]
+        for row in output.locator("tr").all()
+    ]
+
+
+def layout(output):
+    """How the columns are aligned and how high the rows are."""
+    head, rows = output.locator("thead th"), output.locator("tr")
+    return (
+        head.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).textAlign)"),
+        rows.evaluate_all("rows => rows.map(row => Math.round(row.offsetHeight))"),
+    )
+
+
+def test_panel_from_the_first_file_to_the_last_byte(lab, go):
+    cells = [
+        PRELUDE,
+        "arrays = shared_load(['one.txt', 'two.txt', 'three.txt'], reader=patient, processes=2)",
+        "a, b, c = arrays",
+        "arrays.close()",
+        "del a, c",
+        "b = None",
+    ]
+    with lab.open(cells) as notebook:
+        panel = notebook.output(1)
+        notebook.run(0)
+        notebook.start(1)
+        expect(panel).to_contain_text("Loading 3 files")
+        expect(panel.locator("td progress")).to_have_count(2)
+        expect(panel).to_contain_text("2 loading, 1 waiting")
+        live = layout(panel)
+        go.touch()
+        notebook.wait()
+        expect(panel).to_contain_text("3 ready")
+        assert layout(panel) == live
+        rows = table(panel)
+        assert [(row[0], row[1][-5:], row[4]) for row in rows[1:]] == [
+            ("one", "ready", "float64 (30, 2)"),
+            ("two", "ready", "float64 (20, 2)"),
+            ("three", "ready", "float64 (10, 2)"),
+        ]
+        expect(panel.locator("progress")).to_have_count(0)
+
+        notebook.run(2)
+        notebook.run(3)
+        expect(panel).to_contain_text("closed: 3 unlinked")
+        assert [row[5] for row in table(panel)[1:]] == ["held by a", "held by b", "held by c"]
+        notebook.run(4)
+        expect(panel).to_contain_text("closed: 1 unlinked, 2 freed")
+        assert [row[5] for row in table(panel)[1:]] == ["held by b", "", ""]
+        notebook.run(5)
+        expect(panel).to_contain_text("closed: 3 freed")
+        assert all(row[6] == "0 B" for row in table(panel)[1:])
+
+        (saved,) = notebook.save().cells[1].outputs
+        assert set(saved.data) == {"text/html", "text/plain"}
+        assert saved.data["text/plain"] == "3 files: 3 freed"
+        assert re.search("closed: .*3 freed", saved.data["text/html"])
+        assert notebook.errors == []
+
+
+def test_failed_file_shows_its_error_and_the_others_stay(lab, go):
+    go.touch()
+    load = "arrays = shared_load(['one.txt', 'bad.txt'], reader=patient, on_error='skip')"
+    with lab.open([PRELUDE, load]) as notebook:
+        notebook.run(0)
+        notebook.run(1)
+        panel = notebook.output(1)
+        expect(panel).to_contain_text("1 ready, 1 failed")
+        rows = table(panel)
+        assert [rows[1][0], rows[1][1][-6:]] == ["bad", "failed"]
+        assert "n/a" in rows[2][0]
+        assert [rows[3][0], rows[3][1][-5:]] == ["one", "ready"]
+
+
+def test_interrupted_load_says_that_it_stopped(lab):
+    with lab.open(
+        [PRELUDE, "shared_load(['one.txt', 'two.txt'], reader=patient, processes=2)"]
+    ) as notebook:
+        notebook.run(0)
+        notebook.start(1)
+        panel = notebook.output(1).first
+        expect(panel).to_contain_text("2 loading")
+        notebook.interrupt()
+        notebook.wait()
+        expect(panel).to_contain_text("stopped, nothing kept: 2 stopped")
+        expect(notebook.output(1).last).to_contain_text("KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_every_word_is_legible_on_every_theme(lab, go, theme):
+    load = "shared_load(['one.txt', 'two.txt', 'bad.txt'], reader=patient, on_error='skip')"
+    cells = [PRELUDE, f"arrays = {load}", "one = arrays['one']; arrays.close()"]
+    with lab.open(cells) as notebook:
+        notebook.set_theme(theme)
+        panel = notebook.output(1)
+        notebook.run(0)
+        notebook.start(1)
+        expect(panel).to_contain_text("loading")
+        least = [notebook.contrast(panel)]
+        go.touch()
+        notebook.wait()
+        expect(panel).to_contain_text("2 ready, 1 failed")
+        least.append(notebook.contrast(panel))
+        notebook.run(2)
+        expect(panel).to_contain_text("1 unlinked")
+        least.append(notebook.contrast(panel))
+        # WCAG 2.2, 1.4.3: at least 4.5 for text of this size.
+        assert min(least) >= (4.5, "")

@@ -1,0 +1,394 @@
+"""The load panel: its HTML, made from boards over real segments, and its life in a real shell."""
+
+import json
+import pathlib
+import re
+import time
+import types
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from shmkit import widgets
+from shmkit._array import view
+from shmkit._arrays import SharedArrays
+from shmkit._progress import RECORD, Board, NoMonitor, State
+from shmkit._segment import choose_backing, create
+from shmkit.errors import LoadError
+from shmkit.readers import Plan
+from shmkit.widgets import Panel
+
+CALLS = np.dtype([("chr", "S5"), ("pos", "i8"), ("pct", "f4")])
+
+
+@pytest.fixture
+def make_board():
+    """Boards of files in given states, with a real segment where the state has one."""
+    boards = []
+
+    def make(*states, names=None, shape=(1000,), dtype=CALLS):
+        names = names or [f"file{number}" for number in range(len(states))]
+        records = np.zeros(len(states), RECORD)
+        records["state"], records["bytes_total"] = states, 2_000_000
+        board = Board(names, [f"/data/{name}.txt" for name in names], records, 2)
+        for number, state in enumerate(states):
+            board.plans[number] = Plan(np.dtype(dtype), shape)
+            if state in (State.LOADING, State.READY):
+                segment = board.segments[number] = create(choose_backing("auto", 0))
+                segment.reserve(np.dtype(dtype), shape)
+                records["rows"][number] = shape[0]
+                records["bytes_done"][number] = 2_000_000 if state == State.READY else 500_000
+        boards.append(board)
+        return board
+
+    yield make
+    for board in boards:
+        for segment in filter(None, board.segments):
+            segment.unlink()
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """A real IPython shell that keeps what is displayed."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(
+        config=config,
+        user_module=types.ModuleType("notebook"),
+        display_pub_class=CapturingDisplayPublisher,
+    )
+    yield shell
+    shell.restore_sys_module_state()
+    InteractiveShell.clear_instance()
+
+
+def end(board):
+    board.ended = time.time()
+    board.refresh()
+
+
+def unlink(board):
+    for segment in filter(None, board.segments):
+        segment.unlink()
+
+
+class Page(HTMLParser):
+    """The elements and the table of a piece of HTML."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.rows, self.text = [], [], ""
+        self._style = False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._style = tag == "style"
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_data(self, text):
+        if self._style:
+            return
+        self.text += text
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += text
+
+    def tags(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def table(board, held_by=None):
+    return Page(widgets._table(board, held_by or {}))
+
+
+def summary(board):
+    return Page(widgets._summary(board, board.ended or board.started + 2))
+
+
+def test_running_load_says_what_is_done_and_what_is_left(make_board):
+    board = make_board(State.READY, State.LOADING, State.WAITING)
+    page = summary(board)
+    assert "Loading 3 files 1 ready, 1 loading, 1 waiting" in page.text
+    assert "2.50 MB of 6.00 MB · 1.25 MB/s · 3 s left" in page.text
+
+
+def test_only_a_loading_file_has_a_bar(make_board):
+    board = make_board(State.READY, State.LOADING, State.WAITING)
+    page = table(board)
+    assert page.tags("progress") == [
+        {"max": "2000000", "value": "500000", "aria-label": "file1", "title": "500 kB of 2.00 MB"}
+    ]
+    assert page.rows[1][:3] == ["file1", "▸loading", " 25\xa0%"]
+
+
+def test_ready_file_shows_rows_fields_segment_and_memory(make_board):
+    board = make_board(State.READY)
+    end(board)
+    nbytes = board.segments[0].nbytes
+    assert table(board).rows[1] == [
+        "file0",
+        "✓ready",
+        "2.00 MB",
+        "1\u202f000",
+        "chr pos pct",
+        pathlib.Path(board.segments[0].path).stem,
+        f"{nbytes / 1000:.1f} kB",
+    ]
+
+
+def test_plain_array_shows_dtype_and_shape(make_board):
+    board = make_board(State.READY, shape=(3, 4, 5), dtype="f4")
+    assert table(board).rows[1][4] == "float32 (3, 4, 5)"
+
+
+def test_file_that_loads_shows_its_plan_and_leaves_the_header_alone(make_board):
+    board = make_board(State.LOADING, shape=(1000, 7), dtype="f8")
+    segment = board.segments[0]
+    assert table(board).rows[1][4] == "float64 (…, 7)"
+    segment.trim((900, 7))
+    board.records["state"] = State.READY
+    assert table(board).rows[1][4] == "float64 (900, 7)"
+
+
+def test_failed_file_shows_where_and_why_in_its_own_row(make_board):
+    board = make_board(State.FAILED, State.READY)
+    board.errors[0] = LoadError(board.paths[0], 20345, 3, "'n/a' is no <f4>")
+    rows = table(board).rows
+    assert rows[1][:2] == ["file0", "✕failed"]
+    assert rows[2] == ["line 20345, column 3: 'n/a' is no <f4>"]
+    assert rows[3][1] == "✓ready"
+
+
+def test_foreign_error_keeps_its_type(make_board):
+    board = make_board(State.FAILED)
+    board.errors[0] = PermissionError("not yours")
+    assert table(board).rows[2] == ["PermissionError: not yours"]
+
+
+def test_rows_are_loading_then_failed_then_by_memory(make_board):
+    board = make_board(State.READY, State.WAITING, State.FAILED, State.LOADING, State.READY)
+    board.segments[4].unlink()
+    board.segments[4] = create(choose_backing("auto", 0))
+    board.segments[4].reserve(CALLS, (5000,))
+    assert [row[0] for row in table(board).rows[1:]] == [
+        "file3",
+        "file2",
+        "file4",
+        "file0",
+        "file1",
+    ]
+
+
+def test_more_than_a_hundred_files_are_summed_up_in_one_row(make_board):
+    board = make_board(*[State.WAITING] * 1200, State.FAILED)
+    board.records["state"][:700] = State.FREED
+    board.errors[1200] = LoadError(board.paths[1200], None, None, "is empty")
+    rows = table(board).rows
+    assert len(rows) == 1 + 100 + 1 + 1  # head, files, the error, the rest
+    assert rows[-1] == ["and 1\u202f101 more: 500 waiting, 601 freed"]
+
+
+def test_names_and_errors_cannot_inject_html(make_board):
+    evil = '<script>alert("1")</script>&amp;'
+    board = make_board(State.FAILED, names=[evil])
+    board.errors[0] = LoadError("x", None, None, evil)
+    page = table(board)
+    assert not page.tags("script")
+    assert page.rows[1][0] == evil
+    assert page.rows[2] == [f"x: {evil}"]
+
+
+def test_file_name_that_is_no_utf8_does_not_break_the_message(make_board):
+    board = make_board(State.READY, names=["caf\udce9.txt"])
+    page = widgets._summary(board, time.time()) + widgets._table(board, {})
+    assert json.dumps(page, ensure_ascii=False).encode()
+
+
+def test_interrupted_load_says_stopped(make_board):
+    board = make_board(State.READY, State.LOADING, State.WAITING)
+    unlink(board)
+    board.failed = board.cancelled = True
+    end(board)
+    assert "3 files stopped, nothing kept: 2 stopped, 1 freed" in summary(board).text
+    assert [row[1] for row in table(board).rows[1:]] == ["●freed", "■stopped", "■stopped"]
+
+
+def test_failed_load_says_that_nothing_was_kept(make_board):
+    board = make_board(State.READY, State.FAILED)
+    board.errors[1] = LoadError(board.paths[1], 1, 1, "bad")
+    unlink(board)
+    board.failed = True
+    end(board)
+    assert "2 files load failed, nothing kept: 1 failed, 1 freed" in summary(board).text
+
+
+def test_load_that_skips_a_failed_file_keeps_the_others(make_board):
+    board = make_board(State.READY, State.FAILED)
+    board.errors[1] = LoadError(board.paths[1], 1, 1, "bad")
+    end(board)
+    assert "2 files 1 ready, 1 failed" in summary(board).text
+
+
+def test_closed_arrays_show_who_holds_memory_and_what_is_freed(make_board):
+    board = make_board(State.READY, State.READY)
+    held = view(board.segments[0])[5:10]
+    unlink(board)
+    board.closed = True
+    end(board)
+    page = table(board, {0: ["a", "Out[3]", "b", "c", "d"]})
+    assert page.rows[1][1] == "○unlinked"
+    assert page.rows[1][5] == "held by a, Out[3], b and 2 more"
+    assert page.rows[2][1:2] + page.rows[2][5:] == ["●freed", "", "0 B"]
+    nbytes = board.segments[0].nbytes
+    assert "closed: 1 unlinked, 1 freed" in summary(board).text
+    assert f"{nbytes / 1000:.1f} kB still mapped" in summary(board).text
+    assert held.shape == (5,)
+
+
+@pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])
+def test_memory_line_says_where_the_segments_live(make_board, tmp_path, backing):
+    board = make_board(State.READY)
+    board.segments[0].unlink()
+    board.segments[0] = create(choose_backing(tmp_path if backing == "directory" else backing, 0))
+    board.segments[0].reserve(CALLS, (1000,))
+    where = {"shm": "/dev/shm", "memfd": "memory", "directory": str(tmp_path)}[backing]
+    assert re.search(rf"{where} .*kB these arrays · .* others · .* free", summary(board).text)
+
+
+def test_page_can_be_read_without_eyes(make_board):
+    board = make_board(State.READY, State.LOADING)
+    page = Page(widgets._summary(board, time.time()) + widgets._table(board, {}))
+    assert [head["scope"] for head in page.tags("th")] == ["col"] * 7 + ["row"] * 2
+    assert all(bar["aria-label"] for bar in page.tags("progress"))
+    assert sum("aria-live" in attributes for _, attributes in page.elements) == 1
+
+
+def test_holders_are_the_variables_whose_views_reach_the_segment(make_board):
+    board = make_board(State.READY, State.READY)
+    array, other = (view(segment) for segment in board.segments)
+    unlink(board)
+    end(board)
+    variables = {
+        "array": array,
+        "plain": np.asarray(array)[3:],
+        "field": array["pos"],
+        "buffer": memoryview(np.asarray(array["pos"])[:2]),
+        "listed": [1, array[:3]],
+        "mapped": {"x": array.view(np.uint8)},
+        "arrays": SharedArrays({"one": array}, {}, board, NoMonitor()),
+        "copied": array.copy(),
+        "computed": array["pos"] + 1,
+        "text": "array",
+        "_oh": {3: array, 4: 5},
+        "_": array,
+        "_3": array,
+        "other": other,
+    }
+    held = widgets._held_by(board, variables)
+    assert held == {
+        0: ["array", "plain", "field", "buffer", "listed", "mapped", "arrays", "Out[3]"],
+        1: ["other"],
+    }
+
+
+def test_holders_name_the_last_result_only_if_nothing_else_holds_it(make_board):
+    board = make_board(State.READY)
+    array = view(board.segments[0])
+    unlink(board)
+    end(board)
+    assert widgets._held_by(board, {"_oh": {}, "_": array}) == {0: ["_"]}
+
+
+def load(board):
+    """Show a finished load; the arrays and the monitor, as shared_load has them."""
+    panel = Panel()
+    panel.begin(board)
+    panel.update(board)
+    board.ended = time.time()
+    panel.end(board)
+    arrays = {name: view(s) for name, s in zip(board.names, board.segments, strict=True)}
+    return SharedArrays(arrays, {}, board, panel)
+
+
+def test_panel_ends_as_plain_html_in_the_same_place(make_board, shell):
+    board = make_board(State.LOADING)
+    panel = Panel()
+    panel.begin(board)
+    board.records["state"] = State.READY
+    board.ended = time.time()
+    panel.end(board)
+    live, last = shell.display_pub.outputs
+    assert "application/vnd.jupyter.widget-view+json" in live["data"]
+    assert set(last["data"]) == {"text/html", "text/plain"}
+    assert last["update"]
+    assert last["transient"] == live["transient"]
+    assert last["data"]["text/plain"] == "1 file: 1 ready"
+    assert "✓</span>ready" in last["data"]["text/html"]
+    assert panel._box.comm is panel._table.comm is panel._summary.layout.comm is None
+
+
+@pytest.mark.usefixtures("shell")
+def test_panel_changes_at_most_five_times_a_second(make_board):
+    board = make_board(State.LOADING)
+    panel = Panel()
+    panel.begin(board)
+    changes = []
+    panel._table.observe(changes.append, "value")
+    start = time.monotonic()
+    while time.monotonic() - start < 0.5:
+        board.records["bytes_done"] += 20
+        panel.update(board)
+    elapsed = time.monotonic() - start
+    panel.end(board)
+    assert 1 <= len(changes) <= elapsed / 0.2
+
+
+def test_panel_follows_the_memory_from_cell_to_cell(make_board, shell):
+    board = make_board(State.READY, State.READY)
+    shell.user_ns["arrays"] = load(board)
+    outputs = shell.display_pub.outputs
+    shown = len(outputs)
+    shell.run_cell("a, b = arrays; kept = a[:3]; x = 1")
+    assert len(outputs) == shown  # nothing changed
+    shell.run_cell("arrays.close()")
+    page = Page(outputs[-1]["data"]["text/html"])
+    assert [(row[0], row[1], row[5]) for row in page.rows[1:]] == [
+        ("file0", "○unlinked", "held by a, kept"),
+        ("file1", "○unlinked", "held by b"),
+    ]
+    shell.run_cell("del a, b")
+    page = Page(outputs[-1]["data"]["text/html"])
+    assert [(row[0], row[1], row[5], row[6]) for row in page.rows[1:]] == [
+        ("file0", "○unlinked", "held by kept", page.rows[1][6]),
+        ("file1", "●freed", "", "0 B"),
+    ]
+    shell.run_cell("kept = None")
+    assert outputs[-1]["data"]["text/plain"] == "2 files: 2 freed"
+    assert not board.segments[0].mapped
+    assert len({output["transient"]["display_id"] for output in outputs}) == 1
+
+
+def test_panel_stops_watching_when_everything_is_freed(make_board, shell):
+    board = make_board(State.READY)
+    before = list(shell.events.callbacks["post_run_cell"])
+    shell.user_ns["arrays"] = load(board)
+    assert len(shell.events.callbacks["post_run_cell"]) == len(before) + 1
+    shell.run_cell("del arrays")
+    assert shell.events.callbacks["post_run_cell"] == before
+
+
+def test_panel_that_cannot_be_drawn_prints_nothing_into_a_cell(make_board, shell, capsys, caplog):
+    board = make_board(State.READY)
+    shell.user_ns["arrays"] = load(board)
+    board.names = None
+    with caplog.at_level("DEBUG", logger="shmkit.widgets"):
+        shell.run_cell("array, = arrays; array.close()")
+    assert [record.message for record in caplog.records] == ["the load panel stays as it is"]
+    assert capsys.readouterr() == ("", "")

@@ -117,7 +117,7 @@ class _Load:
         """Read these files into new segments; if movable, say which of them had no room there."""
         # The largest first, so that no loader begins with it when the others have finished.
         order = sorted(numbers, key=lambda number: -self.board.records["bytes_total"][number])
-        segments = {number: _segment.create(where) for number in order}
+        segments = {number: _segment.create(where) for number in numbers}
         for number, segment in segments.items():
             self.board.segments[number] = segment
         tasks = [

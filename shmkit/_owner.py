@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 __all__ = ["Owner", "this_process"]
 
+_FIRST_NAMESPACE = 0xEFFFFFFC  # the host's, PROC_PID_INIT_INO in Linux's proc_ns.h; others follow
+
 
 class Owner(NamedTuple):
     """One process, told from every other that had or will have its pid."""
 
     pid: int
     started: int  # clock ticks since boot; 0 where there is no /proc
-    namespace: int  # inode of the pid namespace; 0 where there is no /proc
+    namespace: int  # number of the pid namespace: 0 for the host's
 
     def __str__(self) -> str:
         return f"{self.pid}-{self.started:x}-{self.namespace:x}"
@@ -52,6 +54,6 @@ def _started(pid: int) -> int:
 
 def _namespace() -> int:
     try:
-        return os.stat("/proc/self/ns/pid").st_ino
+        return max(os.stat("/proc/self/ns/pid").st_ino - _FIRST_NAMESPACE, 0)
     except OSError:
         return 0

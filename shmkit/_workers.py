@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import pickle
 import select
@@ -195,22 +196,23 @@ def serve(fd: int, owner: int) -> None:
             message = connection.recv_bytes()
         except (EOFError, OSError):
             os._exit(0)
-        outcome = _outcome(message)
+        failed, outcome = _outcome(message)
         sys.stdout.flush()  # what a reader printed
+        if failed:  # the frames of a traceback, in a cycle with it, still hold the segment's memory
+            gc.collect()
         connection.send_bytes(outcome)
 
 
-def _outcome(message: bytes) -> bytes:
+def _outcome(message: bytes) -> tuple[bool, bytes]:
     try:
         task = pickle.loads(message)  # noqa: S301 - our owner wrote it
-        outcome = task.function(*task.arguments)
+        return False, cloudpickle.dumps(task.function(*task.arguments))
     except Exception as error:  # noqa: BLE001 - it is the owner's to handle
-        outcome = error
-    try:
-        return cloudpickle.dumps(outcome)  # type: ignore[no-any-return]
-    except Exception:  # noqa: BLE001 - an exception of a reader's may hold anything
-        text = "".join(traceback.format_exception_only(outcome)).strip()
-        return pickle.dumps(RuntimeError(text))
+        try:
+            return True, cloudpickle.dumps(error)
+        except Exception:  # noqa: BLE001 - an exception of a reader's may hold anything
+            text = "".join(traceback.format_exception_only(error)).strip()
+            return True, pickle.dumps(RuntimeError(text))
 
 
 def _exit_with_owner(fd: int, owner: int) -> None:

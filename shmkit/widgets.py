@@ -62,8 +62,8 @@ _COLUMNS = (  # title, width in percent, class
     ("State", 12, ""),
     ("Progress", 14, ""),
     ("Rows", 11, "shmkit-n"),
-    ("Array", 17, ""),
-    ("Segment", 21, ""),
+    ("Array", 20, ""),
+    ("Segment", 18, ""),
     ("Memory", 10, "shmkit-n"),
 )
 
@@ -97,6 +97,8 @@ _STYLE = """<style>
   th, td { padding: 4px 7px; border: 0; text-align: left; vertical-align: middle; overflow: hidden;
     white-space: nowrap; text-overflow: ellipsis; font-weight: normal; line-height: inherit }
   thead th { font-weight: 600 }
+  th:first-child { padding-left: 0 }
+  td:last-child, th:last-child { padding-right: 0 }
   .shmkit-n { text-align: right }
   code { padding: 0; background: none; color: inherit; white-space: nowrap;
     font: 12px/1.5 var(--jp-code-font-family, ui-monospace, monospace) }
@@ -283,7 +285,7 @@ def _row(board: Board, number: int, word: str, holders: list[str] | None) -> str
             f'title="{_of(done, total)}"></progress> {100 * done // max(total, 1)}&nbsp;%'
         )
     elif word in ("failed", "stopped"):
-        progress = f'<span title="{_of(done, total)}">{_of(done, total)}</span>'
+        progress = f'<span title="{_of(done, total)}">{nbytes_text(done)}</span>'
     else:
         progress = nbytes_text(total)
     where = ""

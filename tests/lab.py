@@ -143,7 +143,7 @@ class Lab:
         return found[0]
 
     @contextlib.contextmanager
-    def open(self, cells: Sequence[str]) -> Iterator[Page]:
+    def open(self, cells: Sequence[str], *, scale: float = 1) -> Iterator[Page]:
         """Write a notebook of these code cells and open it, with its kernel running."""
         name = secrets.token_hex(4)
         notebook = nbformat.v4.new_notebook(
@@ -152,7 +152,9 @@ class Lab:
         )
         path = self.folder / f"{name}.ipynb"
         nbformat.write(notebook, path)
-        page = self._browser.new_page(viewport={"width": 1200, "height": 900})
+        page = self._browser.new_page(
+            viewport={"width": 1200, "height": 900}, device_scale_factor=scale
+        )
         try:
             # A workspace of its own: else the tabs of the last test come back.
             page.goto(f"{self._url}/lab/workspaces/{name}/tree/{path.name}?token={self._token}")

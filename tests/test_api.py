@@ -21,6 +21,7 @@ from shmkit import (
     sample,
     shared_load,
 )
+from shmkit._workers import _idle
 
 
 def load(files, **options):
@@ -175,6 +176,16 @@ def test_a_failing_reader_shows_its_own_traceback(paths):
     with pytest.raises(LoadError, match="ValueError: no such plate") as caught:
         load(paths[0], reader=read)
     assert 'raise ValueError("no such plate")' in caught.value.__notes__[0]
+
+
+def test_after_a_failure_no_loader_holds_a_segments_memory(paths):
+    with open(paths[0], "a") as file:
+        file.write("chrX\t7\tn/a\t1\t2\n")
+    with load(paths, dtype=sample.METHYLATION, skiprows=1, on_error="skip") as arrays:
+        assert list(arrays.failures) == ["sample1"]
+        for loader in _idle:
+            with open(f"/proc/{loader.process.pid}/maps") as maps:
+                assert "shmkit-" not in maps.read()
 
 
 def test_failed_files_may_be_skipped(paths):

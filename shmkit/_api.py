@@ -144,6 +144,8 @@ def _named(
     """The files as name -> absolute path, in order."""
     if isinstance(files, Mapping):
         named = {str(name): os.path.abspath(os.path.expanduser(p)) for name, p in files.items()}
+        if len(named) < len(files):
+            raise ValueError("two of the names are the same text")
     else:
         listed = [files] if isinstance(files, str | os.PathLike) else files
         named = _with_names([path for item in listed for path in _expanded(item)])
@@ -166,7 +168,7 @@ def _with_names(paths: Sequence[str]) -> dict[str, str]:
     """Name each path by its stem; where stems collide, by as much of the path as tells them apart.
 
     >>> list(_with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.npy"]))
-    ['x', 'a/y', 'b/y', 'z.txt', 'z.npy']
+    ['x', 'a-y', 'b-y', 'z.txt', 'z.npy']
     """
     by_stem: dict[str, list[PurePath]] = {}
     for pure in map(PurePath, paths):
@@ -193,7 +195,7 @@ def _distinct(group: set[PurePath], level: int) -> bool:
 def _tail(pure: PurePath, level: int) -> str:
     """The end of a path: stem, file name, folder and stem, folder and file name, and so on."""
     folders = pure.parent.parts[1:][-(level // 2) :] if level > 1 else ()
-    return "/".join([*folders, pure.name if level % 2 else pure.stem])
+    return "-".join([*folders, pure.name if level % 2 else pure.stem])
 
 
 def _monitor(progress: bool | None) -> Monitor:
@@ -203,7 +205,7 @@ def _monitor(progress: bool | None) -> Monitor:
         from shmkit.widgets import Panel  # noqa: PLC0415 - `import shmkit` loads no front end
 
         return Panel()
-    if progress or _in_notebook() or sys.stderr.isatty():
+    if progress or _in_notebook() or (sys.stderr is not None and sys.stderr.isatty()):
         from shmkit._console import ConsoleBar  # noqa: PLC0415 - as above
 
         return ConsoleBar()

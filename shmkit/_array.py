@@ -12,14 +12,17 @@ pass it on without a copy too.
 
 from __future__ import annotations
 
+import operator
 import os
+from collections.abc import Sequence
+from multiprocessing import parent_process
 from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from shmkit._segment import Mapped, Segment, attach, choose_backing, create
-from shmkit.errors import SegmentError
+from shmkit._segment import Identity, Mapped, Segment, attach, choose_backing, create
+from shmkit.errors import SegmentError, SegmentGoneError
 
 __all__ = ["SharedArray", "share", "shared_empty", "view"]
 
@@ -49,8 +52,7 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
     """
 
     _mmap: Mapped | None
-    filename: Any  # as in numpy.memmap, and None where nothing is mapped
-    offset: Any
+    offset: Any  # as in numpy.memmap, and None where nothing is mapped
     mode: Any
 
     def __new__(
@@ -65,7 +67,6 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
         """A view of a mapping; `offset` in bytes from the start of the segment."""
         self = np.ndarray.__new__(cls, shape, dtype, mapped, offset, strides, order)
         self._mmap = mapped
-        self.filename = mapped.segment.path
         self.offset = offset
         self.mode = "r+"
         return self
@@ -76,14 +77,9 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
             and obj._mmap is not None
             and np.may_share_memory(self, obj)
         ):
-            self._mmap, self.filename, self.offset, self.mode = (
-                obj._mmap,
-                obj.filename,
-                obj.offset,
-                obj.mode,
-            )
+            self._mmap, self.offset, self.mode = obj._mmap, obj.offset, obj.mode
         else:
-            self._mmap, self.filename, self.offset, self.mode = None, None, None, None
+            self._mmap, self.offset, self.mode = None, None, None
 
     def __array_wrap__(
         self, array: NDArray[Any], context: Any = None, return_scalar: bool = False
@@ -118,6 +114,19 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
         """The segment behind this view."""
         return None if self._mmap is None else self._mmap.segment
 
+    @property
+    def filename(self) -> str | None:  # type: ignore[override] # numpy.memmap's is never gone
+        """The segment's path, as long as it is linked: what joblib sends instead of the data."""
+        if self.segment is None:
+            return None
+        if not self.segment.linked:  # joblib would map whatever has this path by now
+            raise SegmentGoneError(
+                self.segment.path,
+                "this segment is unlinked, so its memory cannot be sent; send numpy.array(view), "
+                "or keep the arrays open until the workers have finished",
+            )
+        return self.segment.path
+
     def close(self) -> None:
         """Unlink the segment: no other process can attach to it from now on.
 
@@ -135,13 +144,16 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         segment = self.segment
-        if segment is None or not segment.linked:
+        # The segment that a worker made and returns would be gone before its reference arrives.
+        fleeting = segment is not None and segment.owned and parent_process() is not None
+        if segment is None or fleeting or not segment.linked:
             return np.asarray(self).__reduce_ex__(protocol)
         assert self._mmap is not None
         start = np.frombuffer(self._mmap, np.uint8).__array_interface__["data"][0]
         offset = self.__array_interface__["data"][0] - start
         return _attach_view, (
             segment.path,
+            segment.identity,
             offset,
             self.dtype,
             self.shape,
@@ -155,13 +167,14 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
 
 def _attach_view(
     path: str,
+    identity: Identity,
     offset: int,
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
     strides: tuple[int, ...],
     writeable: bool,
 ) -> SharedArray:
-    mapped = attach(path).map()
+    mapped = attach(path, identity).map()
     try:
         array = SharedArray(mapped, dtype, shape, offset, strides)
     except (TypeError, ValueError) as error:
@@ -178,7 +191,7 @@ def view(segment: Segment) -> SharedArray:
 
 
 def shared_empty(
-    shape: int | tuple[int, ...],
+    shape: SupportsIndex | Sequence[SupportsIndex],
     dtype: DTypeLike = float,
     *,
     backing: str | os.PathLike[str] = "auto",
@@ -187,7 +200,7 @@ def shared_empty(
 
     Parameters
     ----------
-    shape : int or tuple of int
+    shape : int or sequence of int
     dtype : dtype, default float64
         Anything but Python objects.
     backing : {"auto", "shm", "memfd"} or a directory
@@ -214,7 +227,8 @@ def shared_empty(
     42
     """
     dtype = np.dtype(dtype)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    lengths = shape if isinstance(shape, Sequence) else [shape]
+    shape = tuple(operator.index(length) for length in lengths)
     return _new(dtype, shape, fortran_order=False, backing=backing)
 
 
@@ -238,7 +252,7 @@ def share(array: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> Shar
     NotEnoughMemoryError
         If there is no room. Nothing is left behind.
     TypeError
-        If the array holds Python objects.
+        If the array holds Python objects, or is masked.
 
     Examples
     --------
@@ -247,6 +261,8 @@ def share(array: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> Shar
     ...     len(pickle.dumps(a)) < 400, pickle.loads(pickle.dumps(a)).sum() == a.sum()
     (True, np.True_)
     """
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array's mask would be lost; share array.filled(...) instead")
     array = np.asarray(array)
     fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
     shared = _new(array.dtype, array.shape, fortran_order=fortran_order, backing=backing)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, Sequence
-from typing import Self, overload
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
+from typing import Any, Self, overload
 
 from shmkit._array import SharedArray
 from shmkit._format import nbytes_text
-from shmkit._progress import Board, Monitor
 from shmkit.errors import SegmentGoneError
 
 __all__ = ["SharedArrays"]
@@ -47,15 +46,13 @@ class SharedArrays(Sequence[SharedArray]):
     def __init__(
         self,
         arrays: Mapping[str, SharedArray],
-        failures: Mapping[str, Exception],
-        board: Board,
-        monitor: Monitor,
+        failures: Mapping[str, Exception] | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
-        self.failures = dict(failures)
+        self.failures = dict(failures or {})
         self._names = list(arrays)
         self._arrays: dict[str, SharedArray] | None = dict(arrays)
-        self._board = board
-        self._monitor = monitor
+        self._on_close = on_close
 
     @overload
     def __getitem__(self, key: int | str) -> SharedArray: ...
@@ -79,9 +76,11 @@ class SharedArrays(Sequence[SharedArray]):
     def __iter__(self) -> Iterator[SharedArray]:
         return iter(list(self._open().values()))
 
-    def __contains__(self, name: object) -> bool:
-        """Whether there is an array of this name."""
-        return name in self._names
+    def __contains__(self, item: object) -> bool:
+        """Whether there is an array of this name, or whether this is one of the arrays."""
+        if isinstance(item, str):
+            return item in self._names
+        return any(item is array for array in self._open().values())
 
     def keys(self) -> list[str]:
         """The names, in file order."""
@@ -114,14 +113,18 @@ class SharedArrays(Sequence[SharedArray]):
         for segment in segments:
             if segment is not None:
                 segment.unlink()
-        self._board.closed = True
-        self._monitor.close(self._board)
+        if self._on_close is not None:
+            self._on_close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __reduce__(self) -> Any:
+        # A worker gets references to the same memory; it is the owner that closes.
+        return SharedArrays, (self._open(), self.failures)
 
     def __repr__(self) -> str:
         shown = ", ".join(self._names[:4]) + (", …" if len(self._names) > 4 else "")

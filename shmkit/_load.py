@@ -15,11 +15,16 @@ becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
 from __future__ import annotations
 
 import os
+import pickle
+import sys
+import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
+import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,19 +62,57 @@ def load(
         records["bytes_total"] = nbytes
         monitor.begin(board)
         try:
-            arrays = _Load(board, loaders, monitor, reader, options, skip_failed).run(backing)
+            pickled = _pickled(reader, options)
+            arrays = _Load(board, loaders, monitor, pickled, skip_failed).run(backing)
+            _end(board, monitor)
         except BaseException as error:
             for segment in board.segments:
                 if segment is not None:
                     segment.unlink()
             board.failed, board.cancelled = True, isinstance(error, KeyboardInterrupt)
+            if not board.ended:
+                _end(board, monitor)
             raise
-        finally:
-            board.ended = time.time()
-            board.records = np.array(records)
-            monitor.end(board)
     failures = {board.names[number]: error for number, error in sorted(board.errors.items())}
-    return SharedArrays(arrays, failures, board, monitor)
+
+    def close() -> None:
+        board.closed = True
+        monitor.close(board)
+
+    return SharedArrays(arrays, failures, close)
+
+
+def _end(board: Board, monitor: Monitor) -> None:
+    board.ended = time.time()
+    board.records = np.array(board.records)
+    monitor.end(board)
+
+
+def _pickled(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> bytes:
+    """The reader and the options, for the loaders.
+
+    Functions of the user's own modules go by value: a loader that is warm has the module as it was
+    when it was first needed, and the user may have edited it since.
+    """
+    converters = options.get("converters")
+    functions = converters.values() if isinstance(converters, Mapping) else [converters]
+    modules = {sys.modules.get(getattr(f, "__module__", None) or "") for f in (reader, *functions)}
+    own = [module for module in modules if module is not None and _is_users(module)]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        pickled: bytes = cloudpickle.dumps((reader, options))
+        return pickled
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_users(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    installed = tuple(sysconfig.get_paths().values())
+    known = cloudpickle.list_registry_pickle_by_value()
+    return file is not None and not file.startswith(installed) and module.__name__ not in known
 
 
 class _Load:
@@ -80,15 +123,13 @@ class _Load:
         board: Board,
         loaders: Loaders,
         monitor: Monitor,
-        reader: Callable[[str], Any] | None,
-        options: Mapping[str, Any],
+        pickled: bytes,
         skip_failed: bool,
     ) -> None:
         self.board = board
         self.loaders = loaders
         self.monitor = monitor
-        self.reader = reader
-        self.options = options
+        self.pickled = pickled
         self.skip_failed = skip_failed
 
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
@@ -108,7 +149,7 @@ class _Load:
         }
 
     def probe(self) -> None:
-        tasks = [Task(_probe, (path, self.reader, self.options)) for path in self.board.paths]
+        tasks = [Task(_probe, (path, self.pickled)) for path in self.board.paths]
         for number, outcome in self.loaders.run(tasks, self.tick):
             if not self.failed(number, outcome):
                 self.board.plans[number] = outcome
@@ -125,9 +166,10 @@ class _Load:
                 _read,
                 (
                     self.board.paths[number],
-                    self.reader,
+                    self.pickled,
                     self.board.plans[number],
                     segments[number].path,
+                    segments[number].identity,
                     self.board.records,
                     number,
                 ),
@@ -157,6 +199,7 @@ class _Load:
             outcome = LoaderDiedError(self.board.paths[number], outcome.exitcode)
         if not isinstance(outcome, Exception):
             return False
+        outcome = _naming(self.board.paths[number], outcome)
         record = self.board.records[number]
         record["state"], record["ended"] = State.FAILED, time.time()
         self.board.errors[number] = outcome
@@ -174,8 +217,8 @@ class _Load:
 class _Target:
     """A segment and a record of the board, as a reader sees them."""
 
-    def __init__(self, segment: str, record: NDArray[Any]) -> None:
-        self._segment = _segment.attach(segment)
+    def __init__(self, segment: _segment.Segment, record: NDArray[Any]) -> None:
+        self._segment = segment
         self._record = record
 
     def reserve(
@@ -198,9 +241,8 @@ def _reader(path: str, function: Callable[[str], Any] | None) -> Reader:
     return npy if path.lower().endswith(".npy") else text
 
 
-def _probe(
-    path: str, function: Callable[[str], Any] | None, options: Mapping[str, Any]
-) -> Plan | None:
+def _probe(path: str, pickled: bytes) -> Plan | None:
+    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
     try:
         return _reader(path, function).probe(path, options)
     except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
@@ -209,17 +251,20 @@ def _probe(
 
 def _read(
     path: str,
-    function: Callable[[str], Any] | None,
+    pickled: bytes,
     plan: Plan | None,
     segment: str,
+    identity: _segment.Identity,
     records: NDArray[Any],
     number: int,
 ) -> None:
     record = records[number : number + 1]
     record["pid"], record["started"] = os.getpid(), time.time()
     record["state"] = State.LOADING
+    function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+    target = _Target(_segment.attach(segment, identity), record)
     try:
-        _reader(path, function).read_into(path, plan, _Target(segment, record))
+        _reader(path, function).read_into(path, plan, target)
     except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
         raise _naming(path, error) from None
     record["bytes_done"] = record["bytes_total"]

@@ -84,6 +84,9 @@ class _HDF5Magics(Magics):
             return None
         options = _parser.parse_intermixed_args(words)
         path = check_path(_without_placeholders(options.path))
+        for name in options.names:
+            if not name.isidentifier():  # before an hour of work, not after it
+                _parser.error(f"{name!r} is no name of a variable")
         assert self.shell is not None
         value, assigned = _run(self.shell, cell)
         variables = self.shell.user_ns

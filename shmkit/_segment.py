@@ -19,6 +19,7 @@ import errno
 import itertools
 import math
 import mmap
+import multiprocessing
 import os
 import re
 import stat
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
+from multiprocessing.util import Finalize
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -35,13 +37,24 @@ from shmkit import _limits
 from shmkit._owner import Owner, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 
-__all__ = ["Backing", "Header", "Mapped", "Segment", "attach", "choose_backing", "remove_orphans"]
+__all__ = [
+    "Backing",
+    "Header",
+    "Mapped",
+    "Segment",
+    "attach",
+    "choose_backing",
+    "read_header",
+    "remove_orphans",
+]
 
 _SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
 _NAME = re.compile(r"shmkit-(\d+)-([0-9a-f]+)-([0-9a-f]+)-\d+\.npy")
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
-_LONGEST_HEADER = 1 << 20  # bytes; thousands of field names fit
+_LONGEST_HEADER = 1 << 24  # bytes; half a million field names fit
 _numbers = itertools.count()
+
+Identity = tuple[int, int]  # of a file: device and inode
 
 
 class Backing(NamedTuple):
@@ -73,24 +86,25 @@ def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
             raise ValueError(
                 f'backing={os.fspath(backing)!r} is neither "auto", "shm", "memfd" nor a directory'
             )
-        return _with_room(Backing("file", directory), _limits.room_in(directory), need)
+        _check_room(_limits.room_in(directory), need)
+        return Backing("file", directory)
     if sys.platform != "linux":  # no /dev/shm, no memfd: the page cache of a file serves instead
         directory = tempfile.gettempdir()
-        return _with_room(Backing("file", directory), _limits.room_in(directory), need)
-    memory = _limits.memory()
-    memfd = Backing("memfd", "/proc")
+        _check_room(_limits.room_in(directory), need)
+        return Backing("file", directory)
+    _check_room(_limits.memory(), need)
     if backing == "memfd" or not os.path.isdir(_SHM):
-        return _with_room(memfd, memory, need)
-    shm, room = Backing("shm", _SHM), _limits.room_in(_SHM)
+        return Backing("memfd", "/proc")
+    room = _limits.room_in(_SHM)
     if backing == "auto" and room.free < need:  # a memfd is not bound by the size of /dev/shm
-        return _with_room(memfd, memory, need)
-    return _with_room(shm, min(room, memory, key=lambda r: r.free), need)
+        return Backing("memfd", "/proc")
+    _check_room(room, need)
+    return Backing("shm", _SHM)
 
 
-def _with_room(backing: Backing, room: _limits.Room, need: int) -> Backing:
+def _check_room(room: _limits.Room, need: int) -> None:
     if need > room.free:
         raise NotEnoughMemoryError(need, room.free, room.limit, room.where)
-    return backing
 
 
 class Header(NamedTuple):
@@ -124,6 +138,8 @@ class Segment:
         ``"shm"``, ``"memfd"`` or ``"file"``.
     owned : bool
         Whether this process created it, and so unlinks it.
+    identity : tuple of int
+        Device and inode: what tells it from another file that has its path later.
     source : dict
         Where the array came from: ``file`` and the reader's ``options``; empty for other arrays.
     """
@@ -133,20 +149,26 @@ class Segment:
         self.backing = backing
         self.owned = owned
         self.source: Mapping[str, Any] = {}
-        self._identity = _identity(os.fstat(fd))
+        self.identity = _identity(os.fstat(fd))
         self._header: Header | None = None
         self._mapped: weakref.ref[Mapped] | None = None
         if owned:
             # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
             keep = fd if backing == "memfd" else None
-            self._unlink = weakref.finalize(self, _unlink, path, self._identity, os.getpid(), keep)
+            self._unlink = weakref.finalize(self, _unlink, path, self.identity, os.getpid(), keep)
+            if multiprocessing.parent_process() is not None:  # whose end skips atexit
+                Finalize(self, self._unlink, exitpriority=0)
 
     @property
     def header(self) -> Header:
         """What array is in it. Read once; a segment is of no use before its header is written."""
         if self._header is None:
             with self._open() as file:
-                self._header = _read_header(file, self.path)
+                try:
+                    self._header = read_header(file)
+                except ValueError as error:
+                    reason = f"is not a segment, or is damaged: {error}"
+                    raise SegmentError(self.path, reason) from None
         return self._header
 
     @property
@@ -168,7 +190,7 @@ class Segment:
     def linked(self) -> bool:
         """Whether its name still leads to it, so that other processes can attach."""
         try:
-            return _identity(os.stat(self.path)) == self._identity
+            return _identity(os.stat(self.path)) == self.identity
         except OSError:
             return False
 
@@ -203,9 +225,17 @@ class Segment:
                 f"an array of Python objects ({dtype}) cannot lie in shared memory; give it a "
                 "numeric, string or structured dtype first, for example with astype"
             )
-        text = _header_bytes(dtype, shape, fortran)
+        try:
+            text = _header_bytes(dtype, shape, fortran)
+        except ValueError as error:
+            raise TypeError(
+                f"an array of {dtype} cannot lie in a segment: {error}; "
+                "numpy.lib.recfunctions.repack_fields makes one that can"
+            ) from None
         header = Header(dtype, shape, fortran, len(text))
         need = header.data_offset + header.nbytes
+        if self.backing != "file":  # the limit of a container kills, it does not refuse
+            _check_room(_limits.memory(), need)
         with self._open() as file:
             try:
                 if hasattr(os, "posix_fallocate"):
@@ -242,7 +272,7 @@ class Segment:
     def _open(self) -> BinaryIO:
         """Open by name and make sure that it is the same file still."""
         file = _open(self.path)
-        if _identity(os.fstat(file.fileno())) != self._identity:
+        if _identity(os.fstat(file.fileno())) != self.identity:
             file.close()
             raise _gone(self.path)
         return file
@@ -264,15 +294,21 @@ def create(backing: Backing) -> Segment:
         os.close(fd)
 
 
-def attach(path: str) -> Segment:
-    """The segment at `path`, which some process created; raises `SegmentGoneError`."""
+def attach(path: str, identity: Identity | None = None) -> Segment:
+    """The segment at `path`, which some process created; raises `SegmentGoneError`.
+
+    With an `identity`, only if it is that very file: the path of a memfd may lead to another one
+    by now, or to any file that its owner has opened since.
+    """
     mapped = _mapped_here.get(path)
-    if mapped is not None and mapped.segment.linked:
+    if mapped is not None and mapped.segment.linked and identity in (None, mapped.segment.identity):
         return mapped.segment
     kind = {_SHM: "shm"}.get(
         os.path.dirname(path), "memfd" if path.startswith("/proc/") else "file"
     )
     with _open(path) as file:
+        if identity not in (None, _identity(os.fstat(file.fileno()))):
+            raise _gone(path)
         return Segment(path, kind, file.fileno(), owned=False)
 
 
@@ -300,7 +336,7 @@ def remove_orphans(directory: str = _SHM) -> list[str]:
     return removed
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
@@ -328,7 +364,7 @@ def _gone(path: str) -> SegmentGoneError:
     )
 
 
-def _unlink(path: str, identity: tuple[int, int], creator: int, fd: int | None) -> None:
+def _unlink(path: str, identity: Identity, creator: int, fd: int | None) -> None:
     if os.getpid() != creator:  # a forked child: the segment is its parent's
         return
     if fd is not None:
@@ -356,25 +392,29 @@ def _header_bytes(
     return start + len(padded).to_bytes(4, "little") + padded
 
 
-def _read_header(file: BinaryIO, path: str) -> Header:
-    """Read and check the header; nothing in it is executed or trusted."""
-    size = os.fstat(file.fileno()).st_size
+def read_header(file: BinaryIO) -> Header:
+    """Read and check a .npy header; nothing in it is executed or trusted.
+
+    `file` is then at the data. Raises ValueError for whatever is not the image of an array.
+    """
+    nbytes = os.fstat(file.fileno()).st_size
     try:
         version = npy.read_magic(file)
         width, encoding = {(1, 0): (2, "latin1"), (2, 0): (4, "latin1"), (3, 0): (4, "utf8")}[
             version
         ]
         length = int.from_bytes(file.read(width), "little")
-        if length > min(size, _LONGEST_HEADER):
+        if length > min(nbytes, _LONGEST_HEADER):
             raise ValueError("its header is too long")
         fields = ast.literal_eval(file.read(length).decode(encoding).strip())
         dtype = npy.descr_to_dtype(fields["descr"])
         shape = tuple(int(n) for n in fields["shape"])
         header = Header(dtype, shape, bool(fields["fortran_order"]), file.tell())
-        if dtype.hasobject:
-            raise ValueError("it would hold Python objects")
-        if min(shape, default=0) < 0 or header.data_offset + header.nbytes > size:
-            raise ValueError(f"it says shape {shape} of {dtype}, but the file has {size} bytes")
-    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise SegmentError(path, f"is not a segment, or is damaged: {error}") from None
+    except (KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError(f"its header: {type(error).__name__}: {error}") from None
+    if dtype.hasobject:
+        raise ValueError(f"it holds Python objects ({dtype}), which cannot lie in shared memory")
+    need = header.data_offset + header.nbytes
+    if min(shape, default=0) < 0 or need > nbytes:
+        raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
     return header

@@ -64,7 +64,7 @@ class _Loader:
         # The path must be as it is here (a notebook's folder, an editable install) before the first
         # import there.
         code = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"import sys; sys.path[:] = {_import_path()!r}; "
             f"from shmkit._workers import serve; serve({theirs.fileno()}, {os.getpid()})"
         )
         try:
@@ -84,21 +84,34 @@ class _Loader:
         self.connection = Connection(ours.detach())
 
     def send(self, task: Task) -> None:
+        # With the place it is to run in: the notebook may have moved since the loader was started.
+        message = cloudpickle.dumps((os.getcwd(), _import_path(), task))
         with contextlib.suppress(OSError):  # it has ended: receive() says how
-            self.connection.send_bytes(cloudpickle.dumps(task))
+            self.connection.send_bytes(message)
 
     def receive(self) -> Any:
         """The outcome of the task it was sent: a value, an exception, or `Died`."""
         try:
-            return pickle.loads(self.connection.recv_bytes())  # noqa: S301 - our own process wrote it
+            if self.ended():
+                raise EOFError
+            message = self.connection.recv_bytes()
         except (EOFError, OSError):
             self.connection.close()
             return Died(self.process.wait())
+        return pickle.loads(message)  # noqa: S301 - our own process wrote it
 
-    def kill(self) -> None:
-        self.process.kill()
+    def ended(self) -> bool:
+        """Whether the process has ended, with nothing left to receive."""
+        return self.process.poll() is not None and not self.connection.poll()
+
+    def close(self) -> None:
+        """Wait for the end of a process that was killed."""
         self.process.wait()
         self.connection.close()
+
+
+def _import_path() -> list[str]:
+    return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 class Loaders:
@@ -128,12 +141,15 @@ class Loaders:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for loader, _ in self._busy.values():
-            loader.kill()
-        self._busy.clear()
         with _idle_lock:
             _idle.extend(self._free)
         self._free = []
+        busy = [loader for loader, _ in self._busy.values()]
+        for loader in busy:  # all of them before any is waited for: an interrupt may come
+            loader.process.kill()
+        for loader in busy:
+            loader.close()
+        self._busy.clear()
 
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[int, Any]]:
         """Run the tasks in their order, each on the next free loader.
@@ -145,13 +161,21 @@ class Loaders:
         waiting = list(enumerate(tasks))[::-1]
         next_tick = time.monotonic()
         while waiting or self._busy:
+            if not self._free and not self._busy:  # all have died
+                self._free.append(_Loader())
             while waiting and self._free:
                 number, task = waiting.pop()
                 loader = self._free[-1]
                 self._busy[loader.connection] = (loader, number)  # first: an interrupt may come
                 self._free.pop()
                 loader.send(task)
-            for connection in wait(list(self._busy), max(next_tick - time.monotonic(), 0)):
+            ready = set(wait(list(self._busy), max(next_tick - time.monotonic(), 0)))
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + _TICK
+                tick()
+                # A process that a reader forked may keep the socket of a dead loader open.
+                ready |= {c for c, (loader, _) in self._busy.items() if loader.ended()}
+            for connection in ready:
                 assert isinstance(connection, Connection)
                 loader, number = self._busy[connection]
                 outcome = loader.receive()
@@ -161,9 +185,6 @@ class Loaders:
                 elif waiting:
                     self._free.append(_Loader())
                 yield number, outcome
-            if time.monotonic() >= next_tick:
-                next_tick = time.monotonic() + _TICK
-                tick()
 
 
 def _forget() -> None:
@@ -178,7 +199,9 @@ def _forget() -> None:
 def _end() -> None:
     """At the interpreter's exit: end what is idle, so that nothing is left running."""
     for loader in _idle:
-        loader.kill()
+        loader.process.kill()
+    for loader in _idle:
+        loader.close()
     _idle.clear()
 
 
@@ -197,7 +220,8 @@ def serve(fd: int, owner: int) -> None:
         except (EOFError, OSError):
             os._exit(0)
         failed, outcome = _outcome(message)
-        sys.stdout.flush()  # what a reader printed
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what a reader printed
         if failed:  # the frames of a traceback, in a cycle with it, still hold the segment's memory
             gc.collect()
         connection.send_bytes(outcome)
@@ -205,14 +229,17 @@ def serve(fd: int, owner: int) -> None:
 
 def _outcome(message: bytes) -> tuple[bool, bytes]:
     try:
-        task = pickle.loads(message)  # noqa: S301 - our owner wrote it
+        directory, sys.path[:], task = pickle.loads(message)  # noqa: S301 - our owner wrote it
+        os.chdir(directory)
         return False, cloudpickle.dumps(task.function(*task.arguments))
     except Exception as error:  # noqa: BLE001 - it is the owner's to handle
         try:
-            return True, cloudpickle.dumps(error)
+            pickled = cloudpickle.dumps(error)
+            pickle.loads(pickled)  # noqa: S301 - some exceptions pickle and do not come back
         except Exception:  # noqa: BLE001 - an exception of a reader's may hold anything
             text = "".join(traceback.format_exception_only(error)).strip()
-            return True, pickle.dumps(RuntimeError(text))
+            pickled = pickle.dumps(RuntimeError(text))
+        return True, pickled
 
 
 def _exit_with_owner(fd: int, owner: int) -> None:

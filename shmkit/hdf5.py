@@ -148,6 +148,8 @@ def to_hdf5(
 def check_path(path: str | os.PathLike[str]) -> str:
     """The path as a string; an `OSError` if no file can be there, before any work is done."""
     text = os.fsdecode(path)
+    if not text:
+        raise ValueError("the path is empty")
     if os.path.isdir(text):
         raise IsADirectoryError(errno.EISDIR, "is a directory; give the path of a file in it", text)
     directory = os.path.dirname(text) or os.curdir
@@ -306,17 +308,18 @@ def _write_file(
 def _create(
     file: h5py.File, name: str, stored: NDArray[Any], compression: str | None
 ) -> h5py.Dataset:
-    if compression is None or stored.nbytes < _SMALL_NBYTES:
-        return file.create_dataset(name, stored.shape, stored.dtype)
-    return file.create_dataset(
-        name,
-        stored.shape,
-        stored.dtype,
-        chunks=_chunks(stored.shape, stored.dtype.itemsize),
-        compression=compression,
-        compression_opts=_LEVEL if compression == "gzip" else None,
-        shuffle=True,
-    )
+    layout: dict[str, Any] = {}
+    if compression is not None and stored.nbytes >= _SMALL_NBYTES:
+        layout = {
+            "chunks": _chunks(stored.shape, stored.dtype.itemsize),
+            "compression": compression,
+            "compression_opts": _LEVEL if compression == "gzip" else None,
+            "shuffle": True,
+        }
+    try:
+        return file.create_dataset(name, stored.shape, stored.dtype, **layout)
+    except (TypeError, ValueError, RuntimeError) as error:  # about 1,000 fields are the most
+        raise TypeError(f"{name}: HDF5 has no room for this dtype: {error}") from error
 
 
 def _fill(
@@ -340,7 +343,8 @@ def _describe(dataset: h5py.Dataset, array: NDArray[Any]) -> None:
             dataset.attrs[field] = dtype.str
     if isinstance(array, SharedArray) and array.segment is not None and array.segment.source:
         source = array.segment.source
-        dataset.attrs["source_file"] = source["file"]
+        # A file's name may hold bytes that are no text, which HDF5 refuses.
+        dataset.attrs["source_file"] = os.fsencode(source["file"]).decode("utf-8", "replace")
         dataset.attrs["source_options"] = json.dumps(dict(source["options"]), default=repr)
 
 
@@ -450,7 +454,7 @@ def _replacing(path: str) -> Iterator[_Storage]:
         os.replace(temporary, target)
         _sync(directory)
     except OSError as error:
-        if storage is not None and error is not storage.error:
+        if error.errno is None or (storage is not None and error is not storage.error):
             raise
         raise OSError(error.errno, f"cannot be written: {error.strerror}", path) from None
     finally:

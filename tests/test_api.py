@@ -1,10 +1,13 @@
 """Loads from end to end: real files, real loader processes, real segments."""
 
+import importlib
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
+import urllib.error
 import warnings
 
 import numpy as np
@@ -82,7 +85,7 @@ def test_files_of_one_stem_get_names_of_their_own(tmp_path):
             np.savetxt(tmp_path / name, np.ones(2))
     files = [tmp_path / name for name in ("a/x.npy", "b/x.npy", "y.npy", "y.txt", "y.txt")]
     with load(files) as arrays:
-        assert arrays.keys() == ["a/x", "b/x", "y.npy", "y.txt", "y.txt-2"]
+        assert arrays.keys() == ["a-x", "b-x", "y.npy", "y.txt", "y.txt-2"]
 
 
 def test_text_and_npy_equal_what_numpy_reads(paths, tmp_path):
@@ -356,3 +359,70 @@ def test_loading_warns_of_nothing(paths):
         with load(paths) as arrays:
             shmkit.share(arrays[0]).close()
     assert caught == []
+
+
+def test_arrays_travel_to_a_worker_as_references(paths):
+    with load(paths) as arrays:
+        got = pickle.loads(pickle.dumps(arrays))
+        assert got.keys() == arrays.keys()
+        assert np.shares_memory(got["sample2"], arrays["sample2"])
+        got.close()
+
+
+def test_a_loader_that_dies_while_probing_the_last_file_is_replaced(tmp_path):
+    for name, text in (("good", "1 2"), ("bad", "7 2")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    files = [tmp_path / "good.txt", tmp_path / "bad.txt"]
+    converters = {0: lambda text: os._exit(3) if text == "7" else float(text)}
+    with load(files, converters=converters, processes=1, on_error="skip") as arrays:
+        assert arrays.keys() == ["good"]
+        assert isinstance(arrays.failures["bad"], LoaderDiedError)
+
+
+def test_a_reader_that_forks_and_dies_is_noticed(tmp_path, paths):
+    # Its child keeps the loader's socket open.
+    fifo = tmp_path / "end"
+    os.mkfifo(fifo)
+
+    def read(path):
+        if os.fork() == 0:
+            open(fifo).close()
+            os._exit(0)
+        os._exit(5)
+
+    with pytest.raises(LoaderDiedError, match="code 5"):
+        load(paths[0], reader=read)
+    open(fifo, "w").close()
+
+
+def test_an_exception_that_cannot_be_rebuilt_still_names_the_file(paths):
+    def read(path):
+        raise urllib.error.HTTPError("http://x", 404, "nothing there", {}, None)
+
+    with pytest.raises(LoadError, match="nothing there") as caught:
+        load(paths[0], reader=read)
+    assert caught.value.path == paths[0]
+
+
+def test_a_masked_array_is_refused(paths):
+    with pytest.raises(LoadError, match="mask would be lost"):
+        load(paths[0], reader=lambda _: np.ma.masked_equal([1, 2], 2))
+
+
+def test_loaders_follow_the_notebook(tmp_path, paths, monkeypatch):
+    """An edited module, a new folder on the path, another working directory."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    module = folder / "plates.py"
+    module.write_text("def read(path):\n    return [1]\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, pathlib.Path("/nowhere"), str(folder)])
+    plates = importlib.import_module("plates")
+    with load(paths[0], reader=plates.read) as (first,):
+        assert first.tolist() == [1]
+    module.write_text("def read(path):\n    return [1, 222]\n")
+    importlib.reload(plates)
+    with load(paths[0], reader=plates.read) as (second,):
+        assert second.tolist() == [1, 222]
+    monkeypatch.chdir(folder)
+    with load(paths[0], reader=lambda _: np.frombuffer(os.getcwd().encode(), "S1")) as (where,):
+        assert b"".join(where.tolist()).decode() == str(folder)

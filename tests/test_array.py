@@ -1,5 +1,6 @@
 import copy
 import multiprocessing
+import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 
@@ -181,3 +182,62 @@ def test_a_workers_close_does_not_unlink(shared):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         pool.map(shmkit.SharedArray.close, [shared])
     assert shared.segment.linked
+
+
+def test_a_late_reference_never_leads_to_another_segment():
+    # The path of a memfd is a descriptor's number, which the next file gets.
+    late = share(np.arange(5.0), backing="memfd")
+    message, path = pickle.dumps(late), late.segment.path
+    late.close()
+    with share(np.full(5, 99.0), backing="memfd") as other:
+        assert other.segment.path == path
+        with pytest.raises(SegmentGoneError):
+            pickle.loads(message)
+
+
+def test_joblib_refuses_a_plain_array_over_an_unlinked_segment(shared):
+    plain = np.asarray(shared)
+    shared.close()
+    with pytest.raises(pickle.PicklingError) as caught:
+        joblib.Parallel(n_jobs=2)(joblib.delayed(double)(array) for array in (plain, plain[1:]))
+    assert "send numpy.array(view)" in str(caught.value.__cause__)
+
+
+def make_in_a_worker(number):
+    return share(np.full(3, number))
+
+
+def test_what_a_worker_shares_and_returns_arrives_as_a_copy():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        got = pool.map(make_in_a_worker, [3, 4])
+    assert [array.tolist() for array in got] == [[3, 3, 3], [4, 4, 4]]
+
+
+def keep_and_say_where(queue):
+    global kept  # noqa: PLW0603 - as in a script
+    kept = share([1, 2, 3])
+    queue.put(kept.segment.path)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_process_that_ends_leaves_nothing(method):
+    context = multiprocessing.get_context(method)
+    queue = context.SimpleQueue()
+    child = context.Process(target=keep_and_say_where, args=(queue,))
+    child.start()
+    path = queue.get()
+    child.join()
+    assert child.exitcode == 0
+    assert not os.path.exists(path)
+
+
+def test_a_masked_array_is_refused():
+    with pytest.raises(TypeError, match="mask would be lost"):
+        share(np.ma.masked_equal([1.0, -999.0], -999.0))
+
+
+def test_fields_out_of_order_are_refused_with_advice():
+    array = np.zeros(3, RECORDS)[["pct", "chr"]]
+    with pytest.raises(TypeError, match="repack_fields"):
+        share(array)

@@ -501,3 +501,29 @@ def test_a_table_of_many_datasets_is_cut(tmp_path):
     assert len(export.datasets) == 100
     assert str(export).endswith("\nand 70 more (560 B)")
     assert "and 70 more" in export._repr_html_()
+
+
+def test_more_fields_than_hdf5_can_hold_are_named(tmp_path):
+    array = np.zeros(2, [(f"a long name {n}", "i1") for n in range(3000)])
+    with pytest.raises(TypeError, match="^wide: HDF5 has no room for this dtype"):
+        to_hdf5(tmp_path / "x.h5", {"wide": array})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_attribute_that_is_too_large_says_so(tmp_path):
+    with pytest.raises((OSError, TypeError), match="attrs|attribute"):
+        to_hdf5(tmp_path / "x.h5", np.ones(2), attrs={"z": np.zeros(20_000)})
+
+
+def test_a_source_whose_name_is_no_text(tmp_path):
+    path = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9.npy"))
+    np.save(path, np.ones(3))
+    with shared_load(path, progress=False) as arrays:
+        to_hdf5(tmp_path / "x.h5", {"a": arrays[0]})
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["a"].attrs["source_file"].endswith("caf\ufffd.npy")
+
+
+def test_an_empty_path_is_an_error():
+    with pytest.raises(ValueError, match="the path is empty"):
+        to_hdf5("", np.ones(2))

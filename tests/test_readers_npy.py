@@ -75,7 +75,7 @@ def test_what_follows_the_array_is_not_read(tmp_path):
 
 def test_objects_are_refused_and_not_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}, None]), allow_pickle=True)
-    assert "save it again with" in refused(tmp_path / "a.npy")
+    assert "holds Python objects" in refused(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("keep", [0, 5, 9, 60, 127, 128, 151])
@@ -105,7 +105,7 @@ def test_damaged_headers_are_refused(tmp_path, header, version):
     length = len(header).to_bytes(2 if version == 1 else 4, "little")
     content = b"\x93NUMPY" + bytes([version, 0]) + length + header.encode()
     (tmp_path / "a.npy").write_bytes(content)
-    assert "header is damaged" in refused(tmp_path / "a.npy")
+    assert "is not a .npy file that can be read" in refused(tmp_path / "a.npy")
 
 
 def test_file_replaced_after_the_probe_is_refused(tmp_path):

@@ -282,7 +282,7 @@ def test_holders_are_the_variables_whose_views_reach_the_segment(make_board):
         "buffer": memoryview(np.asarray(array["pos"])[:2]),
         "listed": [1, array[:3]],
         "mapped": {"x": array.view(np.uint8)},
-        "arrays": SharedArrays({"one": array}, {}, board, NoMonitor()),
+        "arrays": SharedArrays({"one": array}),
         "copied": array.copy(),
         "computed": array["pos"] + 1,
         "text": "array",
@@ -314,7 +314,12 @@ def load(board):
     board.ended = time.time()
     panel.end(board)
     arrays = {name: view(s) for name, s in zip(board.names, board.segments, strict=True)}
-    return SharedArrays(arrays, {}, board, panel)
+
+    def close():
+        board.closed = True
+        panel.close(board)
+
+    return SharedArrays(arrays, on_close=close)
 
 
 def test_panel_ends_as_plain_html_in_the_same_place(make_board, shell):

@@ -23,7 +23,10 @@ class _Custom:
 
     def read_into(self, path: str, plan: Plan | None, target: Target) -> None:
         del plan
-        array = np.asarray(self._function(path))
+        result = self._function(path)
+        if isinstance(result, np.ma.MaskedArray):
+            raise TypeError("a masked array's mask would be lost; return result.filled(...) instead")
+        array = np.asarray(result)
         fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
         target.reserve(array.dtype, array.shape, fortran_order=fortran_order)[...] = array
         target.advance(bytes_done=0, rows=len(array) if array.ndim else 1)

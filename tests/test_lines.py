@@ -1,12 +1,18 @@
 """Lines are counted as they are taken, and as they stand in the file."""
 
 import gzip
+import itertools
 
 import pytest
 
-from shmkit.readers._lines import Lines, count_lines
+from shmkit.readers._lines import count_lines, decompressed, lines_of
 
 ENDS = ["\n", "\r\n", "\r"]
+
+
+def counted(path, encoding):
+    with decompressed(str(path)) as data:
+        return count_lines(data, encoding)
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -14,17 +20,16 @@ ENDS = ["\n", "\r\n", "\r"]
 def test_lines_taken_are_counted_across_lists(tmp_path, end, last):
     path = tmp_path / "a.txt"
     path.write_bytes((end.join(f"line {i}" for i in range(50_000)) + last).encode())
-    lines = Lines(str(path), "utf-8")
-    assert lines.taken == 0
-    lines.skip(12_345)
-    assert lines.taken == 12_345
-    assert lines.take(2) == ["line 12345\n", "line 12346\n"]
-    assert next(iter(lines)) == "line 12347\n"
-    assert lines.taken == 12_348
-    lines.skip(10**9)
-    assert lines.taken == 50_000
-    assert lines.nbytes_taken == path.stat().st_size
-    lines.close()
+    with lines_of(str(path), "utf-8") as lines:
+        assert lines.taken == 0
+        lines.skip(12_345)
+        assert lines.taken == 12_345
+        assert list(itertools.islice(lines, 2)) == ["line 12345\n", "line 12346\n"]
+        assert next(iter(lines)) == "line 12347\n"
+        assert lines.taken == 12_348
+        lines.skip(10**9)
+        assert lines.taken == 50_000
+        assert lines.nbytes_taken == path.stat().st_size
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32"])
@@ -33,21 +38,20 @@ def test_lines_taken_are_counted_across_lists(tmp_path, end, last):
 def test_count_is_that_of_the_lines(tmp_path, encoding, end, text, count):
     path = tmp_path / "a.txt"
     path.write_bytes(text.replace("|", end).encode(encoding))
-    assert count_lines(str(path), encoding) == (path.stat().st_size, count)
+    assert counted(path, encoding) == (path.stat().st_size, count)
 
 
 def test_line_ends_cut_by_a_piece_count_once(tmp_path):
     path = tmp_path / "a.txt"
     for before in range((1 << 20) - 2, (1 << 20) + 2):
         path.write_bytes(b"a" * before + b"\r\nb\r")
-        assert count_lines(str(path), "utf-8") == (before + 4, 2)
+        assert counted(path, "utf-8") == (before + 4, 2)
 
 
 def test_compressed_bytes_and_lines_are_those_inside(tmp_path):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"a\nb\n") + gzip.compress(b"c"))
-    assert count_lines(str(path), "utf-8") == (5, 3)
-    lines = Lines(str(path), "utf-8")
-    assert lines.take(9) == ["a\n", "b\n", "c"]
-    assert lines.nbytes_taken == path.stat().st_size
-    lines.close()
+    assert counted(path, "utf-8") == (5, 3)
+    with lines_of(str(path), "utf-8") as lines:
+        assert list(lines) == ["a\n", "b\n", "c"]
+        assert lines.nbytes_taken == path.stat().st_size

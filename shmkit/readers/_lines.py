@@ -1,8 +1,6 @@
 r"""The lines of a text file: decompressed, decoded, and counted as they are taken.
 
-    bytes ──(gzip, bz2, xz)──▶ bytes ──(encoding)──▶ lines, each ended by \n, \r\n or \r
-
-Which line was taken last is what an error about a line is made from.
+bytes ──(gzip, bz2, xz)──▶ bytes ──(encoding)──▶ lines, each ended by \n, \r\n or \r
 """
 
 from __future__ import annotations
@@ -15,31 +13,32 @@ import itertools
 import lzma
 import operator
 import os
+import re
+import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from isal import igzip, isal_zlib
+from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 
-__all__ = [
-    "DAMAGED",
-    "Lines",
-    "count_lines",
-    "damaged",
-    "decompressed",
-    "line_ends_are_bytes",
-    "resolved_encoding",
-    "undecodable",
-]
+__all__ = ["Lines", "count_lines", "decompressed", "line_ends_are_bytes", "lines_of", "loadtxt"]
 
 _COUNT_NBYTES = 1 << 20
 _LIST_NBYTES = 1 << 16
 
-# What the decompressors raise.
-DAMAGED: tuple[type[Exception], ...] = (
+_OPENERS: dict[str, Callable[..., Any]] = {  # by the endings that np.loadtxt goes by
+    ".gz": igzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".lzma": lzma.open,
+}
+# What they raise while reading.
+_DAMAGED: tuple[type[Exception], ...] = (
     EOFError,
     zlib.error,
     cast("type[Exception]", isal_zlib.error),  # its stub says that it is an instance
@@ -48,59 +47,48 @@ DAMAGED: tuple[type[Exception], ...] = (
 )
 
 
+def loadtxt(lines: Iterable[str], **options: Any) -> NDArray[Any]:
+    """np.loadtxt; what it deprecates ("2.5" read as the integer 2) is an error, no data is none."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=re.escape(__name__))
+        warnings.filterwarnings("error", category=DeprecationWarning, module=r"numpy\.lib")
+        return np.loadtxt(lines, **options)
+
+
+@contextmanager
+def decompressed(path: str) -> Iterator[BinaryIO]:
+    """What is in the file."""
+    with _OPENERS.get(os.path.splitext(path)[1], open)(path, "rb") as data:
+        try:
+            yield data
+        except _DAMAGED as error:
+            reason = f"its compressed data are damaged or cut short ({error}); copy the file again"
+            raise LoadError(path, None, None, reason) from None
+
+
 def line_ends_are_bytes(encoding: str) -> bool:
     r"""Whether \n and \r are one byte each and can be told in the undecoded file (not UTF-16)."""
     return "\n\r".encode(encoding).endswith(b"\n\r")
 
 
-def decompressed(file: BinaryIO, path: str) -> BinaryIO:
-    """What is in the file; np.loadtxt goes by the same endings."""
-    openers: dict[str, Callable[[BinaryIO], Any]] = {
-        ".gz": igzip.open,
-        ".bz2": bz2.open,
-        ".xz": lzma.open,
-        ".lzma": lzma.open,
-    }
-    ending = os.path.splitext(path)[1]
-    return cast("BinaryIO", openers[ending](file)) if ending in openers else file
-
-
-def damaged(path: str, error: Exception) -> LoadError:
-    """The error for one of DAMAGED."""
-    reason = f"its compressed data are damaged or cut short ({error}); copy the file again"
-    return LoadError(path, None, None, reason)
-
-
-def resolved_encoding(path: str) -> str:
-    """The encoding of a file for which none was given: UTF-8 on every machine, whatever its locale.
-
-    A byte order mark is no text.
-    """
-    with open(path, "rb") as file, decompressed(file, path) as data:
-        return "utf-8-sig" if data.read(3) == codecs.BOM_UTF8 else "utf-8"
-
-
-def count_lines(path: str, encoding: str) -> tuple[int, int]:
-    """Bytes once decompressed, and lines; a last line without a line end is one."""
-    with open(path, "rb", buffering=0) as file, decompressed(file, path) as data:
-        if not line_ends_are_bytes(encoding):
-            with io.TextIOWrapper(data, encoding, errors="replace") as text:
-                lines = sum(1 for _ in text)
-                return data.tell(), lines
-        buffer = bytearray(_COUNT_NBYTES)
-        view = np.frombuffer(buffer, np.uint8)
-        nbytes = lines = 0
-        last = ord("\n")
-        while count := cast("io.RawIOBase", data).readinto(buffer):
-            lines += int(np.count_nonzero(view[:count] == ord("\n")))
-            # A lone \r ends a line too (old Mac); that of \r\n is no second one.
-            returns = int(np.count_nonzero(view[:count] == ord("\r")))
-            if returns:
-                lines += returns - buffer.count(b"\r\n", 0, count)
-            if last == ord("\r") and buffer[0] == ord("\n"):
-                lines -= 1
-            last = buffer[count - 1]
-            nbytes += count
+def count_lines(data: BinaryIO, encoding: str) -> tuple[int, int]:
+    """Bytes and lines from here to the end; a last line without a line end is one."""
+    nbytes = lines = 0
+    if not line_ends_are_bytes(encoding):
+        text = io.TextIOWrapper(data, encoding, errors="replace")
+        lines = sum(1 for _ in text)
+        text.detach()
+        return data.tell(), lines
+    last = b"\n"
+    while piece := data.read(_COUNT_NBYTES):
+        nbytes += len(piece)
+        # Several times faster than bytes.count, where every line has one.
+        lines += int(np.count_nonzero(np.frombuffer(piece, np.uint8) == ord("\n")))
+        if b"\r" in piece:  # a lone one ends a line too (old Mac); that of \r\n is no second one
+            lines += piece.count(b"\r") - piece.count(b"\r\n")
+        if last == b"\r" and piece.startswith(b"\n"):
+            lines -= 1
+        last = piece[-1:]
     return nbytes, lines + (last not in b"\r\n")
 
 
@@ -111,9 +99,9 @@ class Lines:
     nanoseconds a line, where a generator that counts each line slows np.loadtxt by an eighth.
     """
 
-    def __init__(self, path: str, encoding: str) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
-        self._text = io.TextIOWrapper(decompressed(self._file, path), encoding)
+    def __init__(self, data: BinaryIO, encoding: str) -> None:
+        self._data = data
+        self._text = io.TextIOWrapper(data, encoding)
         self._read = 0
         self._list: Iterator[str] = iter(())
         self._lines = itertools.chain.from_iterable(self._lists())
@@ -135,39 +123,30 @@ class Lines:
     @property
     def nbytes_taken(self) -> int:
         """Bytes of the file, as it lies there, that were read for them."""
-        return self._file.tell()
-
-    def take(self, count: int) -> list[str]:
-        """The next lines."""
-        return list(itertools.islice(self._lines, count))
+        return os.lseek(self._data.fileno(), 0, os.SEEK_CUR)
 
     def skip(self, count: int) -> None:
         """Pass over the next lines."""
         collections.deque(itertools.islice(self._lines, count), maxlen=0)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._text.close()
-        self._file.close()
 
-
-def undecodable(path: str, encoding: str) -> LoadError:
-    """The error that names the line of the first byte that is no text in the encoding."""
-    line = 1
-    with open(path, "rb") as file, decompressed(file, path) as data:
-        text = io.TextIOWrapper(data, encoding)
+@contextmanager
+def lines_of(path: str, encoding: str) -> Iterator[Lines]:
+    """The lines of the file; where its text does not fit the encoding, the line is named."""
+    with decompressed(path) as data:
         try:
-            for _ in text:
-                line += 1
+            yield Lines(data, encoding)
         except UnicodeDecodeError as error:
-            # Lines before it that were to be decoded together with it.
-            before = error.object[: error.start].decode(encoding, "replace")
-            line += len(before.replace("\r\n", "\n").replace("\r", "\n").split("\n")) - 1
-            marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            other = "utf-16" if line == 1 and error.object.startswith(marks) else "latin-1"
-            reason = (
-                f"byte 0x{error.object[error.start]:02x} is not {error.encoding} text "
-                f'({error.reason}); give encoding=, for example "{other}"'
-            )
-            return LoadError(path, line, None, reason)
-    return LoadError(path, None, None, "the file changed while loading; load it again")
+            raise _undecodable(path, encoding, error) from None
+
+
+def _undecodable(path: str, encoding: str, error: UnicodeDecodeError) -> LoadError:
+    with decompressed(path) as data, io.TextIOWrapper(data, encoding, errors="replace") as text:
+        line = next((number for number, line in enumerate(text, 1) if "\ufffd" in line), None)
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    other = "utf-16" if error.object.startswith(marks) else "latin-1"
+    reason = (
+        f"byte 0x{error.object[error.start]:02x} is not {error.encoding} text ({error.reason}); "
+        f'give encoding=, for example "{other}"'
+    )
+    return LoadError(path, line, None, reason)

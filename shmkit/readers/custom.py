@@ -25,7 +25,9 @@ class _Custom:
         del plan
         result = self._function(path)
         if isinstance(result, np.ma.MaskedArray):
-            raise TypeError("a masked array's mask would be lost; return result.filled(...) instead")
+            raise TypeError(
+                "a masked array's mask would be lost; return result.filled(...) instead"
+            )
         array = np.asarray(result)
         fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
         target.reserve(array.dtype, array.shape, fortran_order=fortran_order)[...] = array

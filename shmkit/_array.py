@@ -21,7 +21,8 @@ from typing import Any, Literal, Self, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from shmkit._segment import Identity, Mapped, Segment, attach, choose_backing, create
+from shmkit._backing import choose_backing
+from shmkit._segment import Identity, Mapped, Segment, attach, create
 from shmkit.errors import SegmentError, SegmentGoneError
 
 __all__ = ["SharedArray", "share", "shared_empty", "view"]
@@ -280,7 +281,7 @@ def _new(
     need = int(np.prod(shape, dtype=object)) * dtype.itemsize
     segment = create(choose_backing(backing, need))
     try:
-        segment.reserve(dtype, shape, fortran=fortran_order)
+        segment.reserve(dtype, shape, fortran_order=fortran_order)
         return view(segment)
     except BaseException:
         segment.unlink()

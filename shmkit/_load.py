@@ -15,26 +15,21 @@ becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
 from __future__ import annotations
 
 import os
-import pickle
-import sys
-import sysconfig
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
+from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 import numpy as np
-from numpy.typing import NDArray
 
-from shmkit import _segment
 from shmkit._array import SharedArray, shared_empty, view
 from shmkit._arrays import SharedArrays
+from shmkit._backing import Backing, choose_backing
 from shmkit._progress import RECORD, Board, Monitor, State
+from shmkit._reading import named_error, pickled_reader, probe, read
+from shmkit._segment import create, remove_orphans
 from shmkit._workers import Died, Loaders, Task
-from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError, ShmkitError
-from shmkit.readers import Plan, Reader, custom, npy, text
+from shmkit.errors import LoaderDiedError, NotEnoughMemoryError
 
 __all__ = ["load"]
 
@@ -51,9 +46,9 @@ def load(
 ) -> SharedArrays:
     """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else."""
     nbytes = [os.stat(path).st_size for path in files.values()]
-    _segment.remove_orphans()
+    remove_orphans()
     if os.path.isdir(backing):
-        _segment.remove_orphans(os.path.abspath(backing))
+        remove_orphans(os.path.abspath(backing))
     with (
         Loaders(min(processes, len(files))) as loaders,
         shared_empty(len(files), RECORD) as records,
@@ -62,7 +57,7 @@ def load(
         records["bytes_total"] = nbytes
         monitor.begin(board)
         try:
-            pickled = _pickled(reader, options)
+            pickled = pickled_reader(reader, options)
             arrays = _Load(board, loaders, monitor, pickled, skip_failed).run(backing)
             _end(board, monitor)
         except BaseException as error:
@@ -88,58 +83,26 @@ def _end(board: Board, monitor: Monitor) -> None:
     monitor.end(board)
 
 
-def _pickled(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> bytes:
-    """The reader and the options, for the loaders.
-
-    Functions of the user's own modules go by value: a loader that is warm has the module as it was
-    when it was first needed, and the user may have edited it since.
-    """
-    converters = options.get("converters")
-    functions = converters.values() if isinstance(converters, Mapping) else [converters]
-    modules = {sys.modules.get(getattr(f, "__module__", None) or "") for f in (reader, *functions)}
-    own = [module for module in modules if module is not None and _is_users(module)]
-    for module in own:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        pickled: bytes = cloudpickle.dumps((reader, options))
-        return pickled
-    finally:
-        for module in own:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _is_users(module: ModuleType) -> bool:
-    file = getattr(module, "__file__", None)
-    installed = tuple(sysconfig.get_paths().values())
-    known = cloudpickle.list_registry_pickle_by_value()
-    return file is not None and not file.startswith(installed) and module.__name__ not in known
-
-
+@dataclass
 class _Load:
     """The steps of one load, in the notebook's process."""
 
-    def __init__(
-        self,
-        board: Board,
-        loaders: Loaders,
-        monitor: Monitor,
-        pickled: bytes,
-        skip_failed: bool,
-    ) -> None:
-        self.board = board
-        self.loaders = loaders
-        self.monitor = monitor
-        self.pickled = pickled
-        self.skip_failed = skip_failed
+    board: Board
+    loaders: Loaders
+    monitor: Monitor
+    reader: bytes  # pickled, with its options
+    skip_failed: bool
 
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
         self.probe()
         need = sum(plan.nbytes for plan in self.board.plans if plan is not None)
-        where = _segment.choose_backing(backing, need)
+        chosen = choose_backing(backing, need)
         good = [n for n in range(len(self.board.names)) if n not in self.board.errors]
-        full = self.read(good, where, movable=backing == "auto" and where.kind == "shm")
-        # /dev/shm was too small after all: for what a reader= returned, or others filled it.
-        self.read(full, _segment.choose_backing("memfd", 0), movable=False)
+        # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
+        # finds no room there is read again into a memfd.
+        movable = backing == "auto" and chosen.kind == "shm"
+        without_room = self.read(good, chosen, movable=movable)
+        self.read(without_room, choose_backing("memfd", 0), movable=False)
         return {
             name: view(segment)
             for name, segment, record in zip(
@@ -149,24 +112,24 @@ class _Load:
         }
 
     def probe(self) -> None:
-        tasks = [Task(_probe, (path, self.pickled)) for path in self.board.paths]
+        tasks = [Task(probe, (path, self.reader)) for path in self.board.paths]
         for number, outcome in self.loaders.run(tasks, self.tick):
-            if not self.failed(number, outcome):
+            if not self.note_failure(number, outcome):
                 self.board.plans[number] = outcome
 
-    def read(self, numbers: Sequence[int], where: _segment.Backing, *, movable: bool) -> list[int]:
+    def read(self, numbers: Sequence[int], backing: Backing, *, movable: bool) -> list[int]:
         """Read these files into new segments; if movable, say which of them had no room there."""
         # The largest first, so that no loader begins with it when the others have finished.
         order = sorted(numbers, key=lambda number: -self.board.records["bytes_total"][number])
-        segments = {number: _segment.create(where) for number in numbers}
+        segments = {number: create(backing) for number in numbers}
         for number, segment in segments.items():
             self.board.segments[number] = segment
         tasks = [
             Task(
-                _read,
+                read,
                 (
                     self.board.paths[number],
-                    self.pickled,
+                    self.reader,
                     self.board.plans[number],
                     segments[number].path,
                     segments[number].identity,
@@ -176,13 +139,13 @@ class _Load:
             )
             for number in order
         ]
-        full = []
+        without_room = []
         for index, outcome in self.loaders.run(tasks, self.tick):
             number = order[index]
             if movable and isinstance(outcome, NotEnoughMemoryError):
                 segments[number].unlink()
-                full.append(number)
-            elif self.failed(number, outcome):
+                without_room.append(number)
+            elif self.note_failure(number, outcome):
                 segments[number].unlink()
             else:
                 self.board.records[number]["state"] = State.READY
@@ -191,15 +154,15 @@ class _Load:
                     "file": self.board.paths[number],
                     "options": dict(plan.options) if plan is not None else {},
                 }
-        return full
+        return without_room
 
-    def failed(self, number: int, outcome: Any) -> bool:
-        """Note a failed file; raise its error unless failed files are to be skipped."""
+    def note_failure(self, number: int, outcome: Any) -> bool:
+        """Whether the outcome is a failure; raises it unless failed files are to be skipped."""
         if isinstance(outcome, Died):
             outcome = LoaderDiedError(self.board.paths[number], outcome.exitcode)
         if not isinstance(outcome, Exception):
             return False
-        outcome = _naming(self.board.paths[number], outcome)
+        outcome = named_error(self.board.paths[number], outcome)
         record = self.board.records[number]
         record["state"], record["ended"] = State.FAILED, time.time()
         self.board.errors[number] = outcome
@@ -209,73 +172,3 @@ class _Load:
 
     def tick(self) -> None:
         self.monitor.update(self.board)
-
-
-# What follows runs in the loader processes.
-
-
-class _Target:
-    """A segment and a record of the board, as a reader sees them."""
-
-    def __init__(self, segment: _segment.Segment, record: NDArray[Any]) -> None:
-        self._segment = segment
-        self._record = record
-
-    def reserve(
-        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
-    ) -> NDArray[Any]:
-        self._segment.reserve(dtype, shape, fortran=fortran_order)
-        return np.asarray(view(self._segment))
-
-    def advance(self, *, bytes_done: int, rows: int) -> None:
-        self._record["bytes_done"], self._record["rows"] = bytes_done, rows
-
-    def trim(self, shape: tuple[int, ...]) -> None:
-        self._segment.trim(shape)
-
-
-def _reader(path: str, function: Callable[[str], Any] | None) -> Reader:
-    """The reader for a file: the user's function, or that of its format."""
-    if function is not None:
-        return custom.reader(function)
-    return npy if path.lower().endswith(".npy") else text
-
-
-def _probe(path: str, pickled: bytes) -> Plan | None:
-    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
-    try:
-        return _reader(path, function).probe(path, options)
-    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
-        raise _naming(path, error) from None
-
-
-def _read(
-    path: str,
-    pickled: bytes,
-    plan: Plan | None,
-    segment: str,
-    identity: _segment.Identity,
-    records: NDArray[Any],
-    number: int,
-) -> None:
-    record = records[number : number + 1]
-    record["pid"], record["started"] = os.getpid(), time.time()
-    record["state"] = State.LOADING
-    function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
-    target = _Target(_segment.attach(segment, identity), record)
-    try:
-        _reader(path, function).read_into(path, plan, target)
-    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
-        raise _naming(path, error) from None
-    record["bytes_done"] = record["bytes_total"]
-    record["ended"] = time.time()
-
-
-def _naming(path: str, error: Exception) -> Exception:
-    """An error that names the file: the error itself if it does, or a `LoadError`."""
-    if isinstance(error, ShmkitError | OSError):
-        return error
-    named = LoadError(path, None, None, f"{type(error).__name__}: {error}")
-    # The traceback does not travel between processes, and the reader may be the user's own.
-    named.add_note("".join(traceback.format_exception(error)))
-    return named

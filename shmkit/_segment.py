@@ -14,117 +14,41 @@ unlinks it: not a worker that attached (cpython#82300), not a forked child.
 
 from __future__ import annotations
 
-import ast
 import errno
 import itertools
-import math
 import mmap
 import multiprocessing
 import os
 import re
 import stat
-import sys
-import tempfile
 import weakref
 from collections.abc import Mapping
 from multiprocessing.util import Finalize
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 
 from shmkit import _limits
+from shmkit._backing import SHM, Backing, check_room, kind_of
+from shmkit._npy import Header, header_bytes, read_header
 from shmkit._owner import Owner, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 
-__all__ = [
-    "Backing",
-    "Header",
-    "Mapped",
-    "Segment",
-    "attach",
-    "choose_backing",
-    "read_header",
-    "remove_orphans",
-]
+__all__ = ["Identity", "Mapped", "Segment", "attach", "create", "remove_orphans"]
 
-_SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
 _NAME = re.compile(r"shmkit-(\d+)-([0-9a-f]+)-([0-9a-f]+)-\d+\.npy")
-_ALIGNMENT = 64  # of the data in the file; what np.save uses
-_LONGEST_HEADER = 1 << 24  # bytes; half a million field names fit
 _numbers = itertools.count()
 
 Identity = tuple[int, int]  # of a file: device and inode
-
-
-class Backing(NamedTuple):
-    """Where segments live: ``kind`` is "shm", "memfd" or "file"."""
-
-    kind: str
-    directory: str
-
-
-def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
-    """The backing for arrays of `need` bytes in all.
-
-    Parameters
-    ----------
-    backing
-        ``"auto"`` (the first that has room of shm and memfd), ``"shm"``, ``"memfd"``, or a
-        directory for arrays larger than memory.
-    need
-        Bytes.
-
-    Raises
-    ------
-    NotEnoughMemoryError
-        If there is no room. Nothing has been created.
-    """
-    if isinstance(backing, os.PathLike) or backing not in ("auto", "shm", "memfd"):
-        directory = os.path.abspath(os.fspath(backing))
-        if not os.path.isdir(directory):
-            raise ValueError(
-                f'backing={os.fspath(backing)!r} is neither "auto", "shm", "memfd" nor a directory'
-            )
-        _check_room(_limits.room_in(directory), need)
-        return Backing("file", directory)
-    if sys.platform != "linux":  # no /dev/shm, no memfd: the page cache of a file serves instead
-        directory = tempfile.gettempdir()
-        _check_room(_limits.room_in(directory), need)
-        return Backing("file", directory)
-    _check_room(_limits.memory(), need)
-    if backing == "memfd" or not os.path.isdir(_SHM):
-        return Backing("memfd", "/proc")
-    room = _limits.room_in(_SHM)
-    if backing == "auto" and room.free < need:  # a memfd is not bound by the size of /dev/shm
-        return Backing("memfd", "/proc")
-    _check_room(room, need)
-    return Backing("shm", _SHM)
-
-
-def _check_room(room: _limits.Room, need: int) -> None:
-    if need > room.free:
-        raise NotEnoughMemoryError(need, room.free, room.limit, room.where)
-
-
-class Header(NamedTuple):
-    """The .npy header of a segment: what array is in it, and where its data begin."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    fortran_order: bool
-    data_offset: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the array's data."""
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Mapped(mmap.mmap):
     """The memory of a segment: the base of every view of it."""
 
     segment: Segment
+
+
+_mapped_here: weakref.WeakValueDictionary[str, Mapped] = weakref.WeakValueDictionary()
 
 
 class Segment:
@@ -213,7 +137,7 @@ class Segment:
         return mapped
 
     def reserve(
-        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool = False
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
     ) -> None:
         """Reserve room for an array and write its header, before any data are written.
 
@@ -226,16 +150,16 @@ class Segment:
                 "numeric, string or structured dtype first, for example with astype"
             )
         try:
-            text = _header_bytes(dtype, shape, fortran)
+            text = header_bytes(dtype, shape, fortran_order)
         except ValueError as error:
             raise TypeError(
                 f"an array of {dtype} cannot lie in a segment: {error}; "
                 "numpy.lib.recfunctions.repack_fields makes one that can"
             ) from None
-        header = Header(dtype, shape, fortran, len(text))
+        header = Header(dtype, shape, fortran_order, len(text))
         need = header.data_offset + header.nbytes
         if self.backing != "file":  # the limit of a container kills, it does not refuse
-            _check_room(_limits.memory(), need)
+            check_room(_limits.memory(), need)
         with self._open() as file:
             try:
                 if hasattr(os, "posix_fallocate"):
@@ -257,9 +181,8 @@ class Segment:
 
         No view of this process may be used afterwards: the memory behind it may be gone.
         """
-        dtype, _, fortran, data_offset = self.header
-        text = _header_bytes(dtype, shape, fortran, data_offset)
-        self._header = Header(dtype, shape, fortran, data_offset)
+        text = header_bytes(self.dtype, shape, self.header.fortran_order, self.header.data_offset)
+        self._header = self.header._replace(shape=shape)
         with self._open() as file:
             os.truncate(file.fileno(), self.nbytes)
             file.write(text)
@@ -276,9 +199,6 @@ class Segment:
             file.close()
             raise _gone(self.path)
         return file
-
-
-_mapped_here: weakref.WeakValueDictionary[str, Mapped] = weakref.WeakValueDictionary()
 
 
 def create(backing: Backing) -> Segment:
@@ -303,16 +223,13 @@ def attach(path: str, identity: Identity | None = None) -> Segment:
     mapped = _mapped_here.get(path)
     if mapped is not None and mapped.segment.linked and identity in (None, mapped.segment.identity):
         return mapped.segment
-    kind = {_SHM: "shm"}.get(
-        os.path.dirname(path), "memfd" if path.startswith("/proc/") else "file"
-    )
     with _open(path) as file:
         if identity not in (None, _identity(os.fstat(file.fileno()))):
             raise _gone(path)
-        return Segment(path, kind, file.fileno(), owned=False)
+        return Segment(path, kind_of(path), file.fileno(), owned=False)
 
 
-def remove_orphans(directory: str = _SHM) -> list[str]:
+def remove_orphans(directory: str = SHM) -> list[str]:
     """Unlink what killed owners left in `directory`, and say which paths.
 
     Never touched: a living owner's, another user's, a name that is not a segment's.
@@ -375,46 +292,3 @@ def _unlink(path: str, identity: Identity, creator: int, fd: int | None) -> None
             os.unlink(path)
     except FileNotFoundError:
         pass
-
-
-def _header_bytes(
-    dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool, length: int | None = None
-) -> bytes:
-    """A .npy header, of `length` bytes in all if given (NEP 1, and numpy.lib.format)."""
-    text = repr({"descr": npy.dtype_to_descr(dtype), "fortran_order": fortran, "shape": shape})
-    # Version 3 is version 2 with field names in UTF-8.
-    version, encoded = (2, text.encode("latin1")) if text.isascii() else (3, text.encode())
-    start = npy.MAGIC_PREFIX + bytes([version, 0])
-    if length is None:  # room for any other shape of as many dimensions, so that trim() fits
-        room = len(start) + 4 + len(encoded) + 20 * len(shape) + 1
-        length = -(-room // _ALIGNMENT) * _ALIGNMENT
-    padded = encoded.ljust(length - len(start) - 5) + b"\n"
-    return start + len(padded).to_bytes(4, "little") + padded
-
-
-def read_header(file: BinaryIO) -> Header:
-    """Read and check a .npy header; nothing in it is executed or trusted.
-
-    `file` is then at the data. Raises ValueError for whatever is not the image of an array.
-    """
-    nbytes = os.fstat(file.fileno()).st_size
-    try:
-        version = npy.read_magic(file)
-        width, encoding = {(1, 0): (2, "latin1"), (2, 0): (4, "latin1"), (3, 0): (4, "utf8")}[
-            version
-        ]
-        length = int.from_bytes(file.read(width), "little")
-        if length > min(nbytes, _LONGEST_HEADER):
-            raise ValueError("its header is too long")
-        fields = ast.literal_eval(file.read(length).decode(encoding).strip())
-        dtype = npy.descr_to_dtype(fields["descr"])
-        shape = tuple(int(n) for n in fields["shape"])
-        header = Header(dtype, shape, bool(fields["fortran_order"]), file.tell())
-    except (KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise ValueError(f"its header: {type(error).__name__}: {error}") from None
-    if dtype.hasobject:
-        raise ValueError(f"it holds Python objects ({dtype}), which cannot lie in shared memory")
-    need = header.data_offset + header.nbytes
-    if min(shape, default=0) < 0 or need > nbytes:
-        raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
-    return header

@@ -161,6 +161,7 @@ def test_nothing_is_named_while_nothing_is_loaded(paths):
         (lambda _: os._exit(3), LoaderDiedError),
         (lambda _: os.kill(os.getpid(), signal.SIGKILL), LoaderDiedError),
         (lambda _: np.array([{}]), LoadError),
+        (lambda _: (_ for _ in ()).throw(OSError("bad magic number")), LoadError),
     ],
 )
 def test_an_error_names_the_file_and_the_next_load_works(paths, reader, expected):

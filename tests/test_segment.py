@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shmkit import SegmentError, SegmentGoneError, _segment, share
+from shmkit._backing import choose_backing
 from shmkit._owner import this_process
 from shmkit.errors import NotEnoughMemoryError
 
@@ -21,8 +22,8 @@ def backing(request, tmp_path):
 
 
 def new(dtype, shape, backing="shm", *, fortran=False):
-    segment = _segment.create(_segment.choose_backing(backing, 0))
-    segment.reserve(np.dtype(dtype), shape, fortran=fortran)
+    segment = _segment.create(choose_backing(backing, 0))
+    segment.reserve(np.dtype(dtype), shape, fortran_order=fortran)
     return segment
 
 
@@ -164,19 +165,19 @@ def test_python_objects_are_refused_and_nothing_is_left(nothing_left):
 
 def test_too_little_room_is_an_error_before_anything_is_made(backing):
     with pytest.raises(NotEnoughMemoryError) as caught:
-        _segment.choose_backing(backing, 1 << 60)
+        choose_backing(backing, 1 << 60)
     assert caught.value.need == 1 << 60
     assert isinstance(caught.value, MemoryError)
     assert 0 < caught.value.free <= caught.value.limit
 
 
 def test_auto_takes_shared_memory():
-    assert _segment.choose_backing("auto", 1000).kind == "shm"
+    assert choose_backing("auto", 1000).kind == "shm"
 
 
 def test_a_backing_that_is_none_is_an_error():
     with pytest.raises(ValueError, match='neither "auto", "shm", "memfd" nor a directory'):
-        _segment.choose_backing("shmem", 0)
+        choose_backing("shmem", 0)
 
 
 def test_a_forked_child_does_not_unlink_its_parents_segments():

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from shmkit._segment import read_header
+from shmkit._npy import read_header
 from shmkit.errors import LoadError
 from shmkit.readers import Plan, Target
 

@@ -1,0 +1,74 @@
+"""Which files are meant, and what each is called."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+
+__all__ = ["PathType", "named_paths"]
+
+PathType = str | os.PathLike[str]
+
+_LEVELS = 32  # of detail that a name may have: two for each folder
+
+
+def named_paths(
+    files: PathType | Iterable[PathType] | Mapping[str, PathType],
+) -> dict[str, str]:
+    """The files as name -> absolute path, in order; see `shmkit.shared_load`."""
+    if isinstance(files, Mapping):
+        named = {str(name): os.path.abspath(os.path.expanduser(p)) for name, p in files.items()}
+        if len(named) < len(files):
+            raise ValueError("two of the names are the same text")
+    else:
+        listed = [files] if isinstance(files, str | os.PathLike) else files
+        named = _with_names([path for item in listed for path in _expanded(item)])
+    if not named:
+        raise ValueError("no files given")
+    return named
+
+
+def _expanded(item: PathType) -> list[str]:
+    path = os.path.abspath(os.path.expanduser(item))
+    if os.path.exists(path) or not glob.has_magic(path):
+        return [path]
+    found = sorted(glob.glob(path, recursive=True))
+    if not found:
+        raise FileNotFoundError(f"no file matches {os.fspath(item)!r}")
+    return found
+
+
+def _with_names(paths: Sequence[str]) -> dict[str, str]:
+    """Name each path by its stem; where stems collide, by as much of the path as tells them apart.
+
+    >>> list(_with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.npy"]))
+    ['x', 'a-y', 'b-y', 'z.txt', 'z.npy']
+    """
+    by_stem: dict[str, list[PurePath]] = {}
+    for pure in map(PurePath, paths):
+        by_stem.setdefault(pure.stem, []).append(pure)
+    tails = {
+        stem: next((level for level in range(_LEVELS) if _tells_apart(set(group), level)), 0)
+        for stem, group in by_stem.items()
+    }
+    named: dict[str, str] = {}
+    for pure in map(PurePath, paths):
+        name = tail = _tail(pure, tails[pure.stem])
+        number = 1
+        while name in named:  # one file twice
+            number += 1
+            name = f"{tail}-{number}"
+        named[name] = str(pure)
+    return named
+
+
+def _tells_apart(group: set[PurePath], level: int) -> bool:
+    return len({_tail(pure, level) for pure in group}) == len(group)
+
+
+def _tail(pure: PurePath, level: int) -> str:
+    """The end of a path: stem, file name, folder and stem, folder and file name, and so on."""
+    folders = pure.parent.parts[1:][-(level // 2) :] if level > 1 else ()
+    return "-".join([*folders, pure.name if level % 2 else pure.stem])

@@ -1,0 +1,82 @@
+"""The image of an array that .npy files and segments hold: a header, then the data (NEP 1)."""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+__all__ = ["Header", "header_bytes", "read_header"]
+
+_ALIGNMENT = 64  # of the data in the file; what np.save uses
+_LONGEST_HEADER = 1 << 24  # bytes; half a million field names fit
+
+
+class Header(NamedTuple):
+    """What array is in a file, and where its data begin."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran_order: bool
+    data_offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array's data."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def header_bytes(
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    fortran_order: bool,
+    length: int | None = None,
+) -> bytes:
+    """A header, of `length` bytes in all if given; the data begin where it ends.
+
+    Raises ValueError for a dtype that has no description, and for one that is too long.
+    """
+    descr = npy.dtype_to_descr(dtype)
+    text = repr({"descr": descr, "fortran_order": fortran_order, "shape": shape})
+    # Version 3 is version 2 with field names in UTF-8.
+    version, encoded = (2, text.encode("latin1")) if text.isascii() else (3, text.encode())
+    start = npy.MAGIC_PREFIX + bytes([version, 0])
+    if length is None:  # room for any other shape of as many dimensions, so that trim() fits
+        room = len(start) + 4 + len(encoded) + 20 * len(shape) + 1
+        length = -(-room // _ALIGNMENT) * _ALIGNMENT
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"its field names take {length} bytes")
+    padded = encoded.ljust(length - len(start) - 5) + b"\n"
+    return start + len(padded).to_bytes(4, "little") + padded
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read and check a .npy header; nothing in it is executed or trusted.
+
+    `file` is then at the data. Raises ValueError for whatever is not the image of an array.
+    """
+    nbytes = os.fstat(file.fileno()).st_size
+    try:
+        version = npy.read_magic(file)
+        width, encoding = {(1, 0): (2, "latin1"), (2, 0): (4, "latin1"), (3, 0): (4, "utf8")}[
+            version
+        ]
+        length = int.from_bytes(file.read(width), "little")
+        if length > min(nbytes, _LONGEST_HEADER):
+            raise ValueError("its header is too long")
+        fields = ast.literal_eval(file.read(length).decode(encoding).strip())
+        dtype = npy.descr_to_dtype(fields["descr"])
+        shape = tuple(int(n) for n in fields["shape"])
+        header = Header(dtype, shape, bool(fields["fortran_order"]), file.tell())
+    except (KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError(f"its header: {type(error).__name__}: {error}") from None
+    if dtype.hasobject:
+        raise ValueError(f"it holds Python objects ({dtype}), which cannot lie in shared memory")
+    need = header.data_offset + header.nbytes
+    if min(shape, default=0) < 0 or need > nbytes:
+        raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
+    return header

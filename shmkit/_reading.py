@@ -1,0 +1,126 @@
+"""What a loader process does with one file: look into it, or read it into a segment.
+
+probe   file ──▶ plan
+read    file ──▶ reader ──▶ target ──▶ segment      reserve, fill, trim
+                               └─────▶ board        state, bytes and rows so far
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import sysconfig
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._array import view
+from shmkit._progress import State
+from shmkit._segment import Identity, Segment, attach
+from shmkit.errors import LoadError, ShmkitError
+from shmkit.readers import Plan, Reader, custom, npy, text
+
+__all__ = ["named_error", "pickled_reader", "probe", "read"]
+
+
+def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> bytes:
+    """The reader and the options, for the loaders.
+
+    Functions of the user's own modules go by value: a loader that is warm has the module as it was
+    when it was first needed, and the user may have edited it since.
+    """
+    converters = options.get("converters")
+    functions = converters.values() if isinstance(converters, Mapping) else [converters]
+    modules = {sys.modules.get(getattr(f, "__module__", None) or "") for f in (reader, *functions)}
+    own = [module for module in modules if module is not None and _is_users(module)]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        pickled: bytes = cloudpickle.dumps((reader, options))
+        return pickled
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_users(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    installed = tuple(sysconfig.get_paths().values())
+    known = cloudpickle.list_registry_pickle_by_value()
+    return file is not None and not file.startswith(installed) and module.__name__ not in known
+
+
+class _Target:
+    """A segment and a record of the board, as a reader sees them."""
+
+    def __init__(self, segment: Segment, record: NDArray[Any]) -> None:
+        self._segment = segment
+        self._record = record
+
+    def reserve(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
+    ) -> NDArray[Any]:
+        self._segment.reserve(dtype, shape, fortran_order=fortran_order)
+        return np.asarray(view(self._segment))
+
+    def advance(self, *, bytes_done: int, rows: int) -> None:
+        self._record["bytes_done"], self._record["rows"] = bytes_done, rows
+
+    def trim(self, shape: tuple[int, ...]) -> None:
+        self._segment.trim(shape)
+
+
+def _reader(path: str, function: Callable[[str], Any] | None) -> Reader:
+    """The reader for a file: the user's function, or that of its format."""
+    if function is not None:
+        return custom.reader(function)
+    return npy if path.lower().endswith(".npy") else text
+
+
+def probe(path: str, pickled: bytes) -> Plan | None:
+    """What is in the file; raises errors that name it."""
+    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+    try:
+        return _reader(path, function).probe(path, options)
+    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
+        raise named_error(path, error) from None
+
+
+def read(
+    path: str,
+    pickled: bytes,
+    plan: Plan | None,
+    segment: str,
+    identity: Identity,
+    records: NDArray[Any],
+    number: int,
+) -> None:
+    """Read the file into the segment, and say so in record `number` of the board."""
+    record = records[number : number + 1]
+    record["pid"], record["started"] = os.getpid(), time.time()
+    record["state"] = State.LOADING
+    function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+    target = _Target(attach(segment, identity), record)
+    try:
+        _reader(path, function).read_into(path, plan, target)
+    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
+        raise named_error(path, error) from None
+    record["bytes_done"] = record["bytes_total"]
+    record["ended"] = time.time()
+
+
+def named_error(path: str, error: Exception) -> Exception:
+    """An error that names the file: the error itself if it does, or a `LoadError`."""
+    if isinstance(error, ShmkitError) or (isinstance(error, OSError) and error.filename):
+        return error
+    named = LoadError(path, None, None, f"{type(error).__name__}: {error}")
+    # The traceback does not travel between processes, and the reader may be the user's own.
+    named.add_note("".join(traceback.format_exception(error)))
+    return named

@@ -1,8 +1,10 @@
-"""Examples in docstrings write their files to a folder of their own."""
+"""Examples in docstrings write their files to a folder of their own; benchmarks are no tests."""
 
 from pathlib import Path
 
 import pytest
+
+collect_ignore = ["tests/benchmarks"]
 
 
 @pytest.fixture(autouse=True)

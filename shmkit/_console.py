@@ -10,7 +10,7 @@ import sys
 
 from tqdm import tqdm
 
-from shmkit._format import count_text, nbytes_text, seconds_text
+from shmkit._format import count_text, counted, nbytes_text, seconds_text
 from shmkit._progress import Board, State
 
 __all__ = ["ConsoleBar"]
@@ -54,11 +54,11 @@ class ConsoleBar:
         if not ready.any():
             return  # the error that follows says why
         nbytes, seconds = int(board.records["bytes_done"][ready].sum()), board.ended - board.started
-        files = _files(len(ready)) if ready.all() else f"{ready.sum()} of {_files(len(ready))}"
-        loaders = "loader process" if board.processes == 1 else "loader processes"
+        files = counted(len(ready), "file", "files") if ready.all() else _done(board)
+        loaders = counted(board.processes, "loader process", "loader processes")
         sys.stderr.write(
             f"{files}, {nbytes_text(nbytes)} in {seconds_text(seconds)} "
-            f"({nbytes_text(nbytes / max(seconds, 1e-3))}/s), {board.processes} {loaders}\n"
+            f"({nbytes_text(nbytes / max(seconds, 1e-3))}/s), {loaders}\n"
         )
 
     def close(self, board: Board) -> None:
@@ -67,8 +67,4 @@ class ConsoleBar:
 
 def _done(board: Board) -> str:
     ready = int((board.records["state"] == State.READY).sum())
-    return f"{count_text(ready)} of {_files(len(board.names))}"
-
-
-def _files(count: int) -> str:
-    return f"{count_text(count)} {'file' if count == 1 else 'files'}"
+    return f"{count_text(ready)} of {counted(len(board.names), 'file', 'files')}"

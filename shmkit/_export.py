@@ -9,13 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shmkit._format import count_text, nbytes_text, seconds_text
+from shmkit._format import count_text, counted, nbytes_text, seconds_text
 
 __all__ = ["Dataset", "Export"]
 
 _SHOWN = 30  # datasets that a table names
-_HEADINGS = ("Dataset", "Shape", "Array", "Memory", "File", "Ratio")
-_RIGHT = (False, True, False, True, True, True)  # which columns hold figures
+_COLUMNS = (  # title, side
+    ("Dataset", "left"),
+    ("Shape", "right"),
+    ("Array", "left"),
+    ("Memory", "right"),
+    ("File", "right"),
+    ("Ratio", "right"),
+)
 
 
 class Dataset(NamedTuple):
@@ -69,16 +75,17 @@ class Export:
         return sum(dataset.nbytes for dataset in self.datasets)
 
     def __repr__(self) -> str:
-        return f"<Export: {self._count()} in {self.path} ({nbytes_text(self.nbytes)})>"
+        datasets = counted(len(self.datasets), "dataset", "datasets")
+        return f"<Export: {datasets} in {self.path} ({nbytes_text(self.nbytes)})>"
 
     def __str__(self) -> str:
-        rows = [_HEADINGS, *self._rows()]
+        rows = [[title for title, _ in _COLUMNS], *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [f"{self.path}: {self._summary()}"]
         for row in rows:
             cells = [
-                cell.rjust(width) if right else cell.ljust(width)
-                for cell, width, right in zip(row, widths, _RIGHT, strict=True)
+                cell.rjust(width) if side == "right" else cell.ljust(width)
+                for cell, width, (_, side) in zip(row, widths, _COLUMNS, strict=True)
             ]
             lines.append("  ".join(cells))
         return "\n".join([*lines, *self._more()])
@@ -86,22 +93,23 @@ class Export:
     def _repr_html_(self) -> str:
         """A table for the notebook. Styles are inline, since GitHub removes any other."""
         muted = "opacity:.7"  # on any background, with or without the colours of JupyterLab
-        line = "border:0;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35))"
-        cell = f"{line};padding:5px 8px;white-space:nowrap;background:none;"
-        align = ["right" if right else "left" for right in _RIGHT]
+        styles = [
+            "border:0;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35));"
+            f"padding:5px 8px;white-space:nowrap;background:none;text-align:{side}"
+            for _, side in _COLUMNS
+        ]
         headings = "".join(
-            f'<th scope="col" style="{cell}{muted};font-weight:600;text-align:{side}">{text}</th>'
-            for text, side in zip(_HEADINGS, align, strict=True)
+            f'<th scope="col" style="{style};{muted};font-weight:600">{title}</th>'
+            for (title, _), style in zip(_COLUMNS, styles, strict=True)
         )
         body = ""
         for name, *figures in self._rows():
             body += (
-                '<tr style="background:none">'
-                f'<th scope="row" style="{cell}font-weight:400;text-align:left">'
+                f'<tr style="background:none"><th scope="row" style="{styles[0]};font-weight:400">'
                 f"{html.escape(name)}</th>"
             )
-            for text, side in zip(figures, align[1:], strict=True):
-                body += f'<td style="{cell}text-align:{side}">{html.escape(text)}</td>'
+            for text, style in zip(figures, styles[1:], strict=True):
+                body += f'<td style="{style}">{html.escape(text)}</td>'
             body += "</tr>"
         more = "".join(
             f'<div style="{muted};padding:5px 8px">{text}</div>' for text in self._more()
@@ -116,12 +124,10 @@ class Export:
             f"<tbody>{body}</tbody></table>{more}</div>"
         )
 
-    def _count(self) -> str:
-        return "1 dataset" if len(self.datasets) == 1 else f"{len(self.datasets)} datasets"
-
     def _summary(self) -> str:
+        datasets = counted(len(self.datasets), "dataset", "datasets")
         return (
-            f"{self._count()} · {nbytes_text(self.nbytes)} in memory, "
+            f"{datasets} · {nbytes_text(self.nbytes)} in memory, "
             f"{nbytes_text(self.nbytes_file)} in the file · {seconds_text(self.seconds)} · "
             f"{nbytes_text(self.nbytes / max(self.seconds, 1e-9))}/s"
         )

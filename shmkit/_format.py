@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["count_text", "nbytes_text", "seconds_text"]
+__all__ = ["count_text", "counted", "nbytes_text", "seconds_text"]
 
 
 def nbytes_text(nbytes: float) -> str:
@@ -28,6 +28,15 @@ def count_text(count: int) -> str:
     '12\u202f000\u202f000'
     """
     return f"{count:,}".replace(",", "\u202f")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """A count of things, in the singular or the plural.
+
+    >>> counted(1, "file", "files"), counted(0, "file", "files")
+    ('1 file', '0 files')
+    """
+    return f"{count_text(count)} {one if count == 1 else many}"
 
 
 def seconds_text(seconds: float) -> str:

@@ -26,15 +26,11 @@ from IPython.core.magic import Magics, cell_magic, magics_class, output_can_be_s
 from IPython.display import display
 
 from shmkit._arrays import SharedArrays
+from shmkit._atomic import check_path
 from shmkit.errors import SegmentGoneError
-from shmkit.hdf5 import COMPRESSIONS, check_path, named_arrays, to_hdf5
+from shmkit.hdf5 import COMPRESSIONS, named_arrays, to_hdf5
 
 __all__ = ["register"]
-
-
-def register(shell: InteractiveShell) -> None:
-    """Make the magic known to a shell; a second time is fine."""
-    shell.register_magics(_HDF5Magics)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,6 +63,148 @@ _parser.add_argument(
     default="gzip",
     help="gzip (the default; any HDF5 reader has it), lzf (h5py only) or none",
 )
+
+
+def _without_placeholders(path: str) -> str:
+    # IPython leaves {name} and $name as they are if it cannot evaluate them (ipython#8492).
+    if path.startswith("$") or "{" in path or "}" in path:
+        raise NameError(
+            f"%%to_hdf5: the path is still {path!r}: IPython fills in {{name}} and $name only if "
+            "every one of them can be evaluated, and knows no formats such as {x:.2f}"
+        )
+    return str(os.path.expanduser(path))
+
+
+_OWN_NAMES = (  # whose names are their own
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
+
+
+class _Assigned(ast.NodeVisitor):
+    """The names that a cell assigns at its top level."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}  # an ordered set
+        self.passing: dict[str, None] = {}  # variables of for and with
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self.names[node.id] = None
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:  # ``x: int`` alone assigns nothing
+            self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._pass(node.target)
+        for child in (node.iter, *node.body, *node.orelse):
+            self.visit(child)
+
+    def visit_withitem(self, node: ast.withitem) -> None:
+        self.visit(node.context_expr)
+        if node.optional_vars is not None:
+            self._pass(node.optional_vars)
+
+    def _pass(self, target: ast.expr) -> None:
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self.passing[node.id] = None
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if not isinstance(node, _OWN_NAMES):
+            super().generic_visit(node)
+
+
+def _run(shell: InteractiveShell, cell: str) -> tuple[Any, _Assigned]:
+    """Run the cell in the user's namespace; its last value, and the names it assigns.
+
+    An error goes through, so that it is shown once and ends a "Run All".
+    """
+    __tracebackhide__ = True  # the traceback shows the cell's lines, not this one
+    # The magic's own line is line 1 of what the user sees.
+    source = "\n" + shell.transform_cell(cell)  # type: ignore[no-untyped-call]
+    name = shell.compile.cache(source, shell.execution_count, raw_code=cell)
+    tree = shell.compile.ast_parse(source, name)
+    assigned = _Assigned()
+    assigned.visit(tree)
+    tree = shell.transform_ast(tree)  # type: ignore[no-untyped-call]
+    last: Any = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        last = ast.Expression(tree.body.pop().value)
+    exec(shell.compile(tree, name, "exec"), shell.user_ns)  # noqa: S102 - the user's own cell
+    if last is None:
+        return None, assigned
+    value = eval(shell.compile(last, name, "eval"), shell.user_ns)  # noqa: S307 - as above
+    return value, assigned
+
+
+def _why_not(value: Any) -> str | None:
+    """Why a value is not saved; None if it is."""
+    if isinstance(value, np.ndarray):
+        return None
+    kind = type(value).__name__
+    if isinstance(value, np.generic):
+        return f"{kind}: is saved if you name it after the path"
+    if isinstance(value, list | tuple):
+        return f"{kind}: numpy.stack or numpy.asarray makes it an array"
+    if not isinstance(value, Mapping | SharedArrays):
+        return kind
+    try:
+        named_arrays(value)
+    except TypeError:
+        return f"{kind}: holds other things than arrays"
+    except SegmentGoneError:
+        return f"{kind}: is closed"
+    except ValueError as error:
+        return f"{kind}: {error}"
+    return None
+
+
+def _is_tool(value: Any) -> bool:
+    """Whether a value is what nobody expects in a file: a module, a function, an open file."""
+    return isinstance(value, types.ModuleType | types.FunctionType | type | io.IOBase | None)
+
+
+def _assigned_arrays(
+    assigned: _Assigned, variables: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """The arrays to save, and what else was assigned, each with the reason."""
+    arrays = {}
+    left_out = []
+    for name in {**assigned.names, **assigned.passing}:
+        if name.startswith("_") or name not in variables:  # deleted again
+            continue
+        value = variables[name]
+        why_not = _why_not(value)
+        if name not in assigned.names:
+            if why_not is None:
+                left_out.append(f"{name} (a variable of for or with)")
+        elif why_not is None:
+            arrays[name] = value
+        elif not _is_tool(value):
+            left_out.append(f"{name} ({why_not})")
+    return arrays, left_out
+
+
+def _not_saved(left_out: Sequence[str]) -> str:
+    return f"Not saved: {', '.join(left_out)}" if left_out else ""
+
+
+def _named(names: Sequence[str], variables: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [name for name in names if name not in variables]
+    if missing:
+        raise NameError(
+            f"%%to_hdf5: nothing was saved, as there is no variable {', '.join(missing)} after "
+            "the cell has run"
+        )
+    return {name: variables[name] for name in names}
 
 
 @magics_class
@@ -110,146 +248,6 @@ class _HDF5Magics(Magics):
     to_hdf5.__doc__ = _parser.format_help()  # what %%to_hdf5? shows
 
 
-def _without_placeholders(path: str) -> str:
-    # IPython leaves {name} and $name as they are if it cannot evaluate them (ipython#8492).
-    if path.startswith("$") or "{" in path or "}" in path:
-        raise NameError(
-            f"%%to_hdf5: the path is still {path!r}: IPython fills in {{name}} and $name only if "
-            "every one of them can be evaluated, and knows no formats such as {x:.2f}"
-        )
-    return str(os.path.expanduser(path))
-
-
-def _run(shell: InteractiveShell, cell: str) -> tuple[Any, _Assigned]:
-    """Run the cell in the user's namespace; its last value, and the names it assigns.
-
-    An error goes through, so that it is shown once and ends a "Run All".
-    """
-    __tracebackhide__ = True  # the traceback shows the cell's lines, not this one
-    # The magic's own line is line 1 of what the user sees.
-    source = "\n" + shell.transform_cell(cell)  # type: ignore[no-untyped-call]
-    name = shell.compile.cache(source, shell.execution_count, raw_code=cell)
-    tree = shell.compile.ast_parse(source, name)
-    assigned = _Assigned()
-    assigned.visit(tree)
-    tree = shell.transform_ast(tree)  # type: ignore[no-untyped-call]
-    last: Any = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr):
-        last = ast.Expression(tree.body.pop().value)
-    exec(shell.compile(tree, name, "exec"), shell.user_ns)  # noqa: S102 - the user's own cell
-    if last is None:
-        return None, assigned
-    value = eval(shell.compile(last, name, "eval"), shell.user_ns)  # noqa: S307 - as above
-    return value, assigned
-
-
-class _Assigned(ast.NodeVisitor):
-    """The names that a cell assigns at its top level.
-
-    Not followed: functions, classes and comprehensions, whose names are their own.
-    """
-
-    def __init__(self) -> None:
-        self.names: dict[str, None] = {}  # an ordered set
-        self.passing: dict[str, None] = {}  # variables of for and with
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Store):
-            self.names[node.id] = None
-
-    def visit_For(self, node: ast.For) -> None:
-        self._pass(node.target)
-        for child in (node.iter, *node.body, *node.orelse):
-            self.visit(child)
-
-    def visit_withitem(self, node: ast.withitem) -> None:
-        self.visit(node.context_expr)
-        if node.optional_vars is not None:
-            self._pass(node.optional_vars)
-
-    def _pass(self, target: ast.expr) -> None:
-        for node in ast.walk(target):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                self.passing[node.id] = None
-
-    def generic_visit(self, node: ast.AST) -> None:
-        if not isinstance(node, _OWN_NAMES):
-            super().generic_visit(node)
-
-
-_OWN_NAMES = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Lambda,
-    ast.ListComp,
-    ast.SetComp,
-    ast.DictComp,
-    ast.GeneratorExp,
-)
-
-
-def _named(names: Sequence[str], variables: Mapping[str, Any]) -> dict[str, Any]:
-    missing = [name for name in names if name not in variables]
-    if missing:
-        raise NameError(
-            f"%%to_hdf5: nothing was saved, as there is no variable {', '.join(missing)} after "
-            "the cell has run"
-        )
-    return {name: variables[name] for name in names}
-
-
-def _assigned_arrays(
-    assigned: _Assigned, variables: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
-    """The arrays to save, and what else was assigned, each with the reason."""
-    arrays = {}
-    left_out = []
-    for name in {**assigned.names, **assigned.passing}:
-        if name.startswith("_") or name not in variables:  # deleted again
-            continue
-        value = variables[name]
-        reason = _reason(value)
-        if name not in assigned.names:
-            if reason is None:
-                left_out.append(f"{name} (a variable of for or with)")
-        elif reason is None:
-            arrays[name] = value
-        elif reason:
-            left_out.append(f"{name} ({reason})")
-    return arrays, left_out
-
-
-def _reason(value: Any) -> str | None:
-    """Why a value is not saved; None if it is, and "" for what nobody expects in a file."""
-    if isinstance(value, np.ndarray):
-        return None
-    kind = type(value).__name__
-    if isinstance(value, Mapping | SharedArrays):
-        try:
-            named_arrays(value)
-        except TypeError:
-            return f"{kind}: holds other things than arrays"
-        except SegmentGoneError:
-            return f"{kind}: is closed"
-        except ValueError as error:
-            return f"{kind}: {error}"
-        return None
-    if isinstance(value, np.generic):
-        return f"{kind}: is saved if you name it after the path"
-    if isinstance(value, types.ModuleType | types.FunctionType | type | io.IOBase | None):
-        return ""
-    cure = _CURES.get(kind)
-    return f"{kind}: {cure} makes it an array" if cure else kind
-
-
-_CURES = {
-    "list": "numpy.stack or numpy.asarray",
-    "tuple": "numpy.stack or numpy.asarray",
-    "DataFrame": "to_records()",
-    "Series": "to_numpy()",
-}
-
-
-def _not_saved(left_out: Sequence[str]) -> str:
-    return f"Not saved: {', '.join(left_out)}" if left_out else ""
+def register(shell: InteractiveShell) -> None:
+    """Make the magic known to a shell; a second time is fine."""
+    shell.register_magics(_HDF5Magics)

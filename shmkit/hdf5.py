@@ -3,26 +3,21 @@
               ┌─────────── a thread for each CPU ───────────┐
     array ──▶ chunk ──shuffle──▶ planes ──deflate──▶ bytes ──write_direct_chunk──▶ .shmkit-….tmp
               └─────────────────────────────────────────────┘   (one thread)            │
-                                                                       fsync, then rename ▼
-                                                                                 results.h5
+                                                                                  replacing
+                                                                                        ▼
+                                                                                   results.h5
 
 HDF5 runs its filters in one thread under one lock. The filters here are the stock ones, shuffle
-and deflate, so every HDF5 reader undoes them; only who applies them differs. The file takes its
-name when it is complete: a failure leaves what was there before.
+and deflate, so every HDF5 reader undoes them; only who applies them differs.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import importlib.metadata
-import io
 import itertools
 import json
 import math
 import os
-import secrets
-import stat
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,10 +31,12 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from shmkit._array import SharedArray
+from shmkit._atomic import Storage, check_path, replacing
+from shmkit._encoding import check_array, encode, time_attrs
 from shmkit._export import Dataset, Export
 from shmkit._limits import cpus
 
-__all__ = ["COMPRESSIONS", "check_path", "named_arrays", "to_hdf5"]
+__all__ = ["COMPRESSIONS", "named_arrays", "to_hdf5"]
 
 COMPRESSIONS = ("gzip", "lzf", None)
 
@@ -131,11 +128,11 @@ def to_hdf5(
     path = check_path(path)
     named = named_arrays(arrays)
     for name, array in named.items():
-        _check_array(name, array)
-    # HDF5 runs in a thread of the pool, as Ctrl-C is raised in the main thread alone: among h5py's
+        check_array(name, array)
+    # HDF5 runs in a thread of its own, as Ctrl-C is raised in the main thread alone: among h5py's
     # destructors it would get lost, and in the middle of a write it would do harm.
-    with _replacing(path) as storage, ThreadPoolExecutor(1 + cpus()) as pool:
-        written = pool.submit(_write_file, storage, named, compression, attrs or {}, pool)
+    with replacing(path) as storage, ThreadPoolExecutor(1) as thread:
+        written = thread.submit(_write_file, storage, named, compression, attrs or {})
         try:
             datasets = written.result()
         except BaseException as error:
@@ -143,21 +140,6 @@ def to_hdf5(
             raise
         nbytes_file = os.fstat(storage.fileno()).st_size
     return Export(path, datasets, nbytes_file, time.perf_counter() - started)
-
-
-def check_path(path: str | os.PathLike[str]) -> str:
-    """The path as a string; an `OSError` if no file can be there, before any work is done."""
-    text = os.fsdecode(path)
-    if not text:
-        raise ValueError("the path is empty")
-    if os.path.isdir(text):
-        raise IsADirectoryError(errno.EISDIR, "is a directory; give the path of a file in it", text)
-    directory = os.path.dirname(text) or os.curdir
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(
-            errno.ENOENT, f"there is no directory {directory!r}; make it first", text
-        )
-    return text
 
 
 def named_arrays(
@@ -203,91 +185,19 @@ def _walk(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
         parts = str(key).split("/")  # as in HDF5, what stands before a slash is a group
         if any(not part or part == "." or "\0" in part for part in parts):
             raise ValueError(f"{str(key)!r} cannot be a name in HDF5")
-
         yield from _walk("/".join([name, *parts] if name else parts), value[key])
 
 
-def _check_array(name: str, array: NDArray[Any]) -> None:
-    """Raise a `TypeError` for what HDF5 cannot hold."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, and HDF5 has no masks; save {name}.filled(...), or "
-            f"{name}.data and {name}.mask as two datasets"
-        )
-    for field, dtype in _fields(name, array.dtype):
-        if dtype.hasobject:
-            raise TypeError(
-                f"{field} holds Python objects ({dtype}), which HDF5 cannot hold; convert it "
-                "first, for example with astype(float), or astype(str) for strings"
-            )
-    plain = _without_times(array.dtype, text_as_bytes=True)
-    try:
-        same = h5py.h5t.py_create(plain, logical=True).dtype == plain
-    except (TypeError, ValueError):
-        same = False
-    if not same:
-        raise TypeError(
-            f"{name}: HDF5 has no type for {array.dtype}: it has fields that overlap or hold "
-            "nothing; keep only the others, with numpy.lib.recfunctions.repack_fields"
-        )
-
-
-def _fields(name: str, dtype: np.dtype[Any]) -> Iterator[tuple[str, np.dtype[Any]]]:
-    """The innermost fields of a dtype; of one without fields, itself."""
-    if dtype.base.names is None:
-        yield name, dtype.base
-    for field in dtype.base.names or ():
-        yield from _fields(f"{name}.{field}", dtype.base[field])
-
-
-def _without_times(dtype: np.dtype[Any], *, text_as_bytes: bool = False) -> np.dtype[Any]:
-    """The same layout with int64 for times, and, if asked, bytes for text."""
-    if dtype.subdtype is not None:
-        base, shape = dtype.subdtype
-        return np.dtype((_without_times(base, text_as_bytes=text_as_bytes), shape))
-    if dtype.names is not None and dtype.fields is not None:
-        layout: Any = {
-            "names": dtype.names,
-            "formats": [
-                _without_times(dtype[name], text_as_bytes=text_as_bytes) for name in dtype.names
-            ],
-            "offsets": [dtype.fields[name][1] for name in dtype.names],
-            "itemsize": dtype.itemsize,
-        }
-        same_layout: np.dtype[Any] = np.dtype(layout)
-        return same_layout
-    if dtype.kind in "mM":
-        return np.dtype(f"{dtype.byteorder}i8")
-    if dtype.kind == "U" and text_as_bytes:
-        return np.dtype(f"S{dtype.itemsize}")
-    return dtype
-
-
-def _encoded(array: NDArray[Any]) -> NDArray[Any]:
-    """The array with UTF-8 for ``U`` strings; a copy only where there are some."""
-    if not any(dtype.kind == "U" for _, dtype in _fields("", array.dtype)):
-        return array
-    if array.dtype.names is None:
-        encoded = np.strings.encode(array, "utf-8")
-        return encoded.view(h5py.string_dtype("utf-8", encoded.dtype.itemsize))
-    columns = {name: _encoded(array[name]) for name in array.dtype.names}
-    layout = [(name, c.dtype, c.shape[array.ndim :]) for name, c in columns.items()]
-    table = np.empty(array.shape, layout)
-    for name, column in columns.items():
-        table[name] = column
-    return table
-
-
 def _write_file(
-    storage: _Storage,
+    storage: Storage,
     named: Mapping[str, NDArray[Any]],
     compression: str | None,
     attrs: Mapping[str, Any],
-    pool: ThreadPoolExecutor,
 ) -> tuple[Dataset, ...]:
     """Write the whole file; every call of HDF5 is here and below."""
     datasets = []
-    with h5py.File(storage, "w") as file:
+    threads = cpus()
+    with h5py.File(storage, "w") as file, ThreadPoolExecutor(threads) as pool:
         file.attrs["shmkit_version"] = importlib.metadata.version("shmkit")
         file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
         for key, value in attrs.items():
@@ -296,9 +206,17 @@ def _write_file(
             except (TypeError, ValueError) as error:
                 raise TypeError(f"attrs[{key!r}] cannot be stored in HDF5: {error}") from error
         for name, array in named.items():
-            stored = _encoded(np.asarray(array).view(_without_times(array.dtype)))
-            dataset = _create(file, name, stored, compression)
-            _fill(dataset, stored, pool, storage)
+            stored = encode(array)
+            chunks = _chunks(stored.shape, stored.dtype.itemsize)
+            dataset = _create(file, name, stored, chunks, compression)
+            if dataset.compression == "gzip":
+                for offset, data in _deflated(stored, chunks, pool, threads):
+                    dataset.id.write_direct_chunk(offset, data)
+                    storage.check()
+            else:
+                for block in _blocks(stored.shape, chunks):  # a copy of a chunk, not of the whole
+                    dataset[block] = stored[block]
+                    storage.check()
             _describe(dataset, array)
             nbytes_stored = dataset.id.get_storage_size()
             datasets.append(Dataset(name, array.shape, array.dtype, array.nbytes, nbytes_stored))
@@ -306,41 +224,25 @@ def _write_file(
 
 
 def _create(
-    file: h5py.File, name: str, stored: NDArray[Any], compression: str | None
+    file: h5py.File,
+    name: str,
+    stored: NDArray[Any],
+    chunks: tuple[int, ...],
+    compression: str | None,
 ) -> h5py.Dataset:
     layout: dict[str, Any] = {}
     if compression is not None and stored.nbytes >= _SMALL_NBYTES:
-        layout = {
-            "chunks": _chunks(stored.shape, stored.dtype.itemsize),
-            "compression": compression,
-            "compression_opts": _LEVEL if compression == "gzip" else None,
-            "shuffle": True,
-        }
+        layout = {"chunks": chunks, "compression": compression, "shuffle": True}
+        layout["compression_opts"] = _LEVEL if compression == "gzip" else None
     try:
         return file.create_dataset(name, stored.shape, stored.dtype, **layout)
     except (TypeError, ValueError, RuntimeError) as error:  # about 1,000 fields are the most
         raise TypeError(f"{name}: HDF5 has no room for this dtype: {error}") from error
 
 
-def _fill(
-    dataset: h5py.Dataset, stored: NDArray[Any], pool: ThreadPoolExecutor, storage: _Storage
-) -> None:
-    chunks = _chunks(stored.shape, stored.dtype.itemsize)
-    if dataset.compression == "gzip":
-        for offset, data in _deflated(stored, chunks, pool):
-            dataset.id.write_direct_chunk(offset, data)
-            storage.check()
-    else:
-        for block in _blocks(stored.shape, chunks):  # so no whole copy of a strided array is made
-            dataset[block] = stored[block]
-            storage.check()
-
-
 def _describe(dataset: h5py.Dataset, array: NDArray[Any]) -> None:
     """Say what the times were, and which file the array came from."""
-    for field, dtype in _fields("numpy_dtype", array.dtype):
-        if dtype.kind in "mM":
-            dataset.attrs[field] = dtype.str
+    dataset.attrs.update(time_attrs(array.dtype))
     if isinstance(array, SharedArray) and array.segment is not None and array.segment.source:
         source = array.segment.source
         # A file's name may hold bytes that are no text, which HDF5 refuses.
@@ -368,14 +270,13 @@ def _blocks(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[_Block]
 
 
 def _deflated(
-    array: NDArray[Any], chunks: tuple[int, ...], pool: ThreadPoolExecutor
+    array: NDArray[Any], chunks: tuple[int, ...], pool: ThreadPoolExecutor, threads: int
 ) -> Iterator[tuple[tuple[int, ...], bytes]]:
     """Offset and bytes of each chunk, in order; a few are in flight, however large the array."""
-    in_flight = 2 * cpus()
     pending: deque[tuple[tuple[int, ...], Future[bytes]]] = deque()
     for block in _blocks(array.shape, chunks):
         pending.append((tuple(s.start for s in block), pool.submit(_deflate, array, block, chunks)))
-        if len(pending) > in_flight:
+        if len(pending) > 2 * threads:
             offset, future = pending.popleft()
             yield offset, future.result()
     for offset, future in pending:
@@ -404,68 +305,3 @@ def _deflate(array: NDArray[Any], block: _Block, chunks: tuple[int, ...]) -> byt
         parts.append(deflater.flush(isal_zlib.Z_FULL_FLUSH))
     parts.append(deflater.flush())
     return b"".join(parts)
-
-
-class _Storage(io.FileIO):
-    """The file under HDF5, which must never learn of a failed write.
-
-    After one it cannot close the file, and the interpreter dies later (h5py#914, h5py#1775). So
-    the error is kept here, for `check` to raise between two calls of HDF5.
-    """
-
-    error: BaseException | None = None
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[super().write(view) :]
-        except OSError as error:
-            self.error = self.error or error
-        return len(data)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
-
-    def check(self) -> None:
-        """Raise the error that a write has had."""
-        if self.error is not None:
-            raise self.error
-
-
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[_Storage]:
-    """A new file that takes the place of `path` after the block, or is removed if that fails."""
-    target = os.path.realpath(path)  # a symbolic link stays one
-    directory = os.path.dirname(target)
-    temporary = os.path.join(directory, f".shmkit-{secrets.token_hex(8)}.tmp")
-    storage = None
-    try:
-        with _Storage(temporary, "x+") as storage:
-            yield storage
-            storage.check()
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(storage.fileno(), stat.S_IMODE(os.stat(target).st_mode))
-            os.fsync(storage.fileno())
-        os.replace(temporary, target)
-        _sync(directory)
-    except OSError as error:
-        if error.errno is None or (storage is not None and error is not storage.error):
-            raise
-        raise OSError(error.errno, f"cannot be written: {error.strerror}", path) from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def _sync(directory: str) -> None:
-    """Bring the new name to the disk too; the file's own fsync does not (fsync(2))."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -20,11 +20,10 @@ import html
 import logging
 import math
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from importlib import resources
 from typing import Any
 
 import ipywidgets
@@ -33,10 +32,11 @@ from IPython import get_ipython
 from IPython.display import display
 
 from shmkit import _limits
-from shmkit._arrays import SharedArrays
-from shmkit._format import count_text, nbytes_text, seconds_text
+from shmkit._format import count_text, counted, nbytes_text, seconds_text
+from shmkit._holders import held_by
+from shmkit._npy import Header
 from shmkit._progress import Board, State
-from shmkit._segment import Header, Mapped, Segment
+from shmkit._segment import Segment
 from shmkit.errors import SegmentError, ShmkitError
 
 __all__ = ["Panel"]
@@ -44,7 +44,6 @@ __all__ = ["Panel"]
 _PERIOD = 0.2  # seconds between two changes of the widgets; servers drop messages past 1,000/s
 _MOST_FILES = 100  # rows; a table of 1,000 makes the page slow
 _MOST_NAMES = 3  # variables in one cell
-_MOST_ITEMS = 10_000  # of one list or dict in which arrays are looked for
 _TAIL = 8  # characters of a long name that stay in sight
 
 _MARKS = {
@@ -67,59 +66,7 @@ _COLUMNS = (  # title, width in percent, class
     ("Memory", 10, "shmkit-n"),
 )
 
-# The class stands three times so that it outweighs a front end's own rules for tables and code.
-_STYLE = """<style>
-.shmkit-panel.shmkit-panel.shmkit-panel {
-  --shmkit-bar: var(--jp-brand-color1, #2f81d8);
-  --shmkit-line: color-mix(in srgb, currentColor 16%, transparent);
-  container-type: inline-size; padding: 2px 0; color: var(--jp-content-font-color1, inherit);
-  font: 13px/1.5 var(--jp-ui-font-family, system-ui, sans-serif);
-  font-variant-numeric: tabular-nums;
-  .shmkit-head { display: flex; flex-wrap: wrap; gap: 0 14px; align-items: baseline }
-  .shmkit-head strong { font-size: 15px }
-  .shmkit-room { display: flex; flex-wrap: wrap; gap: 0 10px; align-items: center;
-    min-height: 22px; margin-top: 2px }
-  .shmkit-meter { display: flex; flex: 1 1 120px; height: 8px; border-radius: 4px;
-    overflow: hidden; background: var(--shmkit-line) }
-  .shmkit-ours { background: var(--shmkit-bar) }
-  .shmkit-others { background: color-mix(in srgb, currentColor 45%, transparent) }
-  progress { appearance: none; border: 0; height: 6px; border-radius: 3px; overflow: hidden;
-    background: var(--shmkit-line); color: var(--shmkit-bar) }
-  progress::-webkit-progress-bar { background: transparent }
-  progress::-webkit-progress-value { background: var(--shmkit-bar) }
-  progress::-moz-progress-bar { background: var(--shmkit-bar) }
-  .shmkit-whole { display: block; width: 100%; margin: 4px 0 }
-  td progress { width: calc(100% - 42px); max-width: 120px; vertical-align: 1px }
-  table { table-layout: fixed; width: 100%; margin: 4px 0 0; border: 0;
-    border-collapse: collapse; font-size: inherit; line-height: inherit }
-  tr { border: 0; border-bottom: 1px solid var(--shmkit-line); background: none;
-    line-height: inherit }
-  th, td { padding: 4px 7px; border: 0; text-align: left; vertical-align: middle; overflow: hidden;
-    white-space: nowrap; text-overflow: ellipsis; font-weight: normal; line-height: inherit }
-  thead th { font-weight: 600 }
-  th:first-child { padding-left: 0 }
-  td:last-child, th:last-child { padding-right: 0 }
-  .shmkit-n { text-align: right }
-  code { padding: 0; background: none; color: inherit; white-space: nowrap;
-    font: 12px/1.5 var(--jp-code-font-family, ui-monospace, monospace) }
-  .shmkit-cut { display: flex; max-width: 100% }
-  .shmkit-cut span { flex: 0 1 auto; overflow: hidden; text-overflow: ellipsis; white-space: pre }
-  .shmkit-cut span + span { flex: none }
-  .shmkit-mark { display: inline-block; width: 1.3em }
-  .shmkit-muted, .shmkit-waiting, .shmkit-stopped
-    { color: color-mix(in srgb, currentColor 70%, transparent) }
-  .shmkit-ready, .shmkit-freed
-    { color: color-mix(in srgb, var(--jp-success-color1, #2e9d43) 65%, currentColor) }
-  .shmkit-unlinked { color: color-mix(in srgb, var(--jp-warn-color1, #e08600) 55%, currentColor) }
-  .shmkit-failed, .shmkit-error
-    { color: color-mix(in srgb, var(--jp-error-color1, #e0393e) 70%, currentColor) }
-  .shmkit-error { white-space: pre-wrap; overflow-wrap: anywhere; padding-left: 28px }
-  @container (max-width: 680px) {
-    th, td { padding: 4px 3px; font-size: 12px }
-    code { font-size: 11px }
-    .shmkit-mark { width: 1.2em }
-    .shmkit-error { padding-left: 18px } } }
-</style>"""
+_STYLE = f"<style>\n{(resources.files('shmkit') / 'panel.css').read_text('utf-8')}</style>"
 
 
 class Panel:
@@ -182,15 +129,15 @@ class Panel:
         """Show the board's last state as plain HTML, if it changed."""
         board = self._board
         board.refresh()
-        held_by = {}
+        holders = {}
         if State.UNLINKED in board.records["state"] and self._shell is not None:
-            held_by = _held_by(board, self._shell.user_ns)
-        shown = (board.closed, board.records["state"].tobytes(), held_by)
+            holders = held_by(board.segments, self._shell.user_ns)
+        shown = (board.closed, board.records["state"].tobytes(), holders)
         if shown == self._shown:
             return
         self._shown = shown
-        page = _summary(board, board.ended) + _table(board, held_by)
-        words = f"{_files(len(board.names))}: {_counts(_words(board))}"
+        page = _summary(board, board.ended) + _table(board, holders)
+        words = f"{counted(len(board.names), 'file', 'files')}: {_counts(_words(board))}"
         self._handle.update({"text/html": page, "text/plain": words}, raw=True)
 
 
@@ -200,14 +147,15 @@ class Panel:
 def _summary(board: Board, now: float) -> str:
     """Title, counts, figures, bar, and the memory line."""
     words = _words(board)
-    files = _files(len(words))
+    files = counted(len(words), "file", "files")
     done, total = int(board.records["bytes_done"].sum()), int(board.records["bytes_total"].sum())
     seconds = max(now - board.started, 1e-3)
+    speed = f"{nbytes_text(done / seconds)}/s"
     if board.ended:
         title, bar = files, ""
         read = nbytes_text(total) if done == total else f"{_of(done, total)} read"
-        figures = [f"{read} in {seconds_text(seconds)}", f"{nbytes_text(done / seconds)}/s"]
-        figures.append(_counted(board.processes, "loader process", "loader processes"))
+        loaders = counted(board.processes, "loader process", "loader processes")
+        figures = [f"{read} in {seconds_text(seconds)}", speed, loaders]
     else:
         title = f"Loading {files}"
         bar = (
@@ -217,8 +165,7 @@ def _summary(board: Board, now: float) -> str:
         figures = [_of(done, total)]
         if done:
             left = math.ceil((total - done) * seconds / done)
-            figures.append(f"{nbytes_text(done / seconds)}/s")
-            figures.append(f"{left} s left" if left < 60 else f"{seconds_text(left)} left")
+            figures += [speed, f"{left} s left" if left < 60 else f"{seconds_text(left)} left"]
     return (
         f'{_STYLE}<div class="shmkit-panel"><div class="shmkit-head"><strong>{title}</strong> '
         f'<span aria-live="polite">{_outcome(board)}{_counts(words)}</span> '
@@ -259,13 +206,13 @@ def _memory(board: Board, words: list[str]) -> str:
     )
 
 
-def _table(board: Board, held_by: Mapping[int, list[str]]) -> str:
+def _table(board: Board, holders: Mapping[int, list[str]]) -> str:
     """One row a file, one more for its error; at most `_MOST_FILES` files."""
     words = _words(board)
     order = _order(board, words)
     columns = "".join(f'<col style="width:{width}%">' for _, width, _ in _COLUMNS)
     heads = "".join(f'<th scope="col" class="{kind}">{title}</th>' for title, _, kind in _COLUMNS)
-    rows = "".join(_row(board, n, words[n], held_by.get(n)) for n in order[:_MOST_FILES])
+    rows = "".join(_row(board, n, words[n], holders.get(n)) for n in order[:_MOST_FILES])
     if rest := order[_MOST_FILES:]:
         text = f"and {count_text(len(rest))} more: {_counts([words[number] for number in rest])}"
         rows += f'<tr><td colspan="{len(_COLUMNS)}" class="shmkit-muted">{text}</td></tr>'
@@ -347,24 +294,23 @@ def _words(board: Board) -> list[str]:
 
 def _order(board: Board, words: list[str]) -> list[int]:
     """The files as the table shows them: loading, failed, then those that take most memory."""
-    first = {"loading": 0, "failed": 1}
-    keys = [
-        (first[word], 0, number) if word in first else (2, -_nbytes(board, number, word), number)
-        for number, word in enumerate(words)
-    ]
-    return [number for _, _, number in sorted(keys)]
+
+    def key(number: int) -> tuple[int, int]:
+        if words[number] == "loading":
+            return 0, 0
+        return 1 if words[number] == "failed" else 2, -_nbytes(board, number, words[number])
+
+    return sorted(range(len(words)), key=key)
 
 
 def _nbytes(board: Board, number: int, word: str) -> int:
     """Bytes of memory that a file's array takes now."""
+    segment, plan = board.segments[number], board.plans[number]
     if word == "loading":
-        plan = board.plans[number]
         return plan.nbytes if plan is not None else 0
-    segment = board.segments[number]
-    if word in ("ready", "unlinked") and _header(segment, word) is not None:
-        assert segment is not None
-        return segment.nbytes
-    return 0
+    if segment is None or word not in ("ready", "unlinked") or _header(segment, word) is None:
+        return 0
+    return segment.nbytes
 
 
 def _header(segment: Segment | None, word: str) -> Header | None:
@@ -403,14 +349,6 @@ def _of(done: int, total: int) -> str:
     return f"{nbytes_text(done)} of {nbytes_text(total)}"
 
 
-def _files(count: int) -> str:
-    return _counted(count, "file", "files")
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count_text(count)} {one if count == 1 else many}"
-
-
 def _few(names: list[str]) -> str:
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more
@@ -428,52 +366,3 @@ def _cut(text: str, title: str) -> str:
 def _text(text: str) -> str:
     """Escaped for HTML; bytes of a file name that are no UTF-8 would break the message."""
     return html.escape(text.encode("utf-8", "replace").decode())
-
-
-# Who holds the memory.
-
-
-def _held_by(board: Board, variables: Mapping[str, Any]) -> dict[int, list[str]]:
-    """The variables that keep each unlinked segment mapped: file number -> names."""
-    numbers = {
-        id(segment): number
-        for number, segment in enumerate(board.segments)
-        if segment is not None and board.records[number]["state"] == State.UNLINKED
-    }
-    found: dict[int, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
-    outputs = variables["_oh"]  # what Out is, unless somebody bound that name anew
-    named = [(name, value) for name, value in variables.items() if value is not outputs]
-    named += [(f"Out[{number}]", value) for number, value in outputs.items()]
-    for name, value in named:
-        for item in _items(value):
-            number = numbers.get(id(_segment_of(item)))
-            if number is not None:
-                found.setdefault(number, {})[name] = None
-    return {number: _without_echoes(list(names)) for number, names in found.items()}
-
-
-def _items(value: Any) -> Iterable[Any]:
-    """A variable's value, or what is in it if it is a container."""
-    if isinstance(value, SharedArrays):
-        return () if value.closed else iter(value)
-    if isinstance(value, list | tuple):
-        return islice(value, _MOST_ITEMS)
-    if isinstance(value, dict):
-        return islice(value.values(), _MOST_ITEMS)
-    return (value,)
-
-
-def _segment_of(value: Any) -> Segment | None:
-    """The segment that a value keeps mapped: the end of the chain of what it is a view of."""
-    try:
-        while isinstance(value, np.ndarray | memoryview):
-            value = value.base if isinstance(value, np.ndarray) else value.obj
-    except ValueError:  # a memoryview that was released
-        return None
-    return value.segment if isinstance(value, Mapped) else None
-
-
-def _without_echoes(names: list[str]) -> list[str]:
-    """Leave out IPython's other names for an output (_, __, _3), unless there is no better one."""
-    better = [name for name in names if not re.fullmatch(r"_\d+|_{1,3}", name)]
-    return better or names

@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 
+from shmkit._backing import choose_backing
 from shmkit._console import ConsoleBar
 from shmkit._progress import RECORD, Board, State
-from shmkit._segment import choose_backing, create
+from shmkit._segment import create
 
 
 @pytest.fixture

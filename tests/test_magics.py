@@ -126,6 +126,12 @@ def test_a_cell_that_is_not_python_saves_nothing(run):
     assert not os.path.exists("results.h5")
 
 
+def test_an_annotation_assigns_nothing(run):
+    run("older = np.arange(9)")
+    run("%%to_hdf5 results.h5\nolder: object\nx: object = np.arange(2)")
+    assert saved() == {"x": [0, 1]}
+
+
 def test_running_a_cell_again_saves_the_same(run):
     run("kept = np.arange(3)\ntotal = np.zeros(2)")
     for turn in (1, 2):

@@ -16,8 +16,9 @@ from traitlets.config import Config
 from shmkit import widgets
 from shmkit._array import view
 from shmkit._arrays import SharedArrays
-from shmkit._progress import RECORD, Board, NoMonitor, State
-from shmkit._segment import choose_backing, create
+from shmkit._backing import choose_backing
+from shmkit._progress import RECORD, Board, State
+from shmkit._segment import create
 from shmkit.errors import LoadError
 from shmkit.readers import Plan
 from shmkit.widgets import Panel
@@ -268,42 +269,6 @@ def test_page_can_be_read_without_eyes(make_board):
     assert [head["scope"] for head in page.tags("th")] == ["col"] * 7 + ["row"] * 2
     assert all(bar["aria-label"] for bar in page.tags("progress"))
     assert sum("aria-live" in attributes for _, attributes in page.elements) == 1
-
-
-def test_holders_are_the_variables_whose_views_reach_the_segment(make_board):
-    board = make_board(State.READY, State.READY)
-    array, other = (view(segment) for segment in board.segments)
-    unlink(board)
-    end(board)
-    variables = {
-        "array": array,
-        "plain": np.asarray(array)[3:],
-        "field": array["pos"],
-        "buffer": memoryview(np.asarray(array["pos"])[:2]),
-        "listed": [1, array[:3]],
-        "mapped": {"x": array.view(np.uint8)},
-        "arrays": SharedArrays({"one": array}),
-        "copied": array.copy(),
-        "computed": array["pos"] + 1,
-        "text": "array",
-        "_oh": {3: array, 4: 5},
-        "_": array,
-        "_3": array,
-        "other": other,
-    }
-    held = widgets._held_by(board, variables)
-    assert held == {
-        0: ["array", "plain", "field", "buffer", "listed", "mapped", "arrays", "Out[3]"],
-        1: ["other"],
-    }
-
-
-def test_holders_name_the_last_result_only_if_nothing_else_holds_it(make_board):
-    board = make_board(State.READY)
-    array = view(board.segments[0])
-    unlink(board)
-    end(board)
-    assert widgets._held_by(board, {"_oh": {}, "_": array}) == {0: ["_"]}
 
 
 def load(board):

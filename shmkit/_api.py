@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import importlib.util
 import inspect
 import sys
@@ -19,18 +20,27 @@ from shmkit._progress import Monitor, NoMonitor
 __all__ = ["shared_load"]
 
 
+class _Default(enum.Enum):
+    """What an option is that is not given; None is a value that may be given."""
+
+    INFERRED = enum.auto()
+
+    def __repr__(self) -> str:
+        return "inferred"
+
+
 def shared_load(
     files: PathType | Iterable[PathType] | Mapping[str, PathType],
     *,
     dtype: DTypeLike | None = None,
-    delimiter: str | None = None,
-    comments: str | Sequence[str] | None = "#",
+    delimiter: str | _Default | None = _Default.INFERRED,
+    comments: str | Sequence[str] | _Default | None = _Default.INFERRED,
     skiprows: int = 0,
     usecols: int | Sequence[int] | None = None,
     max_rows: int | None = None,
     converters: Mapping[int, Callable[[str], Any]] | Callable[[str], Any] | None = None,
     encoding: str | None = None,
-    quotechar: str | None = None,
+    quotechar: str | _Default | None = _Default.INFERRED,
     ndmin: Literal[0, 1, 2] = 0,
     reader: Callable[[str], Any] | None = None,
     processes: int | None = None,
@@ -55,7 +65,9 @@ def shared_load(
         semicolon, comma, white space), a header line (its names become field names) and a type
         for each column (int64, float64, ``S`` for ASCII text, ``U`` for other text). Columns that
         are all numbers, without a header, give a 2-D float64 array; others a structured array. A
-        later row that does not fit is an error, as is text too long for its field.
+        later row that does not fit is an error, as is text too long for its field, or cut by a
+        ``#`` (give ``comments=None``, or ``"#"`` if a comment it is). Where `dtype` is given, the
+        others have the defaults of `numpy.loadtxt`.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell.

@@ -105,6 +105,21 @@ def test_text_is_inferred(paths):
         assert [calls.dtype[n].kind for n in range(5)] == ["S", "i", "f", "i", "i"]
 
 
+def test_an_option_that_is_given_is_obeyed_whatever_its_value(tmp_path):
+    path = tmp_path / "genes.csv"
+    path.write_text("1,gene #3\n2,gene #4\n")
+    with pytest.raises(LoadError, match="comments=None") as caught:
+        load(path)
+    assert (caught.value.line, caught.value.column) == (1, 2)
+    with load(path, comments=None) as (genes,):
+        assert genes["f1"].tolist() == [b"gene #3", b"gene #4"]
+    with load(path, comments="#") as (genes,):
+        assert genes["f1"].tolist() == [b"gene ", b"gene "]
+    path.write_text('"a" 1\n"b" 2\n')
+    with load(path) as (quoted,), load(path, quotechar=None) as (plain,):
+        assert (quoted["f0"][0], plain["f0"][0]) == (b"a", b'"a"')
+
+
 def test_a_reader_defined_here_runs_in_a_loader(paths):
     offset = 5
 

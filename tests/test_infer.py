@@ -68,6 +68,10 @@ def test_quotes_are_seen_and_protect_the_delimiter():
     assert options["dtype"] == np.dtype([("f0", "S4"), ("f1", "i8")])
 
 
+def test_doubled_quotes_are_seen():
+    assert found('"a""b",1\n')["quotechar"] == '"'
+
+
 def test_inches_are_no_quotes():
     assert "quotechar" not in found('5" pipe,1\n6" pipe,2\n')
 
@@ -113,6 +117,90 @@ def test_rs_header_lacks_the_row_names():
     options = found('"pos" "pct"\n"r1" 1 0.5\n"r2" 2 1\n')
     assert options["skiprows"] == 1
     assert options["dtype"] == np.dtype([("row", "S2"), ("pos", "i8"), ("pct", "f8")])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a,b\nx,1,2\ny,3,4\n", ("row", "a", "b")),
+        ('a,b\n"1",1,2\n"2",3,4\n', ("row", "a", "b")),
+        ("a\tb\n1\t5\t6\n2\t7\t8\n", ("row", "a", "b")),
+        ("a,b\n1,2,\n3,4,\n", ("a", "b", "f2")),
+        ("a\tb\nx\t2\t\ny\t4\t\n", ("a", "b")),  # white space splits all lines alike
+    ],
+)
+def test_names_do_not_shift_where_a_delimiter_ends_the_rows(text, names):
+    assert dtype(text).names == names
+
+
+@pytest.mark.parametrize("text", ["wert\n1,5\n2,5\n", "a;b\n1;2;3\n4;5;6\n"])
+def test_one_name_too_few_above_numbers_is_an_error(text):
+    with pytest.raises(LoadError, match=r"delimiter=.* skiprows=3 if it is a header") as caught:
+        dtype("junk\n# note\n" + text, skiprows=1)
+    assert caught.value.line == 3
+
+
+def test_header_may_hold_the_comment_sign():
+    assert dtype("chr pos #reads\na 1 2\nb 3 4\n").names == ("chr", "pos", "#reads")
+    assert dtype("id,sample #1,sample #2\na,1,2\nb,3,4\n").names == ("id", "sample #1", "sample #2")
+    assert dtype("chr,pos\na,1 # note\n").names == ("chr", "pos")
+    assert dtype("chr pos # of hg19\na 1\n").names == ("chr", "pos")
+    assert dtype("chr #reads\na 1\n", comments="#", delimiter="\t").names == ("f0",)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Country,Code,1960,1961\nAruba,ABW,1.5,2\n", ("Country", "Code", "1960", "1961")),
+        (",2001,2002\na,1,2\nb,3,4\n", ("f0", "2001", "2002")),
+        ("gene 2001 2002\na 1 2\nb 3 4\n", ("gene", "2001", "2002")),
+        ("Name,1960,1970,\nA,1,,\nB,2,,\n", ("Name", "1960", "1970", "f3")),
+        ("well 1 2 3\nA 5 5.5 7\nB 1 0 9\n", ("well", "1", "2", "3")),
+        (",0,1\n0,0.5,0.6\n1,0.1,2\n", ("f0", "0", "1")),
+        (",name,city\n0,Bob,Rome\n1,Al,Oslo\n", ("f0", "name", "city")),
+    ],
+)
+def test_names_may_be_years_or_a_run_of_numbers(text, names):
+    options = found(text)
+    assert options["skiprows"] == 1
+    assert options["dtype"].names == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1960 1961\n5 6\n",
+        "1 2 3\n4 5 6\n",
+        "chr1 100 101\nchr1 200 201\n",
+        "chrM 100 101\nchr1 200 201\n",
+        "chr1 1 + 2 3 CG\nchr1 9 - 0 4 CG\n",
+        "a 1 2 3\nb 1 x 3\n",
+        ",5,6\n,7,8\n",
+        "NA,2001,2002\nb,3,4\n",
+    ],
+)
+def test_numbers_in_the_first_line_are_data(text):
+    assert "skiprows" not in found(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alice 5 6\nbob 9 3\n",
+        "a 1 2 3\nb 4 5 6\nc 9 1 1\n",
+        "war1 1914 1918\nwar2 1939 1945\n",
+        "a,2001,2005,2010\nx,1,2,3\n",
+        "id,value,1960\n1,5.5,3\n2,5,3\n",
+    ],
+)
+def test_first_line_that_may_be_header_or_data_is_an_error(text):
+    with pytest.raises(LoadError, match="dtype= if it is data, or skiprows=2 if it is") as caught:
+        dtype("# note\n" + text)
+    assert caught.value.line == 2
+
+
+def test_quoted_name_with_a_line_end_is_no_header():
+    assert "skiprows" not in found('"a\nb",1\n"c",2\n')
 
 
 def test_empty_and_repeated_names_become_distinct():

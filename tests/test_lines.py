@@ -32,6 +32,23 @@ def test_lines_taken_are_counted_across_lists(tmp_path, end, last):
         assert lines.nbytes_taken == path.stat().st_size
 
 
+def test_lines_since_the_mark_are_kept(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"line {i}\n" for i in range(50_000)))
+    with lines_of(str(path), "utf-8") as lines:
+        assert lines.since_mark() == []
+        lines.skip(20_000)
+        assert lines.since_mark() == []
+        taken = list(itertools.islice(lines, 15_000))
+        assert lines.since_mark() == taken
+        taken += itertools.islice(lines, 5)
+        assert lines.since_mark() == taken
+        lines.mark()
+        assert lines.since_mark() == []
+        assert list(lines) == lines.since_mark()
+        assert len(lines.since_mark()) == 14_995
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("a", 1), ("a|", 1), ("a||b", 3), ("||", 2)])
@@ -48,8 +65,9 @@ def test_line_ends_cut_by_a_piece_count_once(tmp_path):
         assert counted(path, "utf-8") == (before + 4, 2)
 
 
-def test_compressed_bytes_and_lines_are_those_inside(tmp_path):
-    path = tmp_path / "a.txt.gz"
+@pytest.mark.parametrize("ending", [".gz", ".GZ"])
+def test_compressed_bytes_and_lines_are_those_inside(tmp_path, ending):
+    path = tmp_path / f"a.txt{ending}"
     path.write_bytes(gzip.compress(b"a\nb\n") + gzip.compress(b"c"))
     assert counted(path, "utf-8") == (5, 3)
     with lines_of(str(path), "utf-8") as lines:

@@ -5,6 +5,7 @@ import gzip
 import lzma
 import os
 import pickle
+import time
 import warnings
 from contextlib import suppress
 
@@ -290,6 +291,187 @@ def test_drawn_tables_are_read_as_loadtxt_reads_them(file, drawn):
     expected = loadtxt(path, **plan.options)
     assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
     assert array.tobytes() == expected.tobytes()
+
+
+# Layouts of real files
+
+
+BED = """browser position chr7:127471196-127495720
+browser hide all
+track name="Item RGB" description="a b" visibility=2 itemRgb="On"
+chr7\t127471196\t127472363\tPos1\t0\t+\t127471196\t127472363\t255,0,0
+chr7\t127472363\t127473530\tPos2\t0\t-\t127472363\t127473530\t0,0,255
+"""
+
+
+METHYLKIT = """chrBase\tchr\tbase\tstrand\tcoverage\tfreqC
+chr21.97\tchr21\t97\tR\t12\t25.00
+chr21.98\tchr21\t98\tF\t13\t0
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "last"),
+    [
+        (BED, None, (b"chr7", 127472363, 127473530, b"Pos2", 0, b"-", *[127472363, 127473530])),
+        ("track type=bedGraph\nchr1\t0\t9\t0.5\nchr1\t9\t20\t1\n", None, (b"chr1", 9, 20, 1.0)),
+        (  # Bismark's coverage and cytosine report
+            "chr1\t10468\t10468\t87.5\t7\t1\nchr1\t10470\t10470\t100\t8\t0\n",
+            None,
+            (b"chr1", 10470, 10470, 100.0, 8, 0),
+        ),
+        (
+            "chr1\t1\t+\t2\t3\tCG\tCGA\nchr1\t2\t-\t0\t0\tCHG\tCTG\n",
+            None,
+            (b"chr1", 2, b"-", 0, 0, b"CHG", b"CTG"),
+        ),
+        (
+            METHYLKIT,
+            ("chrBase", "chr", "base", "strand", "coverage", "freqC"),
+            (b"chr21.98", b"chr21", 98, b"F", 13, 0.0),
+        ),
+        (  # R's write.table and write.csv
+            '"start" "strand"\n"1" 5 "+"\n"2" 9 "-"\n',
+            ("row", "start", "strand"),
+            (2, 9, b"-"),
+        ),
+        ('"","pos","x"\n"r1",5,NA\n"r2",9,2.5\n', ("f0", "pos", "x"), (b"r2", 9, b"2.5")),
+        (",pos,name\n0,5,a\n1,9,b\n", ("f0", "pos", "name"), (1, 9, b"b")),  # pandas
+        ('id,title\n1,"Smith, J. ""Jo"""\n2,"a # b"\n', ("id", "title"), (2, b"a # b")),
+    ],
+)
+def test_layouts_of_real_files(file, content, names, last):
+    array = same(file(content))
+    assert array.dtype.names == (names or tuple(f"f{i}" for i in range(len(array.dtype))))
+    assert array[-1].tolist()[: len(last)] == last
+
+
+# Guesses that would lose text
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column"),
+    [
+        ("1,a,x\n2,b,gene #3\n", 2, 3),
+        ("1,a,12\n2,b,x\n3,c,12 #3\n", 3, 3),
+        ("x,#ff0000\ny,#00ff00\n", 1, 2),
+        ("1 #ff0000\n2 #00ff00\n", 1, 2),
+        ("1 x\n2 y#z\n", 2, 2),
+        ('1,"a"\n2,"b" #c\n', 2, 2),
+        ("ab 1\n" * 250_000 + "ab#cd 2\n", 250_001, 1),
+    ],
+)
+def test_text_cut_at_a_guessed_comment_sign_is_an_error(file, content, line, column):
+    path = file(content)
+    error = refused(path)
+    assert (error.line, error.column) == (line, column)
+    assert "comments=None if # belongs to the text, or comments='#'" in error.reason
+    assert any("#" in str(row) for row in same(path, comments=None)[line - 1 : line])
+    with suppress(LoadError):  # what is left of a line may lack columns
+        assert "#" not in str(same(path, comments="#")[-1])
+
+
+def test_colours_are_text_without_comments(file):
+    path = file("1,#ff0000\n2,#00ff00\n")
+    assert same(path, comments=None)["f1"].tolist() == [b"#ff0000", b"#00ff00"]
+    assert same(path, comments="#")["f1"].tolist() == [b"", b""]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "#a b\n1 2 # x\n  # gene x\n3 4# y\n5 6 ## z\n7 8 #\n",
+        "1,2 # x, y\n3,4#y\n",
+        "x 1 # x\ny 2\n",
+        "1 x # x\n2 y\n",
+        '"a #1",1 # x\n"b",2\n',
+        "1 2\n" * 30_000 + "#gene\n",
+    ],
+)
+def test_comments_after_whole_fields_stay_comments(file, content):
+    path = file(content)
+    assert same(path).tolist() == same(path, comments="#").tolist()
+
+
+def test_text_cut_in_columns_that_are_not_used_is_no_error(file):
+    path = file("1,a,gene #3\n2,b,x\n")
+    assert same(path, usecols=[0]).tolist() == [1, 2]
+    assert refused(path, usecols=[-1]).column == 3
+
+
+def test_sign_in_quotes_over_many_lines_is_text(file):
+    path = file('"a\nb # c",1\n"d #",2\n#gene\n')
+    assert same(path, quotechar='"', delimiter=",")["f0"].tolist() == [b"a\nb # c", b"d #"]
+
+
+@pytest.mark.parametrize("options", [{}, {"usecols": [1]}])
+def test_line_end_in_a_field_under_guessed_quotes_is_an_error(file, options):
+    path = file('size\tprice\n"5\t1\n6"\t2\n"x"\t3\n')
+    error = refused(path, **options)
+    assert (error.line, error.column) == (2, 1)
+    assert "give quotechar='\"' if that is meant, or quotechar=None" in error.reason
+    assert same(path, quotechar='"')["size"].tolist() == [b"5\t1\n6", b"x"]
+    assert same(path, quotechar=None)["size"].tolist() == [b'"5', b'6"', b'"x"']
+
+
+def test_late_line_end_under_guessed_quotes_is_an_error(file):
+    path = file('"a",1\n' * 300_000 + '\n5" x,2\n"b\nc",3\n')
+    error = refused(path)
+    assert (error.line, error.column) == (300_003, 1)
+
+
+def test_blank_lines_and_inches_are_no_open_quotes(file):
+    content = '"a",1\n\n5" x,2\n# "note\n"b, ""c""",3\n'
+    assert same(file(content))["f0"].tolist() == [b"a", b'5" x', b'b, "c"']
+
+
+@pytest.mark.parametrize("text_of_row", ['"c"', '"é"'])
+def test_late_quotes_do_not_stay_in_the_text(file, text_of_row):
+    first = text_of_row.strip('"')
+    path = file(f"{first} 1\n" * 300_000 + f"{text_of_row} 2\n" + f"{first} 1\n" * 9000)
+    error = refused(path)
+    assert (error.line, error.column) == (300_001, 1)
+    assert "stands in quotes" in error.reason
+    assert len(set(same(path, quotechar='"')["f0"])) == 1
+    assert len(set(same(path, quotechar=None)["f0"])) == 2
+
+
+def test_text_that_only_begins_with_a_quote_is_text(file):
+    assert same(file('"a 1\n" 2\nb\' 3\n'))["f0"].tolist() == [b'"a', b'"', b"b'"]
+
+
+# No text
+
+
+def test_binary_files_are_no_text(file, tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    for path in (str(tmp_path / "a.npz"), file(b"1 2\n\0\0")):
+        for options in ({}, {"dtype": float}):
+            error = refused(path, **options)
+            assert error.line is None
+            assert "no text; give reader=" in error.reason
+
+
+def test_encoding_bytes_is_refused(file):
+    with pytest.raises(ValueError, match="name the encoding"):
+        text.probe(file("1 2\n"), {"encoding": "bytes"})
+
+
+# Wide files
+
+
+def test_time_grows_with_the_columns_not_with_their_square(file):
+    def seconds(columns):
+        names, row = "\t".join(["n"] * columns), "\t".join(map(str, range(columns)))
+        path = file(f"{names}\n{row}\n{row}x\n")
+        begin = time.process_time()
+        assert len(read(text, path)[0].dtype) == columns
+        assert refused(path, dtype=int, skiprows=1).column == columns
+        assert refused(path, dtype=",".join(["i8"] * columns), skiprows=1).column == columns
+        return time.process_time() - begin
+
+    seconds(10)
+    assert seconds(32_000) < 10 * seconds(8000)  # 4 times the columns; their square would be 16
 
 
 # What does not fit

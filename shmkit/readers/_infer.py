@@ -15,8 +15,8 @@ import io
 import itertools
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -25,7 +25,16 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.readers._lines import line_ends_are_bytes, loadtxt
 
-__all__ = ["EXACT", "Inferred", "Sample", "infer", "is_number", "split_options", "take_sample"]
+__all__ = [
+    "EXACT",
+    "Inferred",
+    "Sample",
+    "infer",
+    "is_number",
+    "split_fields",
+    "split_options",
+    "take_sample",
+]
 
 EXACT = 2**53  # below it float64 holds every whole number
 
@@ -38,7 +47,8 @@ _DELIMITER_LINES = 200  # enough to tell a delimiter from a character of the tex
 _ROUND_UP = 8  # see _type_of_text
 
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*")
-_QUOTED = re.compile(r'(?:^|[\t;, ])"[^"]*"(?:[\t;, ]|$)')
+_QUOTED = re.compile(r'(?:^|[\t;, ])"(?:[^"]|"")*"(?:[\t;, ]|$)')
+_UCSC = re.compile(r"track +\w+=|browser +(?:position|hide|dense|pack|squish|full)\b")
 _MISSING = frozenset(["", "-", ".", "?", "na", "n/a", "nan", "null", "none", "nil", "missing"])
 
 
@@ -104,7 +114,7 @@ def infer(path: str, sample: Sample, options: Mapping[str, Any]) -> Inferred:
     Raises
     ------
     LoadError
-        If the converters give what no array can hold.
+        If the first line may be a header or data, or the converters give what no array can hold.
     """
     split = split_options(options)
     max_rows = options.get("max_rows")
@@ -117,9 +127,12 @@ def infer(path: str, sample: Sample, options: Mapping[str, Any]) -> Inferred:
         found["quotechar"] = split["quotechar"] = '"'
     if "delimiter" not in split:
         found["delimiter"] = split["delimiter"] = _delimiter(head, split)
+    with_data = (i for i, line in enumerate(head) if split_fields([line], split))
+    first = next((i for i in with_data if not _UCSC.match(head[i])), None)
+    skipped = options.get("skiprows", 0) + (first or 0)
+    if any(map(_UCSC.match, head[:first])):  # of a BED file
+        found["skiprows"] = skipped
     numbers = Inferred(found | {"dtype": np.dtype(np.float64)})
-
-    first = next((i for i, line in enumerate(head) if _fields(line, split)), None)
     if first is None:
         return numbers
     table = _table(head[first:] + spread, split)
@@ -129,13 +142,11 @@ def infer(path: str, sample: Sample, options: Mapping[str, Any]) -> Inferred:
         return numbers  # reading names the line
     columns = [column % width for column in columns]
 
-    names = _fields(head[first], split)
-    below = table[len(names) == width :]
-    if len(names) == width - 1:  # R's write.table has no name for the row names
-        names = ["row", *names]
-    if has_header := _is_header(names, below):
-        found["skiprows"] = options.get("skiprows", 0) + first + 1
-        table, first = below, first + 1
+    names, table = _header(path, skipped + 1, head[first:], table, split)
+    has_header = bool(names)
+    if has_header:
+        found["skiprows"] = skipped + 1
+        first += 1
     else:
         names = _comment_names(head[first - 1] if first else "", comments, split, width)
     cells = table[:max_rows, columns]
@@ -161,10 +172,10 @@ def infer(path: str, sample: Sample, options: Mapping[str, Any]) -> Inferred:
     )
 
 
-def _fields(line: str, split: dict[str, Any]) -> list[Any]:
-    """The fields of one line; none if it is blank, a comment, or its converter fails."""
+def split_fields(row: list[str], split: dict[str, Any]) -> list[Any]:
+    """The fields of the first row of these lines; none if there is none, or its converter fails."""
     try:
-        rows = loadtxt([line], dtype=object, ndmin=2, **split).tolist()
+        rows = loadtxt(row, dtype=object, ndmin=2, max_rows=1, **split).tolist()
     except ValueError:
         return []
     return rows[0] if rows else []
@@ -179,7 +190,7 @@ def _table(lines: list[str], split: dict[str, Any]) -> NDArray[Any]:
     try:
         return loadtxt(lines, dtype=object, ndmin=2, **split)
     except ValueError:
-        rows = [row for row in (_fields(line, split) for line in lines) if row]
+        rows = [row for row in (split_fields([line], split) for line in lines) if row]
         width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
         table = np.empty((sum(len(row) == width for row in rows), width), dtype=object)
         table[:] = [row for row in rows if len(row) == width]
@@ -188,11 +199,12 @@ def _table(lines: list[str], split: dict[str, Any]) -> NDArray[Any]:
 
 def _delimiter(head: list[str], split: dict[str, Any]) -> str | None:
     """The delimiter that splits most lines alike; of several such, the first."""
-    with_data = (line for line in head if _fields(line, split | {"delimiter": None}))
+    with_data = (line for line in head if split_fields([line], split | {"delimiter": None}))
     lines = list(itertools.islice(with_data, _DELIMITER_LINES))
 
     def alike(delimiter: str | None) -> int:
-        widths = Counter(len(_fields(line, split | {"delimiter": delimiter})) for line in lines)
+        given = split | {"delimiter": delimiter}
+        widths = Counter(len(split_fields([line], given)) for line in lines)
         return max((count for width, count in widths.items() if width > 1), default=0)
 
     best = max(("\t", ";", ",", None), key=alike)
@@ -210,18 +222,86 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _is_header(names: Sequence[str], below: NDArray[Any]) -> bool:
-    """Whether a column holds numbers, but not in this first line, which has no number at all.
+def _header(
+    path: str, number: int, lines: list[str], table: NDArray[Any], split: dict[str, Any]
+) -> tuple[list[str], NDArray[Any]]:
+    """The names in the first of the lines, number `number` of the file, and the rows below it.
 
-    A missing value is no sign of a header: the line would be lost. Half of a column is enough to
-    be numbers, as values may be missing below too.
+    No names, and all rows, if it is no header.
     """
-    if not len(below) or len(names) != below.shape[1] or any(map(is_number, names)):
+    width = table.shape[1]
+    names = split_fields(lines[:1], split)
+    if any("\n" in name for name in names):  # a quoted field goes on in the next line
+        return [], table
+    below = table[len(names) == width :]
+    if "comments" not in split and not is_number(names[-1]):  # a name may hold the sign: "#reads"
+        uncut = split_fields(lines[:1], split | {"comments": None})
+        names = uncut if len(uncut) <= width else names
+    doubt = ""
+    if len(names) == width - 1 and not any(map(str.strip, below[:, -1])):
+        names = [*names, ""]  # a delimiter ends each row
+    elif len(names) == width - 1:  # R's write.table has no name for the row names
+        names = ["row", *names]
+        labels = not all(map(is_number, below[:, 0])) or any(s.startswith('"') for s in lines[1:])
+        if split["delimiter"] in (",", ";") and not labels:
+            doubt = (
+                f"this line has {width - 1} of {width} names; give delimiter= if the rows are "
+                "split wrongly (at decimal commas?)"
+            )
+    is_header = _is_header(names, below)
+    if is_header is None:
+        doubt = "this line may name the columns or be data; give dtype= if it is data"
+    if doubt and is_header is not False:
+        raise LoadError(path, number, None, f"{doubt}, or skiprows={number} if it is a header")
+    return (names, below) if is_header else ([], table)
+
+
+def _is_header(names: Sequence[str], below: NDArray[Any]) -> bool | None:
+    """Whether this first line names the columns; None where a wrong guess would pass unseen.
+
+    Text above a column of numbers is a name. A missing value is no sign of a header: the line
+    would be lost. Half of a column is enough to be numbers, as values may be missing below too.
+    """
+    if not len(below) or len(names) != below.shape[1]:
         return False
-    return any(
-        name.strip().lower() not in _MISSING and 2 * sum(map(is_number, values)) >= len(values)
-        for name, values in zip(names, below.T, strict=True)
-    )
+    texts = [i for i, name in enumerate(names) if not is_number(name)]
+    named = [i for i in texts if names[i].strip().lower() not in _MISSING]
+    if len(texts) == len(names):
+        over_numbers = any(2 * sum(map(is_number, below[:, i])) >= len(below) for i in named)
+    else:
+        over_numbers = any(all(map(is_number, below[:, i])) for i in named)
+    if any(names[i] in below[:, i] for i in named):
+        return len(texts) == len(names) and over_numbers
+    if not names[0].strip() and all(map(str.strip, below[:, 0])):  # an index, of pandas
+        distinct = {name for name in names[1:] if name.strip().lower() not in _MISSING}
+        return len(distinct) == len(names) - 1
+    if len(texts) == len(names) or not named:
+        return over_numbers
+    # Numbers among the names: years, or 1, 2, 3.
+    numbers = [i for i, name in enumerate(names) if is_number(name)]
+    cells, under = [names[i] for i in numbers], below[:, numbers]
+    years = len(cells) > 1 and all(map(_is_year, cells)) and not any(map(_is_year, under.flat))
+    step = _step(cells)
+    if not step:
+        return None if years or over_numbers else False
+    if not all(is_number(text) or text.strip().lower() in _MISSING for text in under.flat):
+        return False
+    runs = [_step(row) == step for row in under]
+    if years or not (any(runs) or len(cells) == 2):
+        return True
+    return False if all(runs) and not over_numbers else None
+
+
+def _step(cells: Sequence[str]) -> float:
+    """The constant step, from 1 to 10, of at least two whole numbers; else 0."""
+    if len(cells) < 2 or not all(map(_WHOLE_NUMBER.fullmatch, cells)):
+        return 0
+    steps = {float(after) - float(before) for before, after in itertools.pairwise(cells)}
+    return steps.pop() if len(steps) == 1 and 1 <= min(steps) <= 10 else 0
+
+
+def _is_year(text: str) -> bool:
+    return is_number(text) and 1500 <= float(text) <= 2200
 
 
 def _comment_names(line: str, mark: object, split: dict[str, Any], width: int) -> list[str]:
@@ -236,12 +316,14 @@ def _comment_names(line: str, mark: object, split: dict[str, Any], width: int) -
 
 def _distinct(names: Iterable[str]) -> list[str]:
     """Field names: stripped, none empty, none twice."""
-    distinct: list[str] = []
+    distinct: dict[str, None] = {}  # in order
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
     for i, name in enumerate(names):
-        base = name.strip() or f"f{i}"
-        candidates = itertools.chain([base], (f"{base}_{n}" for n in itertools.count(1)))
-        distinct.append(next(name for name in candidates if name not in distinct))
-    return distinct
+        candidate = base = name.strip() or f"f{i}"
+        while candidate in distinct:
+            candidate = f"{base}_{next(numbers[base])}"
+        distinct[candidate] = None
+    return list(distinct)
 
 
 class _Type(NamedTuple):

@@ -6,15 +6,17 @@
                  └─ too long             └─ no number ──▶ LoadError: line, column, text, option
 
 np.loadtxt's own errors count rows, not lines, and it cuts text without one. So a block of rows
-that failed is parsed again row by row, and the row that fails field by field.
+that failed is parsed again row by row, and in the row that fails the field is searched for. The
+same is done where a guess may have lost text: a comment sign in a field, a quote never closed.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from reprlib import repr as short
 from typing import Any, NamedTuple
 
@@ -23,10 +25,13 @@ from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 from shmkit.readers import Plan
-from shmkit.readers._infer import EXACT, split_options
+from shmkit.readers._infer import EXACT, is_number, split_fields, split_options
 from shmkit.readers._lines import loadtxt
 
-__all__ = ["TextPlan", "columns", "explained", "fits", "parse_options"]
+__all__ = ["TextPlan", "columns", "explained", "fits", "may_lose_text", "parse_options"]
+
+_OPEN_QUOTE = re.compile(r'(?:^|[^\w"])"(?:[^"]|"")*$')
+_IN_QUOTES = "stands in quotes"
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,13 @@ class TextPlan(Plan):
     Attributes
     ----------
     inferred
-        Whether the dtype comes from a sample of the file.
+        The options that come from a sample of the file.
     whole_columns
         Columns of the array that are float64 but held only whole numbers in the sample: one
         that float64 cannot hold is an error there.
     """
 
-    inferred: bool = False
+    inferred: frozenset[str] = frozenset()
     whole_columns: tuple[int, ...] = ()
 
 
@@ -90,23 +95,24 @@ def parse_options(plan: Plan) -> dict[str, Any]:
 
 def fits(rows: NDArray[Any], plan: TextPlan) -> bool:
     """Whether the array holds these parsed rows without changing a value."""
-    whole = plan.whole_columns
     if not len(rows):
         return True
     if plan.dtype.names is not None:
+        whole = set(plan.whole_columns)
         return not any(
-            _change(rows[f"f{i}"], column.dtype, inferred=plan.inferred, whole=i in whole)
+            _change(rows[f"f{i}"], column.dtype, plan, whole=i in whole)
             for i, column in enumerate(columns(plan.dtype))
+            if column.dtype.kind in "SU" or i in whole
         )
     if len(plan.shape) == 2 and rows.shape[1] != plan.shape[1]:
         return False
-    if whole and _change(rows[:, whole], plan.dtype, inferred=True, whole=True):
+    if plan.whole_columns and _change(rows[:, plan.whole_columns], plan.dtype, plan, whole=True):
         return False
-    return not _change(rows, plan.dtype, inferred=plan.inferred, whole=False)
+    return not _change(rows, plan.dtype, plan, whole=False)
 
 
 def _change(
-    values: NDArray[Any], dtype: np.dtype[Any], *, inferred: bool, whole: bool
+    values: NDArray[Any], dtype: np.dtype[Any], plan: TextPlan, *, whole: bool
 ) -> str | None:
     """How the array would change one of these parsed values; None if it holds all."""
     if dtype.kind in "SU":
@@ -115,33 +121,99 @@ def _change(
         codes = np.ascontiguousarray(values).view(character).reshape(-1, length)
         if codes[:, -1].any():
             return f"has more characters than {dtype.kind}{length - 1} holds"
-        if inferred and dtype.kind == "S" and (codes > 127).any():
-            return "is not ASCII text"
+        if "dtype" in plan.inferred:
+            if dtype.kind == "S" and (codes > 127).any():
+                return "is not ASCII text"
+            if "quotechar" not in plan.options and (begin := codes[:, 0] == ord('"')).any():
+                texts = values.ravel()[begin].astype(str)
+                if (np.strings.endswith(texts, '"') & (np.strings.str_len(texts) > 1)).any():
+                    return _IN_QUOTES
     if whole and (np.isfinite(values) & (np.abs(values) >= EXACT)).any():
         return "is beyond 2**53, above which float64 changes whole numbers"
     return None
 
 
-def explained(path: str, plan: TextPlan, lines: list[str], start: int) -> LoadError:
-    """The error for the first row that does not fit, in the lines that follow line `start`."""
-    rest = iter(lines)
+def may_lose_text(lines: list[str], rows: int, plan: TextPlan) -> bool:
+    """Whether a guess may have lost text of these lines, which gave so many rows that fit.
+
+    Quick where it has not; `explained` tells for certain.
+    """
+    if "quotechar" in plan.inferred and rows < len(lines) and any(map(_OPEN_QUOTE.search, lines)):
+        return True
+    if not _guesses_comments(plan) or "#" not in "".join(lines):
+        return False
+    delimiter, quote = plan.options["delimiter"], re.escape(plan.options.get("quotechar") or "")
+    start = r"\s" if delimiter is None else re.escape(delimiter)
+    quoted = re.compile(rf"(^|{start}){quote}(?:[^{quote}]|{quote * 2})*{quote}") if quote else None
+    for line in lines:
+        if "#" in line and not line.startswith("#"):
+            data, sign, comment = (quoted.sub(r"\1x", line) if quoted else line).partition("#")
+            cells = data.split(delimiter)
+            apart = delimiter is None and data[-1:].isspace()
+            if sign and cells and _cut(cells, len(cells) - (not apart), comment, plan):
+                return True
+    return False
+
+
+def _guesses_comments(plan: TextPlan) -> bool:
+    return "dtype" in plan.inferred and "comments" not in plan.options
+
+
+def _cut(fields: list[str], at: int, comment: str, plan: TextPlan) -> bool:
+    """Whether text may be lost where a comment sign ends field `at`, or follows all of them."""
+    keys = plan.options.get("usecols")
+    if at == len(fields):  # after white space: "1 #ff0000", but not "1 # note"
+        return (not keys or min(keys) < 0) and bool(comment.lstrip("#")[:1].strip())
+    used = [at] if keys is None else [i for i, key in enumerate(keys) if key % len(fields) == at]
+    names = plan.dtype.names or ()
+    is_text = any(plan.dtype[i].kind in "SU" for i in used if i < len(names))
+    return bool(used) and (is_text or not is_number(fields[at]))
+
+
+def explained(path: str, plan: TextPlan, lines: list[str], start: int) -> LoadError | None:
+    """The error for the first row that does not fit or loses text, in the lines after `start`."""
+    parse, split, rest = parse_options(plan), split_options(plan.options), iter(lines)
     while operator.length_hint(rest):
         begin, reason = len(lines) - operator.length_hint(rest), ""
         try:
-            if fits(loadtxt(rest, max_rows=1, **parse_options(plan)), plan):
-                continue
+            good = fits(loadtxt(rest, max_rows=1, **parse), plan)
         except (ValueError, DeprecationWarning) as error:
-            reason = str(error)
+            good, reason = False, str(error)
         end = len(lines) - operator.length_hint(rest)
-        row, split = lines[begin:end], split_options(plan.options)
-        fields = loadtxt(row, dtype=object, ndmin=2, max_rows=1, **split)[0].tolist()
-        column, reason = _misfit(plan, row, fields) or (None, reason)
-        if start + begin == plan.options.get("skiprows", 0):
-            reason += f", or skiprows={start + end} if this line is a header"
+        if good and not any("#" in line or '"' in line for line in lines[begin:end]):
+            continue
+        fields = split_fields(lines[begin:end], split)
         # A quoted field may hold line ends: the line is that where the row begins.
-        line = start + end - sum(field.count("\n") for field in fields)
-        return LoadError(path, line, column, reason)
-    return LoadError(path, None, None, "the file changed while loading; load it again")
+        first = end - 1 - sum(field.count("\n") for field in fields)
+        row = lines[first:end]
+        lost = _lost(plan, row, fields) if fields else None
+        if good and lost is None:
+            continue
+        column, reason = lost or _misfit(plan, row, fields) or (None, reason)
+        if lost is None and start + begin == plan.options.get("skiprows", 0):
+            reason += f", or skiprows={start + end} if this line is a header"
+        return LoadError(path, start + first + 1, column, reason)
+    return None
+
+
+def _lost(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str] | None:
+    """The column of the first field that a guess joins or cuts, and the reason."""
+    joined = (i for i, field in enumerate(fields) if "\n" in field)
+    if "quotechar" in plan.inferred and (at := next(joined, None)) is not None:
+        return at + 1, (
+            f"{short(fields[at])} holds a line end, as a quote opens it; give quotechar='\"' if "
+            "that is meant, or quotechar=None if the quote belongs to the text"
+        )
+    if _guesses_comments(plan):
+        uncut = split_fields(row, split_options(plan.options) | {"comments": None})
+        pairs = enumerate(zip(fields, uncut, strict=False))
+        at = next((i for i, (field, whole) in pairs if field != whole), len(fields))
+        if at < len(uncut) and _cut(fields, at, uncut[at], plan):
+            return at + 1, (
+                f"{short(uncut[at])} would be cut at the comment sign; give comments=None if # "
+                "belongs to the text, or comments='#' if a comment begins there"
+            )
+    return None
 
 
 def _misfit(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str] | None:
@@ -160,12 +232,28 @@ def _misfit(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str
             f"expected {need} columns, found {found} in {short(row[-1].rstrip())}; give "
             "delimiter=, comments= or quotechar= if it is split wrongly, usecols= for fewer columns"
         )
-    for i, (column, key) in enumerate(zip(expected, keys, strict=True)):
-        at, whole = key % found, i in plan.whole_columns
-        reason = _field_misfit(plan, row, fields, at, column, whole=whole)
-        if reason is not None:
-            return at + 1, reason
-    return None
+    converters, at = plan.options.get("converters"), [key % found for key in keys]
+    if isinstance(converters, Mapping):  # its keys may count from the end
+        converters = {key % found: converter for key, converter in converters.items()}
+    low, high = 0, len(at)
+    while low < high:  # by halves: one by one would take the square of a wide row
+        end = (low + high) // 2 + 1
+        part = replace(
+            plan,
+            dtype=np.dtype([(f"f{i}", column.dtype) for i, column in enumerate(expected[low:end])]),
+            options={**plan.options, "usecols": at[low:end], "converters": converters},
+            whole_columns=tuple(i - low for i in plan.whole_columns if low <= i < end),
+        )
+        try:
+            good = fits(loadtxt(row, max_rows=1, **parse_options(part)), part)
+        except (ValueError, DeprecationWarning):
+            good = False
+        low, high = (end, high) if good else (low, end - 1)
+    if low == len(at):
+        return None
+    whole = low in plan.whole_columns
+    reason = _field_misfit(plan, row, fields, at[low], expected[low], whole=whole)
+    return None if reason is None else (at[low] + 1, reason)
 
 
 def _field_misfit(
@@ -183,7 +271,7 @@ def _field_misfit(
         option = f'give dtype= with "{kind}{len(text)}" or longer'
     try:
         value = loadtxt(row, dtype=_wide(dtype), ndmin=1, max_rows=1, **options)
-        reason = _change(value, dtype, inferred=plan.inferred, whole=whole)
+        reason = _change(value, dtype, plan, whole=whole)
     except (ValueError, DeprecationWarning) as error:
         reason = f"is not {'an' if dtype.kind == 'i' else 'a'} {dtype.name}"
         if converters:
@@ -192,9 +280,11 @@ def _field_misfit(
             reason = "has a character of more than one byte"
     if reason is None:
         return None
-    if converters:
+    if reason == _IN_QUOTES:
+        option = "give quotechar='\"', or quotechar=None if the quotes belong to the text"
+    elif converters:
         option = "correct the text or the converter, or give another dtype="
     notes = [f'field "{column.name}"'] if column.name else []
-    notes += ["inferred from a sample of the file"] if plan.inferred else []
+    notes += ["inferred from a sample of the file"] if "dtype" in plan.inferred else []
     note = f" ({', '.join(notes)})" if notes else ""
     return f"{short(text)} {reason}{note}; {option}"

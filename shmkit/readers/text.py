@@ -25,11 +25,26 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.readers import Plan, Target
 from shmkit.readers._infer import infer, take_sample
-from shmkit.readers._lines import Lines, count_lines, decompressed, lines_of, loadtxt
-from shmkit.readers._misfit import TextPlan, columns, explained, fits, parse_options
+from shmkit.readers._lines import (
+    Lines,
+    count_lines,
+    decompressed,
+    line_ends_are_bytes,
+    lines_of,
+    loadtxt,
+)
+from shmkit.readers._misfit import (
+    TextPlan,
+    columns,
+    explained,
+    fits,
+    may_lose_text,
+    parse_options,
+)
 
 __all__ = ["TextPlan", "probe", "read_into"]
 
+_LOOK_NBYTES = 4096  # binary files have a NUL byte in the first ones
 _BLOCK_ROWS = 20_000
 _BLOCK_NBYTES = 1 << 23  # np.loadtxt allocates a block in full: fewer rows where they are long
 
@@ -40,13 +55,16 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
     Parameters
     ----------
     path
-        A text file; ``.gz``, ``.bz2``, ``.xz`` and ``.lzma`` are decompressed, as np.loadtxt does.
+        A text file; ``.gz``, ``.bz2``, ``.xz`` and ``.lzma`` are decompressed, as np.loadtxt does
+        (here in upper case too).
     options
         What the user gave of np.loadtxt's ``dtype``, ``delimiter``, ``comments``, ``skiprows``,
         ``usecols``, ``max_rows``, ``converters``, ``encoding``, ``quotechar`` and ``ndmin``, each
         with np.loadtxt's meaning. Without ``dtype`` it is inferred from a sample, and so are
-        ``delimiter``, ``quotechar`` and a header line where not given. Without ``encoding`` the
-        file is UTF-8, whatever the locale says, with a byte order mark or without.
+        ``delimiter``, ``quotechar`` and a header line where not given; then a quoted line end is
+        an error if ``quotechar`` is not given, as is text cut at a ``#`` if ``comments`` is not.
+        Without ``encoding`` the file is UTF-8, whatever the locale says, with a byte order mark
+        or without.
 
     Returns
     -------
@@ -56,10 +74,11 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
     Raises
     ------
     LoadError
-        If the first row does not fit the dtype, the text does not fit the encoding, compressed
-        data are damaged, or the dtype holds Python objects or dates without a unit.
+        If the first row does not fit the dtype, the first line may be a header or data, the text
+        does not fit the encoding, the file is no text, compressed data are damaged, or the dtype
+        holds Python objects or dates without a unit.
     TypeError, ValueError
-        From np.loadtxt, for options that it refuses with any file.
+        From np.loadtxt, for options that it refuses with any file; for ``encoding="bytes"``.
     OSError
         If the file cannot be read.
 
@@ -76,23 +95,36 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
     ('\t', 1)
     """
     given = {name: value for name, value in options.items() if value is not None or name != "dtype"}
+    if given.get("encoding") == "bytes":
+        raise ValueError(
+            'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '
+            'the file, for example "latin-1"'
+        )
     loadtxt([], **given)  # options that no file can satisfy are the caller's error, not the file's
     if given.get("usecols") is not None:
         given["usecols"] = np.atleast_1d(given["usecols"]).tolist()
     whole_columns: tuple[int, ...] = ()
+    found: dict[str, Any] = {}
     with decompressed(path) as data:
+        begin = data.read(_LOOK_NBYTES)
+        data.seek(0)
         if given.get("encoding") is None:
-            marked = data.read(3) == codecs.BOM_UTF8
-            given["encoding"] = "utf-8-sig" if marked else "utf-8"
-            data.seek(0)
+            given["encoding"] = "utf-8-sig" if begin.startswith(codecs.BOM_UTF8) else "utf-8"
+        utf_16 = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # reading says so
+        if b"\0" in begin and not utf_16 and line_ends_are_bytes(given["encoding"]):
+            reason = (
+                "it holds NUL bytes, so it is no text; give reader=, a function that takes the "
+                'path and returns an array, or encoding= if it is UTF-16 ("utf-16-le")'
+            )
+            raise LoadError(path, None, None, reason)
         nbytes, lines = count_lines(data, given["encoding"])
         if "dtype" not in given:
             data.seek(0)
             sample = take_sample(data, nbytes, given.get("skiprows", 0), given["encoding"])
             found, whole_columns = infer(path, sample, given)
-            resolved = given | found
         else:
-            resolved = given | {"dtype": np.dtype(given["dtype"])}
+            given["dtype"] = np.dtype(given["dtype"])
+    resolved = given | found
     rows = max(0, lines - resolved.get("skiprows", 0))
     if resolved.get("max_rows") is not None:
         rows = min(rows, resolved["max_rows"])
@@ -100,7 +132,7 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
         dtype=resolved["dtype"],
         shape=(rows,),
         options=resolved,
-        inferred="dtype" not in given,
+        inferred=frozenset(found),
         whole_columns=whole_columns,
     )
     for column in columns(plan.dtype):
@@ -178,17 +210,20 @@ def _blocks(path: str, plan: TextPlan, lines: Lines, block_rows: int) -> Iterato
     lines.skip(plan.options.get("skiprows", 0))
     while left:
         start, count = lines.taken, min(block_rows, left)
+        lines.mark()
+        refusal = ""
         try:
             block = loadtxt(lines, max_rows=count, **parse)
             good = fits(block, plan)
         except UnicodeDecodeError:
             raise
-        except (ValueError, DeprecationWarning):
-            good = False
-        if not good:
-            with lines_of(path, plan.options["encoding"]) as again:
-                block_lines = list(itertools.islice(again, start, lines.taken))
-            raise explained(path, plan, block_lines, start)
+        except (ValueError, DeprecationWarning) as error:
+            good, refusal = False, str(error)
+        block_lines = lines.since_mark()
+        if not good or may_lose_text(block_lines, len(block), plan):
+            misfit = explained(path, plan, block_lines, start)
+            if misfit is not None or not good:
+                raise misfit or LoadError(path, start + 1, None, refusal)
         if len(block):
             yield block
         if len(block) < count:

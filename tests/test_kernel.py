@@ -21,7 +21,7 @@ def kernel(tmp_path, monkeypatch):
     yield manager, client
     client.stop_channels()
     if manager.has_kernel:
-        manager.shutdown_kernel(now=True)
+        manager.shutdown_kernel()  # not now=True: a killed kernel would leave its segments
     manager.cleanup_resources()
 
 

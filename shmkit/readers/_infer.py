@@ -64,9 +64,8 @@ class Inferred(NamedTuple):
     """What the sample says."""
 
     options: dict[str, Any]  # dtype, and where not given delimiter, skiprows, quotechar
-    whole_columns: tuple[
-        int, ...
-    ] = ()  # of the array: float64, but whole numbers in all the sample
+    # Of the array: float64, but whole numbers in all the sample.
+    whole_columns: tuple[int, ...] = ()
 
 
 def take_sample(file: BinaryIO, nbytes: int, skiprows: int, encoding: str) -> Sample:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from reprlib import repr as short
 from typing import Any, NamedTuple
@@ -251,20 +251,25 @@ def _misfit(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str
         low, high = (end, high) if good else (low, end - 1)
     if low == len(at):
         return None
+    converter = converters.get(at[low]) if isinstance(converters, Mapping) else converters
     whole = low in plan.whole_columns
-    reason = _field_misfit(plan, row, fields, at[low], expected[low], whole=whole)
+    reason = _field_misfit(plan, row, fields, at[low], expected[low], converter, whole=whole)
     return None if reason is None else (at[low] + 1, reason)
 
 
 def _field_misfit(
-    plan: TextPlan, row: list[str], fields: list[str], at: int, column: Column, *, whole: bool
+    plan: TextPlan,
+    row: list[str],
+    fields: list[str],
+    at: int,
+    column: Column,
+    converter: Callable[[str], Any] | None,
+    *,
+    whole: bool,
 ) -> str | None:
     """What is wrong with one field, and the option that helps."""
-    text, dtype, converters = fields[at], column.dtype, plan.options.get("converters")
-    if isinstance(converters, Mapping):  # its keys may count from the end
-        matching = (f for key, f in converters.items() if key % len(fields) == at)
-        converters = next(matching, None)
-    options = split_options(plan.options) | {"usecols": [at], "converters": converters}
+    text, dtype = fields[at], column.dtype
+    options = split_options(plan.options) | {"usecols": [at], "converters": converter}
     option = f"give converters={{{at}: ...}} or another dtype="
     if dtype.kind in "SU":
         kind = "S" if dtype.kind == "S" and text.isascii() else "U"
@@ -274,7 +279,7 @@ def _field_misfit(
         reason = _change(value, dtype, plan, whole=whole)
     except (ValueError, DeprecationWarning) as error:
         reason = f"is not {'an' if dtype.kind == 'i' else 'a'} {dtype.name}"
-        if converters:
+        if converter:
             reason = f"makes its converter fail ({error.__cause__!r})"
         elif dtype.kind == "S":
             reason = "has a character of more than one byte"
@@ -282,7 +287,7 @@ def _field_misfit(
         return None
     if reason == _IN_QUOTES:
         option = "give quotechar='\"', or quotechar=None if the quotes belong to the text"
-    elif converters:
+    elif converter:
         option = "correct the text or the converter, or give another dtype="
     notes = [f'field "{column.name}"'] if column.name else []
     notes += ["inferred from a sample of the file"] if "dtype" in plan.inferred else []

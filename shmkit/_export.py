@@ -90,6 +90,10 @@ class Export:
             lines.append("  ".join(cells))
         return "\n".join([*lines, *self._more()])
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The table in a terminal too, where the notebook's cannot be shown."""
+        printer.text(repr(self) if cycle else str(self))
+
     def _repr_html_(self) -> str:
         """A table for the notebook. Styles are inline, since GitHub removes any other."""
         muted = "opacity:.7"  # on any background, with or without the colours of JupyterLab

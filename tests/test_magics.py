@@ -81,7 +81,11 @@ def test_the_table_is_displayed_and_the_last_value_returned(run):
     assert result.printed.startswith("hello\n")
     (table,) = [output for output in result.displayed if "text/html" in output.data]
     assert "results.h5" in table.data["text/html"]
-    assert table.data["text/plain"] == "<Export: 1 dataset in results.h5 (24 B)>"
+    # In a terminal the table is text: dataset, shape, dtype, bytes in memory and in the file.
+    summary, headings, row = table.data["text/plain"].splitlines()
+    assert summary.startswith("results.h5: 1 dataset")
+    assert headings.split() == ["Dataset", "Shape", "Array", "Memory", "File", "Ratio"]
+    assert row.split() == ["a", "3", "int64", "24", "B", "24", "B", "100.0", "%"]
 
 
 def test_a_semicolon_hides_the_last_value(run):

@@ -13,15 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shmkit._api import shared_load
-from shmkit._array import SharedArray, share, shared_empty
+from shmkit._array import SharedArray, attach, share, shared_empty
 from shmkit._arrays import SharedArrays
 from shmkit.errors import (
     LoaderDiedError,
     LoadError,
     NotEnoughMemoryError,
     SegmentError,
+    SegmentExistsError,
     SegmentGoneError,
     ShmkitError,
+    TooManySegmentsError,
 )
 
 if TYPE_CHECKING:
@@ -34,10 +36,13 @@ __all__ = [
     "LoaderDiedError",
     "NotEnoughMemoryError",
     "SegmentError",
+    "SegmentExistsError",
     "SegmentGoneError",
     "SharedArray",
     "SharedArrays",
     "ShmkitError",
+    "TooManySegmentsError",
+    "attach",
     "share",
     "shared_empty",
     "shared_load",

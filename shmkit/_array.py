@@ -21,15 +21,16 @@ from typing import Any, Literal, Self, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from shmkit import _published, _segment
 from shmkit._backing import choose_backing
-from shmkit._segment import Identity, Mapped, Segment, attach, create
+from shmkit._segment import Identity, Mapped, Segment
 from shmkit.errors import SegmentError, SegmentGoneError
 
-__all__ = ["SharedArray", "share", "shared_empty", "view"]
+__all__ = ["SharedArray", "attach", "share", "shared_empty", "view"]
 
 
 class SharedArray(np.memmap[Any, np.dtype[Any]]):
-    """A numpy array in shared memory; made by `shared_load`, `share` and `shared_empty`.
+    """A numpy array in shared memory; `shared_load`, `share`, `shared_empty`, `attach` make them.
 
     Slices, fields and transposes of it are views of the same memory; results of arithmetic,
     reductions and copies are plain arrays. Pickling one, as every process pool does with its
@@ -137,6 +138,36 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
         if self.segment is not None:
             self.segment.unlink()
 
+    def publish(self, name: str) -> None:
+        """Give the segment a name by which other processes can `attach` to it.
+
+        The name is good until the segment is unlinked, and for this user alone.
+
+        Parameters
+        ----------
+        name : str
+            Up to 100 letters, digits, ``_``, ``-`` and ``.``.
+
+        Raises
+        ------
+        SegmentExistsError
+            If it leads to another segment already.
+        SegmentError
+            If this process does not own the segment, or has unlinked it.
+        ValueError
+            If the name has other characters, or this is not the whole array of its segment.
+
+        Examples
+        --------
+        >>> with share([1, 2, 3]) as a:
+        ...     a.publish("example")
+        ...     attach("example").tolist()
+        [1, 2, 3]
+        """
+        if self.segment is None or not _same_place(self, view(self.segment)):
+            raise ValueError("only the whole array of a segment is published; publish that one")
+        self.segment.publish(name)
+
     def __enter__(self) -> Self:
         return self
 
@@ -175,7 +206,7 @@ def _attach_view(
     strides: tuple[int, ...],
     writeable: bool,
 ) -> SharedArray:
-    mapped = attach(path, identity).map()
+    mapped = _segment.attach(path, identity).map()
     try:
         array = SharedArray(mapped, dtype, shape, offset, strides)
     except (TypeError, ValueError) as error:
@@ -184,11 +215,55 @@ def _attach_view(
     return array
 
 
+def _same_place(a: SharedArray, b: SharedArray) -> bool:
+    return a.__array_interface__ == b.__array_interface__
+
+
 def view(segment: Segment) -> SharedArray:
     """The whole array in a segment."""
     dtype, shape, fortran_order, data_offset = segment.header
     mapped = segment.map()
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
+
+
+def attach(path_or_name: str | os.PathLike[str], *, writable: bool = False) -> SharedArray:
+    """The array in a segment of another process or notebook.
+
+    Parameters
+    ----------
+    path_or_name : path or str
+        The segment's path (``array.segment.path``, or what ``shmkit ls`` lists), or the name it was
+        given with `SharedArray.publish`.
+    writable : bool, default False
+        Whether what is written to the array is to change it for its owner too.
+
+    Returns
+    -------
+    SharedArray
+        With dtype and shape from the segment. Its memory stays valid as long as you hold it, also
+        when the owner closes it or ends. The owner unlinks the segment: closing this array, or
+        the end of this process, does nothing to it.
+
+    Raises
+    ------
+    SegmentGoneError
+        If there is no segment (any more) at this path, or under this name.
+    SegmentError
+        If what is there is not a segment, is damaged, or may not be opened. Nothing in it was run.
+
+    Examples
+    --------
+    >>> with share([1, 2, 3]) as a:
+    ...     b = attach(a.segment.path)
+    ...     a[0] = 7
+    >>> b
+    SharedArray([7, 2, 3])
+    """
+    text = os.fspath(path_or_name)
+    path = os.path.abspath(text) if os.sep in text else _published.published_path(text)
+    array = view(_segment.attach(path))
+    array.flags.writeable = writable
+    return array
 
 
 def shared_empty(
@@ -279,7 +354,7 @@ def _new(
     backing: str | os.PathLike[str],
 ) -> SharedArray:
     need = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    segment = create(choose_backing(backing, need))
+    segment = _segment.create(choose_backing(backing, need))
     try:
         segment.reserve(dtype, shape, fortran_order=fortran_order)
         return view(segment)

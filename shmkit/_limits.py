@@ -1,4 +1,4 @@
-"""What memory and how many CPUs this process may use: the machine's figures and the container's.
+"""What this process may use of memory, CPUs and descriptors: the machine's and the container's.
 
 A container (Docker, Binder, most hubs) limits memory by a control group, which the machine's own
 figures do not show; passing it ends in SIGKILL, so the smaller of the two counts. Sources:
@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import math
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Room", "cpus", "memory", "room_in"]
+from shmkit.errors import TooManySegmentsError
+
+__all__ = ["Room", "allow_descriptors", "allow_mappings", "cpus", "memory", "room_in"]
+
+_SPARE_DESCRIPTORS = 256  # for the notebook's own files and sockets
 
 
 class Room(NamedTuple):
@@ -67,6 +73,47 @@ def cpus(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> 
         if quota not in ("max", "-1"):
             count = min(count, math.ceil(int(quota) / int(period)))
     return max(count, 1)
+
+
+def allow_descriptors(count: int) -> None:
+    """Have room for `count` more open descriptors: raise the soft limit, as far as is allowed.
+
+    Raises
+    ------
+    TooManySegmentsError
+        If the hard limit is too low.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return
+    newest = os.open("/dev/null", os.O_RDONLY)  # its number is the lowest that is free
+    os.close(newest)
+    need = newest + count
+    if need + _SPARE_DESCRIPTORS <= soft:
+        return
+    most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+    if need > most - min(_SPARE_DESCRIPTORS, most // 4):
+        raise TooManySegmentsError(most, "RLIMIT_NOFILE")
+    # Twice what is needed now, so that an array at a time does not raise it each time.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * (need + _SPARE_DESCRIPTORS), most), hard))
+
+
+def allow_mappings(count: int, proc: Path = Path("/proc")) -> None:
+    """Have room for `count` more mappings; the limit is the machine's, not ours to raise.
+
+    Raises
+    ------
+    TooManySegmentsError
+        If there is none.
+    """
+    try:
+        limit = int((proc / "sys/vm/max_map_count").read_text())
+        with (proc / "self/maps").open("rb") as maps:
+            used = sum(1 for _ in maps)
+    except OSError:
+        return
+    if used + count > limit:
+        raise TooManySegmentsError(limit, "vm.max_map_count")
 
 
 def _groups(proc: Path, cgroups: Path, controller: str) -> Iterator[Path]:

@@ -4,7 +4,7 @@
     probe   ── path, options ─────────────────────▶ look into each file
             ◀──── plan: dtype, shape ──────────────
     reserve    is there room for all of it? name every segment
-    read    ── path, plan, segment ───────────────▶ reserve, read into it, trim; write the board
+    read    ── path, plan, segment ───────────────▶ reserve, read into it; write the board
             ◀──── done, an error, or dead ─────────
     views      one SharedArray a file
 
@@ -15,6 +15,7 @@ becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from shmkit import _limits
 from shmkit._array import SharedArray, shared_empty, view
 from shmkit._arrays import SharedArrays
-from shmkit._backing import Backing, choose_backing
+from shmkit._backing import SHM, Backing, choose_backing
+from shmkit._orphans import remove_orphans
 from shmkit._progress import RECORD, Board, Monitor, State
 from shmkit._reading import named_error, pickled_reader, probe, read
-from shmkit._segment import create, remove_orphans
+from shmkit._segment import allow, create
 from shmkit._workers import Died, Loaders, Task
 from shmkit.errors import LoaderDiedError, NotEnoughMemoryError
 
@@ -46,9 +49,7 @@ def load(
 ) -> SharedArrays:
     """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else."""
     nbytes = [os.stat(path).st_size for path in files.values()]
-    remove_orphans()
-    if os.path.isdir(backing):
-        remove_orphans(os.path.abspath(backing))
+    remove_orphans([SHM, os.path.abspath(backing)])
     with (
         Loaders(min(processes, len(files))) as loaders,
         shared_empty(len(files), RECORD) as records,
@@ -70,9 +71,14 @@ def load(
             raise
     failures = {board.names[number]: error for number, error in sorted(board.errors.items())}
 
+    here = os.getpid(), threading.get_ident()
+
     def close() -> None:
         board.closed = True
-        monitor.close(board)
+        # A front end hears only the thread that made it, and never a forked child; it looks again
+        # after every cell.
+        if (os.getpid(), threading.get_ident()) == here:
+            monitor.close(board)
 
     return SharedArrays(arrays, failures, close)
 
@@ -97,6 +103,8 @@ class _Load:
         self.probe()
         need = sum(plan.nbytes for plan in self.board.plans if plan is not None)
         chosen = choose_backing(backing, need)
+        allow(len(self.board.names), chosen.kind)
+        _limits.allow_mappings(len(self.board.names))
         good = [n for n in range(len(self.board.names)) if n not in self.board.errors]
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
         # finds no room there is read again into a memfd.

@@ -45,7 +45,7 @@ def header_bytes(
     # Version 3 is version 2 with field names in UTF-8.
     version, encoded = (2, text.encode("latin1")) if text.isascii() else (3, text.encode())
     start = npy.MAGIC_PREFIX + bytes([version, 0])
-    if length is None:  # room for any other shape of as many dimensions, so that trim() fits
+    if length is None:  # room for any other shape of as many dimensions, so that a new length fits
         room = len(start) + 4 + len(encoded) + 20 * len(shape) + 1
         length = -(-room // _ALIGNMENT) * _ALIGNMENT
     if length > _LONGEST_HEADER:

@@ -2,16 +2,24 @@
 
 The name of a segment holds its owner: the pid, when that process started (a pid is used again,
 the pair is not), and the pid namespace (containers may share /dev/shm and not their pids).
+
+    shmkit-<pid>-<started>-<namespace>-<n>          of a memfd
+    shmkit-<pid>-<started>-<namespace>-<n>.npy      of a file
+
+The guard imports this module too: the standard library is all it needs.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 
-__all__ = ["Owner", "this_process"]
+__all__ = ["Owner", "owner_of", "this_process"]
 
 _FIRST_NAMESPACE = 0xEFFFFFFC  # the host's, PROC_PID_INIT_INO in Linux's proc_ns.h; others follow
+_FILE = re.compile(r"shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+\.npy")
+_MEMFD = re.compile(r"/memfd:shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+ \(deleted\)")
 
 
 class Owner(NamedTuple):
@@ -24,6 +32,12 @@ class Owner(NamedTuple):
     def __str__(self) -> str:
         return f"{self.pid}-{self.started:x}-{self.namespace:x}"
 
+    @classmethod
+    def parse(cls, text: str) -> Owner:
+        """The owner that `str` gave as `text`; raises ValueError for any other."""
+        pid, started, namespace = text.split("-")
+        return cls(int(pid), int(started, 16), int(namespace, 16))
+
     def may_live(self) -> bool:
         """Whether the process may be there: True also where it cannot be told."""
         if self.namespace != _namespace():
@@ -34,22 +48,44 @@ class Owner(NamedTuple):
             return False
         except PermissionError:
             return True
-        return self.started == _started(self.pid) or not self.started
+        state, started = _state(self.pid)
+        if state in ("Z", "X"):  # it has ended, and its parent has not asked how
+            return False
+        return self.started == started or not self.started
 
 
 def this_process() -> Owner:
     """The identity of the calling process (a forked child's differs from its parent's)."""
     pid = os.getpid()
-    return Owner(pid, _started(pid), _namespace())
+    return Owner(pid, _state(pid)[1], _namespace())
 
 
-def _started(pid: int) -> int:
+def owner_of(path: str) -> Owner | None:
+    """The owner that the name of a segment tells; None if that is no segment's name.
+
+    >>> owner_of("/dev/shm/shmkit-71-1f-0-3.npy")
+    Owner(pid=71, started=31, namespace=0)
+    """
+    if path.startswith("/proc/"):
+        try:
+            found = _MEMFD.fullmatch(os.readlink(path))
+        except OSError:
+            return None
+    else:
+        found = _FILE.fullmatch(os.path.basename(path))
+    return Owner.parse(found[1]) if found else None
+
+
+def _state(pid: int) -> tuple[str, int]:
+    """A process's state, and when it started, both as /proc has them."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
-            # Field 22, counted after the command, which may hold spaces and parentheses (proc(5)).
-            return int(stat.read().rpartition(b")")[2].split()[19])
+            # Fields 3 and 22, counted after the command, which may hold spaces and parentheses
+            # (proc(5)).
+            fields = stat.read().rpartition(b")")[2].split()
     except OSError:
-        return 0
+        return "", 0
+    return fields[0].decode(), int(fields[19])
 
 
 def _namespace() -> int:

@@ -1,7 +1,7 @@
 """What a loader process does with one file: look into it, or read it into a segment.
 
 probe   file ──▶ plan
-read    file ──▶ reader ──▶ target ──▶ segment      reserve, fill, trim
+read    file ──▶ reader ──▶ target ──▶ segment      reserve, fill, resize
                                └─────▶ board        state, bytes and rows so far
 """
 
@@ -73,8 +73,9 @@ class _Target:
     def advance(self, *, bytes_done: int, rows: int) -> None:
         self._record["bytes_done"], self._record["rows"] = bytes_done, rows
 
-    def trim(self, shape: tuple[int, ...]) -> None:
-        self._segment.trim(shape)
+    def resize(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        self._segment.resize(shape)
+        return np.asarray(view(self._segment))
 
 
 def _reader(path: str, function: Callable[[str], Any] | None) -> Reader:

@@ -9,7 +9,8 @@ last mapping is gone too and the memory is back. Every view holds the mapping (n
 made with ``buffer=shm.buf`` do not, and reading one after close() kills the interpreter), so
 unlinking is safe at any time. The mapping's end unlinks the name, so a segment that nobody holds
 any more, or whose interpreter exits, leaves nothing. Only the process that created a segment
-unlinks it: not a worker that attached (cpython#82300), not a forked child.
+unlinks it: not a worker that attached (cpython#82300), not a forked child. If that process is
+killed, its guard does.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import itertools
 import mmap
 import multiprocessing
 import os
-import re
 import stat
+import sys
 import weakref
 from collections.abc import Mapping
 from multiprocessing.util import Finalize
@@ -28,15 +29,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from shmkit import _limits
-from shmkit._backing import SHM, Backing, check_room, kind_of
+from shmkit import _guard, _limits, _published
+from shmkit._backing import Backing, check_room, kind_of
 from shmkit._npy import Header, header_bytes, read_header
-from shmkit._owner import Owner, this_process
+from shmkit._owner import owner_of, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 
-__all__ = ["Identity", "Mapped", "Segment", "attach", "create", "remove_orphans"]
+__all__ = ["Identity", "Mapped", "Segment", "allow", "attach", "create"]
 
-_NAME = re.compile(r"shmkit-(\d+)-([0-9a-f]+)-([0-9a-f]+)-\d+\.npy")
+_STEP_NBYTES = 1 << 28
+_MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
 
 Identity = tuple[int, int]  # of a file: device and inode
@@ -77,9 +79,12 @@ class Segment:
         self._header: Header | None = None
         self._mapped: weakref.ref[Mapped] | None = None
         if owned:
+            self._links: list[str] = []  # the names that it is published under
             # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
             keep = fd if backing == "memfd" else None
-            self._unlink = weakref.finalize(self, _unlink, path, self.identity, os.getpid(), keep)
+            self._unlink = weakref.finalize(
+                self, _unlink, path, self.identity, self._links, os.getpid(), keep
+            )
             if multiprocessing.parent_process() is not None:  # whose end skips atexit
                 Finalize(self, self._unlink, exitpriority=0)
 
@@ -127,8 +132,10 @@ class Segment:
         """Its memory in this process; the same object as long as a view holds it."""
         mapped = self._mapped() if self._mapped is not None else None
         if mapped is None:
+            if _MAPPING_HOLDS_DESCRIPTOR:
+                _limits.allow_descriptors(1)
             with self._open() as file:
-                mapped = Mapped(file.fileno(), 0)
+                mapped = _mapped(file.fileno())
             mapped.segment = self
             self._mapped = weakref.ref(mapped)
             _mapped_here[self.path] = mapped
@@ -139,11 +146,7 @@ class Segment:
     def reserve(
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
     ) -> None:
-        """Reserve room for an array and write its header, before any data are written.
-
-        Writing to memory that is not there ends in SIGBUS; reserving it fails cleanly
-        (cpython#114390).
-        """
+        """Reserve room for an array and write its header, before any data are written."""
         if dtype.hasobject:
             raise TypeError(
                 f"an array of Python objects ({dtype}) cannot lie in shared memory; give it a "
@@ -156,36 +159,64 @@ class Segment:
                 f"an array of {dtype} cannot lie in a segment: {error}; "
                 "numpy.lib.recfunctions.repack_fields makes one that can"
             ) from None
-        header = Header(dtype, shape, fortran_order, len(text))
-        need = header.data_offset + header.nbytes
-        if self.backing != "file":  # the limit of a container kills, it does not refuse
-            check_room(_limits.memory(), need)
+        self._rewrite(Header(dtype, shape, fortran_order, len(text)), text)
+
+    def resize(self, shape: tuple[int, ...]) -> None:
+        """Give the array another length: reserve more room, or give back what it does not need.
+
+        A view of this process may be used afterwards only as far as the array still goes: the
+        memory behind the rest is gone.
+        """
+        text = header_bytes(self.dtype, shape, self.header.fortran_order, self.header.data_offset)
+        self._rewrite(self.header._replace(shape=shape), text)
+        self._mapped = None  # it is as long as the array was
+
+    def _rewrite(self, header: Header, text: bytes) -> None:
+        """Make room for the array, no more and no less, then write the header."""
+        nbytes = header.data_offset + header.nbytes
         with self._open() as file:
+            before = os.fstat(file.fileno()).st_size
+            if nbytes < before:
+                os.truncate(file.fileno(), nbytes)
+            else:
+                self._reserve(file.fileno(), before, nbytes)
+            file.write(text)
+        self._header = header
+
+    def _reserve(self, fd: int, start: int, stop: int) -> None:
+        """Have the memory behind these bytes of the file, or raise NotEnoughMemoryError.
+
+        Writing to memory that is not there ends in SIGBUS; reserving it fails cleanly
+        (cpython#114390). A container's limit kills even then: so it is looked at before every
+        step, and two loaders that look at the same time pass it by two steps at most.
+        """
+        if not hasattr(os, "posix_fallocate"):
+            os.truncate(fd, stop)
+            return
+        while start < stop:
+            if self.backing != "file":
+                check_room(_limits.memory(), stop - start)
+            step = min(_STEP_NBYTES, stop - start)
             try:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, need)
-                else:
-                    os.truncate(file.fileno(), need)
+                os.posix_fallocate(fd, start, step)
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
                     raise
                 room = _limits.memory()
                 if self.backing != "memfd":
                     room = _limits.room_in(os.path.dirname(self.path))
+                need = stop - start
                 raise NotEnoughMemoryError(need, room.free, room.limit, room.where) from None
-            file.write(text)
-        self._header = header
+            start += step
 
-    def trim(self, shape: tuple[int, ...]) -> None:
-        """Give the array its true shape and give back the room it does not need.
-
-        No view of this process may be used afterwards: the memory behind it may be gone.
-        """
-        text = header_bytes(self.dtype, shape, self.header.fortran_order, self.header.data_offset)
-        self._header = self.header._replace(shape=shape)
-        with self._open() as file:
-            os.truncate(file.fileno(), self.nbytes)
-            file.write(text)
+    def publish(self, name: str) -> None:
+        """Have `name` lead to it as well, until it is unlinked; see `SharedArray.publish`."""
+        if not self.owned or not self.linked:
+            raise SegmentError(
+                self.path,
+                "only a segment that is linked, and by the process that created it, is published",
+            )
+        self._links.append(_published.publish(name, self.path))
 
     def unlink(self) -> None:
         """Remove its name, if this process created it. Views stay valid; a second time is fine."""
@@ -202,16 +233,26 @@ class Segment:
 
 
 def create(backing: Backing) -> Segment:
-    """Make a new, empty segment that this process owns."""
+    """Make a new, empty segment that this process owns; raises `TooManySegmentsError`."""
+    allow(1, backing.kind)
+    name = f"shmkit-{this_process()}-{next(_numbers)}"
     if backing.kind == "memfd":
-        fd = os.memfd_create("shmkit", os.MFD_CLOEXEC)
+        fd = os.memfd_create(name, os.MFD_CLOEXEC)
         return Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", fd, owned=True)
-    path = os.path.join(backing.directory, f"shmkit-{this_process()}-{next(_numbers)}.npy")
+    _guard.watch(backing.directory)
+    path = os.path.join(backing.directory, f"{name}.npy")
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         return Segment(path, backing.kind, fd, owned=True)
     finally:
         os.close(fd)
+
+
+def allow(count: int, kind: str) -> None:
+    """Have descriptors for `count` more segments of this kind of backing, all of them mapped."""
+    held = count * ((kind == "memfd") + _MAPPING_HOLDS_DESCRIPTOR)
+    if held:
+        _limits.allow_descriptors(held)
 
 
 def attach(path: str, identity: Identity | None = None) -> Segment:
@@ -223,34 +264,30 @@ def attach(path: str, identity: Identity | None = None) -> Segment:
     mapped = _mapped_here.get(path)
     if mapped is not None and mapped.segment.linked and identity in (None, mapped.segment.identity):
         return mapped.segment
+    if owner_of(path) is None:
+        if not os.path.lexists(path):
+            raise _gone(path)
+        raise SegmentError(
+            path, 'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files'
+        )
     with _open(path) as file:
         if identity not in (None, _identity(os.fstat(file.fileno()))):
             raise _gone(path)
         return Segment(path, kind_of(path), file.fileno(), owned=False)
 
 
-def remove_orphans(directory: str = SHM) -> list[str]:
-    """Unlink what killed owners left in `directory`, and say which paths.
-
-    Never touched: a living owner's, another user's, a name that is not a segment's.
-    """
-    removed: list[str] = []
+def _mapped(fd: int) -> Mapped:
     try:
-        entries = list(os.scandir(directory))
-    except OSError:
-        return removed
-    for entry in entries:
-        name = _NAME.fullmatch(entry.name)
-        if name is None:
-            continue
-        owner = Owner(int(name[1]), int(name[2], 16), int(name[3], 16))
-        try:
-            if entry.stat(follow_symlinks=False).st_uid == os.geteuid() and not owner.may_live():
-                os.unlink(entry.path)
-                removed.append(entry.path)
-        except FileNotFoundError:  # another process removes it at the same moment
-            continue
-    return removed
+        if sys.version_info >= (3, 13):
+            return Mapped(fd, 0, trackfd=False)
+        return Mapped(fd, 0)
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        _limits.allow_mappings(1)
+        room = _limits.memory()
+        where = "the address space of this process (RLIMIT_AS)"
+        raise NotEnoughMemoryError(os.fstat(fd).st_size, 0, room.limit, where) from None
 
 
 def _identity(status: os.stat_result) -> Identity:
@@ -281,9 +318,10 @@ def _gone(path: str) -> SegmentGoneError:
     )
 
 
-def _unlink(path: str, identity: Identity, creator: int, fd: int | None) -> None:
+def _unlink(path: str, identity: Identity, links: list[str], creator: int, fd: int | None) -> None:
     if os.getpid() != creator:  # a forked child: the segment is its parent's
         return
+    _published.withdraw(links, path)
     if fd is not None:
         os.close(fd)
         return

@@ -35,6 +35,8 @@ from typing import Any, NamedTuple, Self
 
 import cloudpickle
 
+from shmkit._orphans import loader_mark
+
 __all__ = ["Died", "Loaders", "Task", "serve"]
 
 _TICK = 0.1  # seconds between two looks at the board
@@ -73,7 +75,7 @@ class _Loader:
                 # group, does not reach it, and a kernel that shuts down does not wait for it
                 # (ipykernel waits for all of its group, in vain, and is then killed).
                 self.process = subprocess.Popen(
-                    [sys.executable, "-c", code],
+                    [sys.executable, "-c", code, loader_mark()],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     process_group=0,
@@ -211,6 +213,8 @@ atexit.register(_end)
 
 def serve(fd: int, owner: int) -> None:
     """The loader process: run tasks from the socket until the owner closes it or ends."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # when memory runs out, this process ends, and not the notebook's
     # A duplicate: when a reader calls sys.exit(), the connection is closed before the process ends.
     threading.Thread(target=_exit_with_owner, args=(os.dup(fd), owner), daemon=True).start()
     connection = Connection(fd)

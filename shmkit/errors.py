@@ -4,8 +4,10 @@
     ├── LoadError               a file could not be read: which file, line, column, and why
     ├── LoaderDiedError         a loader process ended in the middle of a file
     ├── NotEnoughMemoryError    (also a MemoryError) there is no room for the arrays
+    ├── TooManySegmentsError    more arrays at once than a limit of the system allows
     └── SegmentError            what lies at a path is not a segment, or is damaged
-        └── SegmentGoneError    it was unlinked, or its arrays were closed
+        ├── SegmentGoneError    it was unlinked, or its arrays were closed
+        └── SegmentExistsError  the name to publish it under is taken
 
 By the time one of these is raised, whatever the call had begun is cleaned up. Every one survives
 pickling: each argument goes to ``super().__init__`` (loaders raise them in other processes).
@@ -22,8 +24,10 @@ __all__ = [
     "LoaderDiedError",
     "NotEnoughMemoryError",
     "SegmentError",
+    "SegmentExistsError",
     "SegmentGoneError",
     "ShmkitError",
+    "TooManySegmentsError",
 ]
 
 
@@ -133,6 +137,33 @@ class NotEnoughMemoryError(ShmkitError, MemoryError):
         )
 
 
+class TooManySegmentsError(ShmkitError):
+    """More arrays at once than a limit of the system allows. Nothing is left of the attempt.
+
+    Attributes
+    ----------
+    limit : int
+        How many the limit allows, whatever else uses it included.
+    setting : str
+        ``"RLIMIT_NOFILE"`` (open descriptors of a process: a memfd takes one, and before Python
+        3.13 every mapped segment) or ``"vm.max_map_count"`` (mappings of a process).
+    """
+
+    def __init__(self, limit: int, setting: str) -> None:
+        super().__init__(limit, setting)
+        self.limit = limit
+        self.setting = setting
+
+    def __str__(self) -> str:
+        cure = "sysctl -w vm.max_map_count=1048576, as root"
+        if self.setting == "RLIMIT_NOFILE":
+            cure = "ulimit -n, before Python starts; or Python 3.13, where arrays need none"
+        return (
+            f"too many arrays at once: {self.setting} allows {self.limit:,} for the whole process; "
+            f"close arrays that you no longer need, load fewer files at once, or raise it ({cure})"
+        )
+
+
 class SegmentError(ShmkitError):
     """Something is wrong with a segment: what lies at its path is not one, or is damaged.
 
@@ -155,3 +186,7 @@ class SegmentError(ShmkitError):
 
 class SegmentGoneError(SegmentError):
     """A segment was unlinked before somebody could attach to it, or its arrays were closed."""
+
+
+class SegmentExistsError(SegmentError):
+    """The name that a segment is to be published under leads to another segment."""

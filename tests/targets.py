@@ -23,7 +23,7 @@ class MemoryTarget:
     def advance(self, *, bytes_done, rows):
         self.advances.append((bytes_done, rows))
 
-    def trim(self, shape):
+    def resize(self, shape):
         count = int(np.prod(shape))
         assert count <= self.array.size
         self.array = self.array.reshape(-1)[:count].reshape(shape)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from shmkit import SegmentError, SegmentGoneError, _segment, share
+from shmkit import SegmentError, SegmentGoneError, _orphans, _segment, share
 from shmkit._backing import choose_backing
 from shmkit._owner import this_process
 from shmkit.errors import NotEnoughMemoryError
@@ -92,7 +92,7 @@ def test_trimming_gives_memory_back_and_keeps_the_rows(backing):
     array[:3] = [[1, 2], [3, 4], [5, 6]]
     del array
     before = os.stat(segment.path).st_blocks
-    segment.trim((3, 2))
+    segment.resize((3, 2))
     assert np.load(segment.path).tolist() == [[1, 2], [3, 4], [5, 6]]
     assert os.stat(segment.path).st_blocks < before / 100
     segment.unlink()
@@ -126,8 +126,8 @@ def test_what_was_put_under_its_name_later_is_left_alone():
         b"\x93NUMPY\x02\x00" + b"\xff\xff\xff\xff" + b"[" * 500,
     ],
 )
-def test_a_file_that_is_no_segment_is_refused(tmp_path, content):
-    path = tmp_path / "x.npy"
+def test_what_has_only_the_name_of_a_segment_is_refused(tmp_path, content):
+    path = tmp_path / f"shmkit-{this_process()}-99.npy"
     path.write_bytes(content)
     with pytest.raises(SegmentError, match="is not a segment"):
         _ = _segment.attach(str(path)).header
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_segment_is_refused(tmp_path, content):
     ],
 )
 def test_a_hostile_header_is_refused(tmp_path, header):
-    path = tmp_path / "x.npy"
+    path = tmp_path / f"shmkit-{this_process()}-99.npy"
     text = repr(header).encode().ljust(120)
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64))
     with pytest.raises(SegmentError, match="is not a segment, or is damaged"):
@@ -152,7 +152,7 @@ def test_a_hostile_header_is_refused(tmp_path, header):
 
 def test_a_link_is_not_followed(tmp_path):
     array = share([1])
-    link = tmp_path / "link.npy"
+    link = tmp_path / os.path.basename(array.segment.path)
     link.symlink_to(array.segment.path)
     with pytest.raises(SegmentError, match="cannot be opened"):
         _segment.attach(str(link))
@@ -213,7 +213,7 @@ def test_what_a_killed_owner_left_is_removed_and_nothing_else():
     orphan = done.stdout.strip()
     assert done.returncode == -9
     assert os.path.exists(orphan)
-    assert orphan in _segment.remove_orphans()
+    assert orphan in _orphans.remove_orphans(["/dev/shm"])
     assert not os.path.exists(orphan)
     assert living.segment.linked
 
@@ -224,7 +224,7 @@ def test_a_used_pid_does_not_protect_an_orphan(tmp_path):
     (tmp_path / f"shmkit-{owner}-0.npy").touch()
     (tmp_path / f"shmkit-{owner._replace(namespace=1)}-0.npy").touch()
     (tmp_path / "shmkit-notes.npy").touch()
-    removed = _segment.remove_orphans(str(tmp_path))
+    removed = _orphans.remove_orphans([str(tmp_path)])
     assert removed == [str(tmp_path / f"shmkit-{owner._replace(started=owner.started - 1)}-0.npy")]
 
 

@@ -153,7 +153,7 @@ def test_file_that_loads_shows_its_plan_and_leaves_the_header_alone(make_board):
     board = make_board(State.LOADING, shape=(1000, 7), dtype="f8")
     segment = board.segments[0]
     assert table(board).rows[1][4] == "float64 (…, 7)"
-    segment.trim((900, 7))
+    segment.resize((900, 7))
     board.records["state"] = State.READY
     assert table(board).rows[1][4] == "float64 (900, 7)"
 

@@ -1,11 +1,11 @@
 """Readers, one module a format. Each has two functions, both run in a loader process:
 
     probe(path, options) -> Plan         what is in the file: dtype, shape, resolved options
-    read_into(path, plan, target)        reserve the array in the target, fill it, trim it
+    read_into(path, plan, target)        reserve the array in the target, fill it
 
 Between the two the notebook's process sees every plan, so it can refuse a load that has no room
-before anything is read. The first dimension of a plan is an upper bound: `Target.trim` gives the
-true one once the file has been read.
+before anything is read. The first dimension of a plan is a bound, or where only reading can tell,
+an estimate: `Target.resize` makes more room, and gives back what is not needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Plan:
     Attributes
     ----------
     dtype, shape
-        Of the array to come; ``shape[0]`` may be an upper bound.
+        Of the array to come; ``shape[0]`` may be a bound or an estimate.
     fortran_order
         Whether the array is laid out by columns.
     options
@@ -60,8 +60,11 @@ class Target(Protocol):
     def advance(self, *, bytes_done: int, rows: int) -> None:
         """Say how many bytes of the file are read and how many rows are filled, so far in all."""
 
-    def trim(self, shape: tuple[int, ...]) -> None:
-        """Give the array its true shape: at most as many items as reserved."""
+    def resize(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Give the array another shape and return it; raises `NotEnoughMemoryError`.
+
+        Larger, with what was written in place; or smaller. Arrays from before are not to be used.
+        """
 
 
 class Reader(Protocol):

@@ -181,7 +181,7 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
             rows += len(block)
             target.advance(bytes_done=lines.nbytes_taken, rows=rows)
         target.advance(bytes_done=lines.nbytes_taken, rows=rows)
-    target.trim(_squeezed((rows, *plan.shape[1:]), plan.options.get("ndmin", 0)))
+    target.resize(_squeezed((rows, *plan.shape[1:]), plan.options.get("ndmin", 0)))
 
 
 def _with_columns(path: str, plan: TextPlan) -> TextPlan:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 
-import h5py
-import numpy as np
-
-from shmkit import sample, shared_load, to_hdf5
-from shmkit._format import count_text, nbytes_text
+from shmkit._backing import SHM
+from shmkit._demo import demo
+from shmkit._format import counted, nbytes_text, seconds_text, table_text
+from shmkit._machine import Found, find_segments
+from shmkit._orphans import kill_orphaned_loaders, remove_orphans
 
 __all__ = ["main"]
 
@@ -24,13 +22,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "shmkit", description="Data files in shared memory, as numpy arrays."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    demo = commands.add_parser(
+    command = commands.add_parser(
         "demo", help="load two genomics files, export them to HDF5, and time it beside np.loadtxt"
     )
-    demo.add_argument(
+    command.add_argument(
         "--rows", type=_positive, default=3_000_000, help="rows of each file (default: 3 million)"
     )
-    demo.set_defaults(run=lambda given: _demo(given.rows))
+    command.set_defaults(run=lambda given: demo(given.rows))
+    for name, run, text in (
+        ("ls", _ls, "list the segments of this machine: what is in them, and whose they are"),
+        ("gc", _gc, "remove the segments that killed processes left"),
+    ):
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument(
+            "directories",
+            metavar="DIRECTORY",
+            nargs="*",
+            type=_directory,
+            default=[SHM],
+            help=f"where to look, if backing= was a directory (default: {SHM})",
+        )
+        command.set_defaults(run=lambda given, run=run: run(given.directories))
     given = parser.parse_args(arguments)
     given.run(given)
 
@@ -42,58 +54,51 @@ def _positive(text: str) -> int:
     return number
 
 
-def _demo(rows: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="shmkit-demo-") as folder:
-        paths = [
-            sample.methylation(os.path.join(folder, f"sample{seed}.txt"), rows, seed)
-            for seed in (1, 2)
-        ]
-        nbytes = sum(os.path.getsize(path) for path in paths)
-        print(f"2 files of {count_text(rows)} methylation calls, {nbytes_text(nbytes)} of text")
+def _directory(text: str) -> str:
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a directory")
+    return os.path.abspath(text)
 
-        start = time.perf_counter()
-        plain = [np.loadtxt(path, sample.METHYLATION, skiprows=1, ndmin=1) for path in paths]
-        plain_load = time.perf_counter() - start
-        with h5py.File(os.path.join(folder, "plain.h5"), "w") as file:
-            for seed, array in enumerate(plain, 1):
-                file.create_dataset(f"sample{seed}", data=array, compression="gzip", shuffle=True)
-        plain_total = time.perf_counter() - start
 
-        start = time.perf_counter()
-        with shared_load(paths, dtype=sample.METHYLATION, skiprows=1, ndmin=1) as arrays:
-            load = time.perf_counter() - start
-            segments = [array.segment for array in arrays]
-            to_hdf5(os.path.join(folder, "shmkit.h5"), arrays)
-            total = time.perf_counter() - start
-            with h5py.File(os.path.join(folder, "shmkit.h5")) as file:
-                equal = all(
-                    np.array_equal(file[name][()], array) and np.array_equal(array, expected)
-                    for (name, array), expected in zip(arrays.items(), plain, strict=True)
-                )
-            del array
-        left = sum(
-            segment is not None and (segment.linked or segment.mapped) for segment in segments
+def _ls(directories: Sequence[str]) -> None:
+    found = find_segments(directories)
+    if not found:
+        print("no segments")
+        return
+    rows = [("SEGMENT", "NAME", "BYTES", "DTYPE", "SHAPE", "OWNER", "AGE")]
+    for segment in found:
+        dtype = shape = "?"
+        if segment.header is not None:
+            fields = segment.header.dtype.names
+            dtype = " ".join(fields) if fields is not None else str(segment.header.dtype)
+            shape = str(segment.header.shape)
+        rows.append(
+            (
+                segment.path,
+                " ".join(segment.names),
+                nbytes_text(segment.nbytes),
+                dtype,
+                shape,
+                f"{segment.owner.pid} {'ended' if segment.orphan else 'alive'}",
+                seconds_text(max(time.time() - segment.written, 0)),
+            )
         )
-        _table(
-            [
-                ("", "np.loadtxt + h5py", "shmkit", ""),
-                ("load", *_row(plain_load, load)),
-                ("export to HDF5", *_row(plain_total - plain_load, total - load)),
-                ("both", *_row(plain_total, total)),
-            ]
-        )
-        print("read back with h5py:", "equal" if equal else "DIFFERENT")
-        print(f"segments left: {left}")
-    if not equal or left:
-        sys.exit(1)
+    print(table_text(rows, right=(2, 6)))
+    orphans = [segment for segment in found if segment.orphan]
+    print(_total(found))
+    if orphans:
+        print(f"{_total(orphans)}, left by processes that were killed: shmkit gc removes them")
 
 
-def _row(plain: float, ours: float) -> tuple[str, str, str]:
-    return f"{plain:.2f} s", f"{ours:.2f} s", f"{plain / ours:.1f} times as fast"
+def _gc(directories: Sequence[str]) -> None:
+    orphans = [segment for segment in find_segments(directories) if segment.orphan]
+    kill_orphaned_loaders()
+    removed = remove_orphans(directories)
+    for path in removed:
+        print(path)
+    print(f"removed {_total([segment for segment in orphans if segment.path in removed])}")
 
 
-def _table(rows: Sequence[tuple[str, str, str, str]]) -> None:
-    print()
-    for label, plain, ours, ratio in rows:
-        print(f"{label:<16}{plain:>18}{ours:>10}   {ratio}".rstrip())
-    print()
+def _total(segments: Sequence[Found]) -> str:
+    nbytes = sum(segment.nbytes for segment in segments)
+    return f"{counted(len(segments), 'segment', 'segments')}, {nbytes_text(nbytes)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["count_text", "counted", "nbytes_text", "seconds_text"]
+from collections.abc import Sequence
+
+__all__ = ["count_text", "counted", "nbytes_text", "seconds_text", "table_text"]
 
 
 def nbytes_text(nbytes: float) -> str:
@@ -40,13 +42,36 @@ def counted(count: int, one: str, many: str) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A duration: milliseconds, seconds, or minutes and seconds.
+    """A duration, in one unit or two.
 
-    >>> [seconds_text(s) for s in (0.012, 3.14159, 75)]
-    ['12 ms', '3.1 s', '1 min 15 s']
+    >>> [seconds_text(s) for s in (0.012, 3.14159, 75, 7500, 200_000)]
+    ['12 ms', '3.1 s', '1 min 15 s', '2 h 5 min', '2 d 7 h']
     """
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    hours = seconds // 3600
+    if hours < 24:
+        return f"{hours:.0f} h {seconds // 60 % 60:.0f} min"
+    return f"{hours // 24:.0f} d {hours % 24:.0f} h"
+
+
+def table_text(rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+    """Rows in columns; those numbered in `right` hold figures.
+
+    >>> print(table_text([("a.npy", "9 B"), ("b.npy", "12 B")], right=[1]))
+    a.npy   9 B
+    b.npy  12 B
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = (
+            text.rjust(width) if number in right else text.ljust(width)
+            for number, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -24,9 +24,11 @@ class MemoryTarget:
         self.advances.append((bytes_done, rows))
 
     def resize(self, shape):
-        count = int(np.prod(shape))
-        assert count <= self.array.size
-        self.array = self.array.reshape(-1)[:count].reshape(shape)
+        old = self.array.reshape(-1)
+        new = np.empty(int(np.prod(shape)), old.dtype)
+        new[: old.size] = old[: new.size]
+        self.array = new.reshape(shape)
+        return self.array
 
 
 def read(reader, path, **options):

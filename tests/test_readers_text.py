@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from targets import read
+from targets import MemoryTarget, read
 
 from shmkit.errors import LoadError
 from shmkit.readers import text
@@ -651,13 +651,23 @@ def test_options_that_loadtxt_refuses_with_any_file_are_its_errors(file, options
         text.probe(file("1 2\n"), options)
 
 
-def test_file_that_grew_after_the_probe_is_an_error(file):
+def test_file_that_grew_after_the_probe_is_loaded_as_it_is_now(file):
     path = file("1 2\n")
     plan = text.probe(path, {"dtype": float})
     file("1 2\n3 4\n")
-    target = read(text, file("1 2\n", "other.txt"), dtype=float)[2]
-    with pytest.raises(LoadError, match="grew"):
-        text.read_into(path, plan, target)
+    target = MemoryTarget()
+    text.read_into(path, plan, target)
+    assert target.array.tolist() == [[1, 2], [3, 4]]
+
+
+def test_rows_of_a_compressed_file_are_estimated_and_the_array_grows(file):
+    # Digits that do not compress, then many lines that take next to nothing.
+    digits = np.random.default_rng(1).integers(10**17, 10**18, 300_000)
+    rows = [*digits.tolist(), *[7] * 1_000_000]
+    path = file(gzip.compress("\n".join(map(str, rows)).encode(), 1), "digits.txt.gz")
+    array, plan, _ = read(text, path, dtype="i8")
+    assert plan.shape[0] < len(rows) / 2
+    assert array.tolist() == rows
 
 
 def test_missing_file_and_directory_pass_as_they_are(tmp_path):

@@ -25,9 +25,19 @@ from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 
-__all__ = ["Lines", "count_lines", "decompressed", "line_ends_are_bytes", "lines_of", "loadtxt"]
+__all__ = [
+    "Lines",
+    "count_lines",
+    "decompressed",
+    "estimate_lines",
+    "is_compressed",
+    "line_ends_are_bytes",
+    "lines_of",
+    "loadtxt",
+]
 
 _COUNT_NBYTES = 1 << 20
+_ESTIMATE_NBYTES = 1 << 22
 _LIST_NBYTES = 1 << 16
 _SKIP_LINES = 10_000
 
@@ -53,6 +63,11 @@ def loadtxt(lines: Iterable[str], **options: Any) -> NDArray[Any]:
         warnings.filterwarnings("ignore", category=UserWarning, module=re.escape(__name__))
         warnings.filterwarnings("error", category=DeprecationWarning, module=r"numpy\.lib")
         return np.loadtxt(lines, **options)
+
+
+def is_compressed(path: str) -> bool:
+    """Whether np.loadtxt would decompress it."""
+    return os.path.splitext(path)[1].lower() in _OPENERS
 
 
 @contextmanager
@@ -90,6 +105,18 @@ def count_lines(data: BinaryIO, encoding: str) -> tuple[int, int]:
             lines -= 1
         last = piece[-1:]
     return nbytes, lines + (last not in b"\r\n")
+
+
+def estimate_lines(data: BinaryIO, nbytes: int) -> int:
+    """About how many lines there are in a compressed file of `nbytes` bytes, from its begin.
+
+    Counting them would take as long as reading them.
+    """
+    begin = data.read(_ESTIMATE_NBYTES)
+    lines = begin.count(b"\n") + 1
+    if len(begin) < _ESTIMATE_NBYTES:
+        return lines
+    return lines * nbytes // max(os.lseek(data.fileno(), 0, os.SEEK_CUR), 1) + 1
 
 
 class Lines:

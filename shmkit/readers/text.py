@@ -14,6 +14,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -29,6 +30,8 @@ from shmkit.readers._lines import (
     Lines,
     count_lines,
     decompressed,
+    estimate_lines,
+    is_compressed,
     line_ends_are_bytes,
     lines_of,
     loadtxt,
@@ -117,13 +120,16 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
                 'path and returns an array, or encoding= if it is UTF-16 ("utf-16-le")'
             )
             raise LoadError(path, None, None, reason)
-        nbytes, lines = count_lines(data, given["encoding"])
+        if "dtype" in given:
+            given["dtype"] = np.dtype(given["dtype"])
+        if "dtype" in given and is_compressed(path):
+            lines = estimate_lines(data, os.stat(path).st_size)
+        else:
+            nbytes, lines = count_lines(data, given["encoding"])
         if "dtype" not in given:
             data.seek(0)
             sample = take_sample(data, nbytes, given.get("skiprows", 0), given["encoding"])
             found, whole_columns = infer(path, sample, given)
-        else:
-            given["dtype"] = np.dtype(given["dtype"])
     resolved = given | found
     rows = max(0, lines - resolved.get("skiprows", 0))
     if resolved.get("max_rows") is not None:
@@ -158,30 +164,36 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
         If the file cannot be read.
     """
     assert isinstance(plan, TextPlan)
-    array = target.reserve(plan.dtype, plan.shape)
-    if plan.dtype.names is not None:  # the same memory with the fields of a block
-        found = list(columns(plan.dtype))
-        flat = np.dtype(
-            {
-                "names": [f"f{i}" for i in range(len(found))],
-                "formats": [column.dtype for column in found],
-                "offsets": [column.offset for column in found],
-                "itemsize": plan.dtype.itemsize,
-            }
-        )
-        array = array.view(flat)
+    fields = _fields_of_a_block(plan.dtype)
+    array = target.reserve(plan.dtype, plan.shape).view(fields)
     row_nbytes = max(1, plan.dtype.itemsize * math.prod(plan.shape[1:]))
     block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_NBYTES // row_nbytes))
     rows = 0
     with lines_of(path, plan.options["encoding"]) as lines:
         for block in _blocks(path, plan, lines, block_rows):
-            if rows + len(block) > len(array):
-                raise LoadError(path, None, None, "the file grew while loading; load it again")
+            if rows + len(block) > len(array):  # their number was an estimate, or the file grew
+                length = max(rows + len(block), len(array) * 3 // 2)
+                array = target.resize((length, *plan.shape[1:])).view(fields)
             array[rows : rows + len(block)] = block
             rows += len(block)
             target.advance(bytes_done=lines.nbytes_taken, rows=rows)
         target.advance(bytes_done=lines.nbytes_taken, rows=rows)
     target.resize(_squeezed((rows, *plan.shape[1:]), plan.options.get("ndmin", 0)))
+
+
+def _fields_of_a_block(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same memory with the fields that `parse_options` has np.loadtxt fill."""
+    if dtype.names is None:
+        return dtype
+    found = list(columns(dtype))
+    return np.dtype(
+        {
+            "names": [f"f{i}" for i in range(len(found))],
+            "formats": [column.dtype for column in found],
+            "offsets": [column.offset for column in found],
+            "itemsize": dtype.itemsize,
+        }
+    )
 
 
 def _with_columns(path: str, plan: TextPlan) -> TextPlan:

@@ -8,6 +8,7 @@ The last one that lets go of it gives the memory back; somebody who waits for th
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -17,9 +18,16 @@ import numpy as np
 from shmkit._arrays import SharedArrays
 from shmkit._segment import Mapped, Segment
 
-__all__ = ["held_by"]
+__all__ = ["held_by", "shell_variables"]
 
 _MOST_ITEMS = 10_000  # of one list or dict in which arrays are looked for
+
+
+def shell_variables() -> Mapping[str, Any]:
+    """The variables of IPython's shell; none where no code has imported IPython."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell.user_ns if shell is not None else {}
 
 
 def held_by(
@@ -35,7 +43,7 @@ def held_by(
         if segment is not None and segment.mapped and not segment.linked
     }
     found: dict[int, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
-    outputs = variables["_oh"]  # what Out is, unless somebody bound that name anew
+    outputs = variables.get("_oh", {})  # what Out is, unless somebody bound that name anew
     named = [(name, value) for name, value in variables.items() if value is not outputs]
     named += [(f"Out[{number}]", value) for number, value in outputs.items()]
     for name, value in named:

@@ -33,7 +33,7 @@ from IPython.display import display
 
 from shmkit import _limits
 from shmkit._format import count_text, counted, nbytes_text, seconds_text
-from shmkit._holders import held_by
+from shmkit._holders import held_by, shell_variables
 from shmkit._npy import Header
 from shmkit._progress import Board, State
 from shmkit._segment import Segment
@@ -130,8 +130,8 @@ class Panel:
         board = self._board
         board.refresh()
         holders = {}
-        if State.UNLINKED in board.records["state"] and self._shell is not None:
-            holders = held_by(board.segments, self._shell.user_ns)
+        if State.UNLINKED in board.records["state"]:
+            holders = held_by(board.segments, shell_variables())
         shown = (board.closed, board.records["state"].tobytes(), holders)
         if shown == self._shown:
             return

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from shmkit import shared_load
 from shmkit._backing import choose_backing
 from shmkit._console import ConsoleBar
 from shmkit._progress import RECORD, Board, State
@@ -75,6 +76,27 @@ def test_failed_or_interrupted_load_leaves_nothing_on_the_screen(board, capsys):
     finish(board, State.READY, State.FAILED, State.LOADING)
     bar.end(board)
     assert screen(capsys.readouterr().err) == ""
+
+
+def test_another_backing_is_named(tmp_path, capfd):
+    np.save(tmp_path / "a.npy", np.ones(2))
+    shared_load(tmp_path / "a.npy", backing="memfd", progress=True).close()
+    assert screen(capfd.readouterr().err).endswith(", 1 loader process, in a memfd each\n")
+
+
+def test_in_ipython_it_says_which_variables_keep_memory(tmp_path, run_script):
+    for name in ("one", "two"):
+        np.save(tmp_path / f"{name}.npy", np.ones(2))
+    done = run_script(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.run_cell('from shmkit import shared_load')\n"
+        "shell.run_cell('with shared_load(\"*.npy\", progress=True) as arrays:\\n'\n"
+        "               '    mean, part = arrays[0].mean(), [arrays[1][:1]]')\n"
+    )
+    last, said = done.stderr.splitlines()[-2:]
+    assert last.startswith("2 files, ")
+    assert said == "two: unlinked, still mapped by part"
 
 
 def test_one_file_and_one_loader_are_singular(capsys):

@@ -10,7 +10,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    raise ImportError("shmkit works on Linux only; in the Windows Subsystem for Linux it does")
 
 from shmkit._api import shared_load
 from shmkit._array import SharedArray, attach, share, shared_empty

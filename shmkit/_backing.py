@@ -16,9 +16,11 @@ from typing import NamedTuple
 from shmkit import _limits
 from shmkit.errors import NotEnoughMemoryError
 
-__all__ = ["SHM", "Backing", "check_room", "choose_backing", "kind_of"]
+__all__ = ["NAMES", "SHM", "Backing", "check_room", "choose_backing", "kind_of"]
 
 SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
+# Where names lie: elsewhere than on Linux, the page cache of a file serves as shared memory.
+NAMES = SHM if os.path.isdir(SHM) else tempfile.gettempdir()
 
 
 class Backing(NamedTuple):
@@ -52,12 +54,11 @@ def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
             )
         check_room(_limits.room_in(directory), need)
         return Backing("file", directory)
-    if sys.platform != "linux":  # no /dev/shm, no memfd: the page cache of a file serves instead
+    if sys.platform != "linux":  # no /dev/shm, no memfd
         if backing != "auto":
             raise ValueError(f"backing={backing!r} is for Linux; give a directory, or leave it out")
-        directory = tempfile.gettempdir()
-        check_room(_limits.room_in(directory), need)
-        return Backing("file", directory)
+        check_room(_limits.room_in(NAMES), need)
+        return Backing("file", NAMES)
     check_room(_limits.memory(), need)
     if backing == "memfd" or not os.path.isdir(SHM):
         return Backing("memfd", "/proc")

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from shmkit._backing import SHM
+from shmkit._backing import NAMES
 from shmkit._demo import demo
 from shmkit._format import counted, nbytes_text, seconds_text, table_text
 from shmkit._machine import Found, find_segments
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             metavar="DIRECTORY",
             nargs="*",
             type=_directory,
-            default=[SHM],
-            help=f"where to look, if backing= was a directory (default: {SHM})",
+            default=[NAMES],
+            help=f"where to look, if backing= was a directory (default: {NAMES})",
         )
         command.set_defaults(run=lambda given, run=run: run(given.directories))
     given = parser.parse_args(arguments)

@@ -26,7 +26,7 @@ import numpy as np
 from shmkit import _limits
 from shmkit._array import SharedArray, shared_empty, view
 from shmkit._arrays import SharedArrays
-from shmkit._backing import SHM, Backing, choose_backing
+from shmkit._backing import NAMES, Backing, choose_backing
 from shmkit._orphans import remove_orphans
 from shmkit._progress import RECORD, Board, Monitor, State
 from shmkit._reading import named_error, pickled_reader, probe, read
@@ -49,7 +49,7 @@ def load(
 ) -> SharedArrays:
     """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else."""
     nbytes = [os.stat(path).st_size for path in files.values()]
-    remove_orphans([SHM, os.path.abspath(backing)])
+    remove_orphans([NAMES, os.path.abspath(backing)])
     with (
         Loaders(min(processes, len(files))) as loaders,
         shared_empty(len(files), RECORD) as records,

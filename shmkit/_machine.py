@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -76,15 +77,15 @@ def _files(directories: Iterable[str]) -> Iterator[str]:
 
 
 def _memfds() -> Iterator[str]:
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in glob.glob("/proc/[0-9]*"):
         try:
-            descriptors = sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+            descriptors = sorted(map(int, os.listdir(f"{process}/fd")))
         except OSError:  # another user's, or it has ended
             continue
         for descriptor in descriptors:
-            path = f"/proc/{pid}/fd/{descriptor}"
+            path = f"{process}/fd/{descriptor}"
             owner = owner_of(path)
-            if owner is not None and owner.pid == int(pid):  # not one that inherited it
+            if owner is not None and process == f"/proc/{owner.pid}":  # not one that inherited it
                 yield path
 
 

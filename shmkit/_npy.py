@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import os
+import sys
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = ["Header", "header_bytes", "read_header"]
 
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
 _LONGEST_HEADER = 1 << 24  # bytes; half a million field names fit
+_MOST_DIMENSIONS = 64  # numpy's NPY_MAXDIMS
 
 
 class Header(NamedTuple):
@@ -72,10 +74,25 @@ def read_header(file: BinaryIO) -> Header:
         dtype = npy.descr_to_dtype(fields["descr"])
         shape = tuple(int(n) for n in fields["shape"])
         header = Header(dtype, shape, bool(fields["fortran_order"]), file.tell())
-    except (KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+    except (
+        LookupError,
+        MemoryError,
+        OverflowError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+    ) as error:
         raise ValueError(f"its header: {type(error).__name__}: {error}") from None
     if dtype.hasobject:
         raise ValueError(f"it holds Python objects ({dtype}), which cannot lie in shared memory")
+    # numpy's own limits, which hold for an empty array too: it multiplies the other lengths.
+    most = sys.maxsize // max(dtype.itemsize, 1)
+    if (
+        len(shape) > _MOST_DIMENSIONS
+        or max(shape, default=0) > most
+        or math.prod(filter(None, shape)) > most
+    ):
+        raise ValueError(f"no array of {dtype} can have its shape")
     need = header.data_offset + header.nbytes
     if min(shape, default=0) < 0 or need > nbytes:
         raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")

@@ -13,6 +13,7 @@ The guard imports this module too: the standard library is all it needs.
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 from collections.abc import Iterable
@@ -85,12 +86,12 @@ def kill_orphaned_loaders() -> None:
 
     They end by themselves, unless a reader holds the interpreter's lock.
     """
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in glob.glob("/proc/[0-9]*"):
         try:
-            with open(f"/proc/{pid}/cmdline", errors="replace") as file:
+            with open(f"{process}/cmdline", errors="replace") as file:
                 last = file.read().rstrip("\0").rpartition("\0")[2]
             owner = last.removeprefix(_LOADER)
             if owner != last and not Owner.parse(owner).may_live():
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(int(os.path.basename(process)), signal.SIGKILL)
         except (OSError, ValueError):  # it has ended, or is another user's
             continue

@@ -13,10 +13,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 
 from shmkit import _guard
-from shmkit._backing import SHM
+from shmkit._backing import NAMES
 from shmkit._orphans import LINK, target_of
 from shmkit.errors import SegmentExistsError, SegmentGoneError
 
@@ -73,7 +72,7 @@ def names_of() -> dict[str, list[str]]:
     """The names that this user has published, by the path of their segment."""
     names: dict[str, list[str]] = {}
     prefix = f"{LINK}{os.geteuid()}."
-    for entry in os.scandir(_directory()):
+    for entry in os.scandir(NAMES):
         target = target_of(entry.path) if entry.name.startswith(prefix) else None
         if target is not None:
             names.setdefault(target, []).append(entry.name.removeprefix(prefix))
@@ -86,8 +85,4 @@ def _link(name: str) -> str:
             f"{name!r} is no name to publish: up to 100 letters, digits, '_', '-' and '.', the "
             "first of them a letter, a digit or '_'"
         )
-    return os.path.join(_directory(), f"{LINK}{os.geteuid()}.{name}")
-
-
-def _directory() -> str:
-    return SHM if os.path.isdir(SHM) else tempfile.gettempdir()
+    return os.path.join(NAMES, f"{LINK}{os.geteuid()}.{name}")

@@ -39,6 +39,11 @@ def test_without_ipywidgets_the_core_works_and_says_nothing(run_script, calls):
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
+def test_on_windows_the_import_says_what_to_do(run_script):
+    done = run_script("import sys\nsys.platform = 'win32'\nimport shmkit\n", check=False)
+    assert "ImportError: shmkit works on Linux only" in done.stderr
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -50,6 +55,8 @@ def test_without_ipywidgets_the_core_works_and_says_nothing(run_script, calls):
         errors.NotEnoughMemoryError(3, 2, 1, "/dev/shm"),
         errors.SegmentError("x.npy", "why"),
         errors.SegmentGoneError("x.npy", "why"),
+        errors.SegmentExistsError("x.npy", "why"),
+        errors.TooManySegmentsError(1024, "RLIMIT_NOFILE"),
     ],
 )
 def test_errors_survive_pickling(error):

@@ -52,15 +52,17 @@ class _Guard:
     def watch(self, directory: str) -> None:
         """Have what this process names in `directory` removed when it ends, however it ends."""
         with self._lock:
+            untold = {directory} - self._watched
             if not self._lives():
                 try:
                     self._start()
                 except OSError:  # no more processes: the next load removes what is left
                     return
-            if directory not in self._watched:
+                untold |= self._watched  # which the one before was told
+            for path in untold:
                 with contextlib.suppress(BrokenPipeError):  # killed just now: as above
-                    os.write(self._pipe, os.fsencode(directory) + b"\0")
-                self._watched.add(directory)
+                    os.write(self._pipe, os.fsencode(path) + b"\0")
+            self._watched |= untold
 
     def _lives(self) -> bool:
         try:
@@ -82,7 +84,6 @@ class _Guard:
         self._close()
         self._pid, self._pipe = process.pid, os.dup(process.stdin.fileno())
         process.stdin.close()
-        self._watched.clear()
 
     def _close(self) -> None:
         if self._pipe >= 0:

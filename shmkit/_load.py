@@ -27,7 +27,7 @@ from shmkit import _limits
 from shmkit._array import SharedArray, shared_empty, view
 from shmkit._arrays import SharedArrays
 from shmkit._backing import NAMES, Backing, choose_backing
-from shmkit._orphans import remove_orphans
+from shmkit._orphans import kill_orphaned_loaders, remove_orphans
 from shmkit._progress import RECORD, Board, Monitor, State
 from shmkit._reading import named_error, pickled_reader, probe, read
 from shmkit._segment import allow, create
@@ -49,7 +49,8 @@ def load(
 ) -> SharedArrays:
     """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else."""
     nbytes = [os.stat(path).st_size for path in files.values()]
-    remove_orphans([NAMES, os.path.abspath(backing)])
+    if remove_orphans([NAMES, os.path.abspath(backing)]):  # their guard was killed as well
+        kill_orphaned_loaders()
     with (
         Loaders(min(processes, len(files))) as loaders,
         shared_empty(len(files), RECORD) as records,

@@ -88,7 +88,7 @@ def read_header(file: BinaryIO) -> Header:
     # numpy's own limits, which hold for an empty array too: it multiplies the other lengths.
     most = sys.maxsize // max(dtype.itemsize, 1)
     if (
-        len(shape) > _MOST_DIMENSIONS
+        len(shape) + dtype.ndim > _MOST_DIMENSIONS
         or max(shape, default=0) > most
         or math.prod(filter(None, shape)) > most
     ):

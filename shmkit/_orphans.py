@@ -42,7 +42,7 @@ def _orphans(directory: str) -> Iterable[str]:
                 entry.stat(follow_symlinks=False).st_uid != os.geteuid()
             ):
                 continue
-        except FileNotFoundError:  # its owner removes it at the same moment
+        except OSError:  # its owner removes it at the same moment, or it may not be looked at
             continue
         if entry.is_symlink():
             if entry.name.startswith(LINK) and target_of(entry.path) is None:
@@ -56,7 +56,7 @@ def _orphans(directory: str) -> Iterable[str]:
 def _removed(path: str) -> bool:
     try:
         os.unlink(path)
-    except FileNotFoundError:  # another process removes it at the same moment
+    except OSError:  # another process removes it at the same moment, or it may not be removed
         return False
     return True
 
@@ -88,10 +88,12 @@ def kill_orphaned_loaders() -> None:
     """
     for process in glob.glob("/proc/[0-9]*"):
         try:
+            if os.stat(process).st_uid != os.geteuid():
+                continue
             with open(f"{process}/cmdline", errors="replace") as file:
                 last = file.read().rstrip("\0").rpartition("\0")[2]
             owner = last.removeprefix(_LOADER)
             if owner != last and not Owner.parse(owner).may_live():
                 os.kill(int(os.path.basename(process)), signal.SIGKILL)
-        except (OSError, ValueError):  # it has ended, or is another user's
+        except (OSError, ValueError):  # it has ended, or is none of ours
             continue

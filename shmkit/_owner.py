@@ -11,6 +11,7 @@ The guard imports this module too: the standard library is all it needs.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import NamedTuple
@@ -54,10 +55,14 @@ class Owner(NamedTuple):
         return self.started == started or not self.started
 
 
+@functools.cache
 def this_process() -> Owner:
     """The identity of the calling process (a forked child's differs from its parent's)."""
     pid = os.getpid()
     return Owner(pid, _state(pid)[1], _namespace())
+
+
+os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
 def owner_of(path: str) -> Owner | None:

@@ -42,6 +42,10 @@ def publish(name: str, path: str) -> str:
                     "name",
                 ) from None
             with contextlib.suppress(FileNotFoundError):  # another process found it stale too
+                if os.lstat(link).st_uid != os.geteuid():
+                    raise SegmentExistsError(
+                        link, "is another user's; choose another name to publish under"
+                    ) from None
                 os.unlink(link)
         else:
             return link

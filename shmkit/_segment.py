@@ -38,6 +38,8 @@ from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 __all__ = ["Identity", "Mapped", "Segment", "allow", "attach", "create"]
 
 _STEP_NBYTES = 1 << 28
+_SMALL_NBYTES = 1 << 20
+_small_steps = itertools.count()
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
 
@@ -188,15 +190,17 @@ class Segment:
 
         Writing to memory that is not there ends in SIGBUS; reserving it fails cleanly
         (cpython#114390). A container's limit kills even then: so it is looked at before every
-        step, and two loaders that look at the same time pass it by two steps at most.
+        step, and two loaders that look at the same time pass it by two steps at most. For small
+        arrays one look in 64 will do: it takes longer than loading them.
         """
         if not hasattr(os, "posix_fallocate"):
             os.truncate(fd, stop)
             return
         while start < stop:
-            if self.backing != "file":
-                check_room(_limits.memory(), stop - start)
             step = min(_STEP_NBYTES, stop - start)
+            small = step < _SMALL_NBYTES and next(_small_steps) % 64
+            if self.backing != "file" and not small:
+                check_room(_limits.memory(), stop - start)
             try:
                 os.posix_fallocate(fd, start, step)
             except OSError as error:

@@ -35,6 +35,8 @@ from typing import Any, NamedTuple, Self
 
 import cloudpickle
 
+from shmkit import _guard
+from shmkit._backing import NAMES
 from shmkit._orphans import loader_mark
 
 __all__ = ["Died", "Loaders", "Task", "serve"]
@@ -127,6 +129,7 @@ class Loaders:
     def __init__(self, count: int) -> None:
         self._free: list[_Loader] = []
         self._busy: dict[Connection, tuple[_Loader, int]] = {}
+        _guard.watch(NAMES)  # it ends a loader whose reader holds the interpreter's lock
         with _idle_lock:
             while _idle and len(self._free) < count:
                 loader = _idle.pop()

@@ -2,8 +2,8 @@
 
     notebook's process                                  loader process (one of N)
     ┌──────────────────────────┐     socketpair       ┌────────────────────────────┐
-    │ run(tasks) ── task ──────┼────────────────────▶ │ serve(): call the function │
-    │     ▲                    │                      │   │                        │
+    │ run(tasks) ── tasks ─────┼────────────────────▶ │ serve(): call the function │
+    │     ▲                    │                      │   │      of one by one     │
     │     └──── outcome ◀──────┼──────────────────────┼───┘                        │
     └──────────────────────────┘                      └────────────────────────────┘
          the only end open    ── end of file ──▶       exits at once, in mid-task too
@@ -29,6 +29,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple, Self
@@ -42,6 +43,8 @@ from shmkit._orphans import loader_mark
 __all__ = ["Died", "Loaders", "Task", "serve"]
 
 _TICK = 0.1  # seconds between two looks at the board
+_SHARES = 8  # of what waits, for each loader: a message costs as much as a small file
+_MOST_TASKS = 64  # in one message
 _ORPHAN_CHECK = 0.5  # seconds between two looks whether the owner lives
 _idle: list[_Loader] = []
 _idle_lock = threading.Lock()
@@ -87,14 +90,14 @@ class _Loader:
             raise
         self.connection = Connection(ours.detach())
 
-    def send(self, task: Task) -> None:
-        # With the place it is to run in: the notebook may have moved since the loader was started.
-        message = cloudpickle.dumps((os.getcwd(), _import_path(), task))
+    def send(self, tasks: Sequence[Task]) -> None:
+        # With the place they are to run in: the notebook may have moved since it was started.
+        message = os.getcwd(), _import_path(), len(tasks), cloudpickle.dumps(tasks)
         with contextlib.suppress(OSError):  # it has ended: receive() says how
-            self.connection.send_bytes(message)
+            self.connection.send_bytes(pickle.dumps(message))
 
     def receive(self) -> Any:
-        """The outcome of the task it was sent: a value, an exception, or `Died`."""
+        """The outcome of the next of its tasks: a value, an exception, or `Died`."""
         try:
             if self.ended():
                 raise EOFError
@@ -128,7 +131,7 @@ class Loaders:
 
     def __init__(self, count: int) -> None:
         self._free: list[_Loader] = []
-        self._busy: dict[Connection, tuple[_Loader, int]] = {}
+        self._busy: dict[Connection, tuple[_Loader, deque[int]]] = {}
         _guard.watch(NAMES)  # it ends a loader whose reader holds the interpreter's lock
         with _idle_lock:
             while _idle and len(self._free) < count:
@@ -169,11 +172,13 @@ class Loaders:
             if not self._free and not self._busy:  # all have died
                 self._free.append(_Loader())
             while waiting and self._free:
-                number, task = waiting.pop()
                 loader = self._free[-1]
-                self._busy[loader.connection] = (loader, number)  # first: an interrupt may come
+                share = len(waiting) // (_SHARES * (len(self._free) + len(self._busy)))
+                lot = [waiting.pop() for _ in range(min(max(share, 1), _MOST_TASKS))]
+                numbers = deque(number for number, _ in lot)
+                self._busy[loader.connection] = loader, numbers  # first: an interrupt may come
                 self._free.pop()
-                loader.send(task)
+                loader.send([task for _, task in lot])
             ready = set(wait(list(self._busy), max(next_tick - time.monotonic(), 0)))
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + _TICK
@@ -182,13 +187,18 @@ class Loaders:
                 ready |= {c for c, (loader, _) in self._busy.items() if loader.ended()}
             for connection in ready:
                 assert isinstance(connection, Connection)
-                loader, number = self._busy[connection]
+                loader, numbers = self._busy[connection]
                 outcome = loader.receive()
-                del self._busy[connection]
-                if not isinstance(outcome, Died):
-                    self._free.append(loader)
-                elif waiting:
-                    self._free.append(_Loader())
+                number = numbers.popleft()
+                if isinstance(outcome, Died):
+                    waiting += [(number, tasks[number]) for number in reversed(numbers)]
+                    numbers.clear()
+                if not numbers:
+                    del self._busy[connection]
+                    if not isinstance(outcome, Died):
+                        self._free.append(loader)
+                    elif waiting:
+                        self._free.append(_Loader())
                 yield number, outcome
 
 
@@ -226,19 +236,35 @@ def serve(fd: int, owner: int) -> None:
             message = connection.recv_bytes()
         except (EOFError, OSError):
             os._exit(0)
-        failed, outcome = _outcome(message)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # what a reader printed
-        if failed:  # the frames of a traceback, in a cycle with it, still hold the segment's memory
-            gc.collect()
-        connection.send_bytes(outcome)
+        directory, sys.path[:], count, pickled = pickle.loads(message)  # noqa: S301 - our owner's
+        tasks = _tasks(count, pickled)
+        while tasks:
+            failed, outcome = _outcome(directory, *tasks.popleft())
+            if sys.stdout is not None:
+                sys.stdout.flush()  # what a reader printed
+            if failed:  # the frames of a traceback, in a cycle with it, hold the segment's memory
+                gc.collect()
+            connection.send_bytes(outcome)
 
 
-def _outcome(message: bytes) -> tuple[bool, bytes]:
+def _tasks(count: int, pickled: bytes) -> deque[Task]:
     try:
-        directory, sys.path[:], task = pickle.loads(message)  # noqa: S301 - our owner wrote it
+        return deque(pickle.loads(pickled))  # noqa: S301 - our owner's
+    except Exception as error:  # noqa: BLE001 - a module of the user's fails to import
+        return deque([Task(_fail, (error,))] * count)
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
+def _outcome(
+    directory: str, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[bool, bytes]:
+    """Whether the task has failed, and the value or the exception."""
+    try:
         os.chdir(directory)
-        return False, cloudpickle.dumps(task.function(*task.arguments))
+        return False, cloudpickle.dumps(function(*arguments))
     except Exception as error:  # noqa: BLE001 - it is the owner's to handle
         try:
             pickled = cloudpickle.dumps(error)

@@ -67,6 +67,9 @@ inline uint64_t load8(const byte* p, const byte* stop) {
     return word;
 }
 
+// The byte at p; from stop on, a line end.
+inline byte at(const byte* p, const byte* stop) { return p < stop ? *p : '\n'; }
+
 // These mark bytes by their high bit. Only the first mark of `equal` is sure to be right.
 inline uint64_t equal(uint64_t word, byte c) {
     const uint64_t x = word ^ (ones * c);
@@ -152,20 +155,32 @@ inline double nearest(uint64_t value, int exponent) {
 // Whether the text begins with the word, which is in lower case.
 inline bool begins(const byte* p, const byte* stop, const char* word) {
     for (; *word; ++word, ++p) {
-        if (p >= stop || (*p | 0x20) != *word) return false;
+        if ((at(p, stop) | 0x20) != *word) return false;
     }
     return true;
 }
 
+// A float like "87.50": digits around a point that lie in one word, with what ends them.
+inline const byte* short_decimal(const byte* p, const byte* stop, double& result) {
+    const uint64_t word = load8(p, stop);
+    const uint64_t marks = not_digit(word), rest = marks & (marks - 1);
+    const int before = first_mark(marks), end = first_mark(rest);
+    if (rest == 0 || end == 1 || static_cast<byte>(word >> 8 * before) != '.' || (static_cast<byte>(word >> 8 * end) | 0x20) == 'e') return nullptr;
+    const uint64_t head = (uint64_t{1} << 8 * before) - 1;
+    const uint64_t value = value_of((word & head) | (word >> 8 & ~head), end - 1);
+    result = static_cast<double>(value) / powers.of10[end - before - 1];
+    return p + end;
+}
+
 // A float as np.loadtxt takes it: a decimal number, inf, infinity or nan, with or without a sign.
-inline const byte* read_double(const byte* p, const byte* stop, double& result) {
-    const bool negative = p < stop && *p == '-';
-    if (p < stop && (*p == '-' || *p == '+')) ++p;
+[[gnu::noinline]] inline const byte* read_double(const byte* p, const byte* stop, double& result) {
+    const bool negative = at(p, stop) == '-';
+    p += negative || at(p, stop) == '+';
     const byte* const start = p;
     uint64_t value = 0;
     int count = 0, exponent = 0;
     p = digits(p, stop, value, count);
-    if (p < stop && *p == '.') {
+    if (at(p, stop) == '.') {
         const int before = count;
         p = digits(p + 1, stop, value, count);
         exponent = before - count;
@@ -184,10 +199,10 @@ inline const byte* read_double(const byte* p, const byte* stop, double& result) 
             point |= *p == '.';
         }
     }
-    if (p < stop && (*p | 0x20) == 'e') {
+    if ((at(p, stop) | 0x20) == 'e') {
         ++p;
-        const bool minus = p < stop && *p == '-';
-        if (p < stop && (*p == '-' || *p == '+')) ++p;
+        const bool minus = at(p, stop) == '-';
+        p += minus || at(p, stop) == '+';
         uint64_t power = 0;
         int length = 0;
         p = digits(p, stop, power, length);
@@ -258,13 +273,17 @@ class Parser {
           columns_(syntax.columns),
           fields_(fields),
           fields_end_(fields + count),
-          stop_(stop) {}
+          stop_(stop) {
+        meaning_['\n'] = meaning_['\r'] = meaning_[comment_] = end_of_data;
+        meaning_[' '] = meaning_['\t'] = blank;
+        if (!white) meaning_[delimiter_] = separator;
+    }
 
     Taken parse(const byte* const start, byte* out, int64_t itemsize, int64_t max_rows) const {
         Taken taken{0, 0, 0};
         const byte* p = start;
         while (p < stop_ && taken.rows < max_rows) {
-            const byte* next = blanks(p);
+            const byte* next = white ? blanks(p) : p;
             const bool row = !at_end(next);
             next = row ? record(next, out) : line_end(next);
             if (!next) break;
@@ -286,6 +305,7 @@ class Parser {
     const int64_t columns_;
     const Field *const fields_, *const fields_end_;
     const byte* const stop_;
+    enum Meaning : byte { other, end_of_data, blank, separator } meaning_[256] = {};
 
     // A line with data.
     const byte* record(const byte* p, byte* out) const {
@@ -294,7 +314,6 @@ class Parser {
             for (; column < field->column; ++column) {
                 if (!(p = skip(p)) || !(p = next_column(p))) return nullptr;
             }
-            if (p < stop_ && *p == quote_) return nullptr;
             const byte* const end = value(*field, p, out + field->offset);
             if (!end) return nullptr;
             if (++field == fields_end_) {
@@ -311,34 +330,22 @@ class Parser {
             }
         }
         ++column;
-        while (!at_end(blanks(p))) {
+        while (!at_end(p)) {
             if (column == columns_ || !(p = next_column(p)) || !(p = skip(p))) return nullptr;
             ++column;
         }
-        return columns_ < 0 || column == columns_ ? line_end(blanks(p)) : nullptr;
+        return columns_ < 0 || column == columns_ ? line_end(p) : nullptr;
     }
 
-    bool is_blank(const byte* p) const { return p < stop_ && (*p == ' ' || *p == '\t'); }
-
-    // Behind the blanks that separate columns.
-    const byte* blanks(const byte* p) const {
-        if (white) {
-            while (is_blank(p)) ++p;
-        }
-        return p;
-    }
-
-    // Behind the blanks that surround a number between delimiters.
-    const byte* padding(const byte* p) const {
-        if (!white) {
-            while (is_blank(p) && *p != delimiter_) ++p;
-        }
-        return p;
-    }
+    Meaning meaning(const byte* p) const { return meaning_[at(p, stop_)]; }
 
     // Whether the data of the line end here.
-    bool at_end(const byte* p) const {
-        return p >= stop_ || *p == '\n' || *p == '\r' || *p == comment_;
+    bool at_end(const byte* p) const { return meaning(p) == end_of_data; }
+
+    // Behind the blanks that separate columns, or surround a number between delimiters.
+    const byte* blanks(const byte* p) const {
+        while (meaning(p) == blank) ++p;
+        return p;
     }
 
     // Where the next line begins; p is where the data of this one end.
@@ -355,17 +362,18 @@ class Parser {
         return p < stop_ ? p + 1 : p;
     }
 
-    // The field after the one that ends at p.
+    // The field after the one that was read up to p.
     const byte* next_column(const byte* p) const {
-        if (white) return is_blank(p) ? blanks(p) : nullptr;
-        return p < stop_ && *p == delimiter_ ? p + 1 : nullptr;
+        if (white) return meaning(p - 1) == blank ? p : nullptr;
+        return meaning(p) == separator ? p + 1 : nullptr;
     }
 
     // The end of a field that no record holds.
     const byte* skip(const byte* p) const {
         bool ascii = true;
-        const byte* const end = p < stop_ && *p == quote_ ? nullptr : text_end(p, ascii);
-        return end && (ascii || valid(p, end)) ? end : nullptr;
+        const byte* const end = at(p, stop_) == quote_ ? nullptr : text_end(p, ascii);
+        if (!end || !(ascii || valid(p, end))) return nullptr;
+        return white ? blanks(end) : end;
     }
 
     // The end of a field of text.
@@ -377,10 +385,11 @@ class Parser {
                 control_or_not_ascii(word) | equal(word, delimiter_) | equal(word, comment_);
             p += first_mark(marks);
             if (marks == 0) continue;
-            if (at_end(p) || *p == delimiter_ || (white && *p == '\t')) break;
-            if (*p >= 0x80) {
+            const byte c = at(p, stop_);
+            if (meaning_[c] == end_of_data || meaning_[c] == (white ? blank : separator)) break;
+            if (c >= 0x80) {
                 ascii = false;
-            } else if (*p == 0 || white) {  // white space to np.loadtxt, or odd
+            } else if (c == 0 || white) {  // white space to np.loadtxt, or odd
                 return nullptr;
             }
             ++p;
@@ -397,26 +406,28 @@ class Parser {
         return true;
     }
 
+    // Reads a field and writes it to `out`; gives the place behind it and the blanks after it.
     const byte* value(const Field& field, const byte* p, byte* out) const {
-        switch (field.kind) {
-            case 'S':
-                return bytes(field, p, out);
-            case 'U':
-                return characters(field, p, out);
-            case 'f':
-                return real(field, p, out);
-            default:
-                return integer(field, p, out);
+        if (at(p, stop_) == quote_) return nullptr;
+        if (field.kind == 'S' || field.kind == 'U') {
+            p = field.kind == 'S' ? bytes(field, p, out) : characters(field, p, out);
+            return white && p ? blanks(p) : p;
         }
+        p = field.kind == 'f' ? real(field, p, out) : integer(field, p, out);
+        return p ? blanks(p) : p;
     }
 
     const byte* integer(const Field& field, const byte* p, byte* out) const {
-        p = padding(p);
-        const bool negative = p < stop_ && *p == '-';
-        if (p < stop_ && (*p == '-' || *p == '+')) ++p;
+        bool negative = false;
         uint64_t value = 0;
         int count = 0;
-        p = digits(p, stop_, value, count);
+        const byte* end = digits(p, stop_, value, count);
+        if (count == 0) {
+            p = blanks(p);
+            negative = at(p, stop_) == '-';
+            p += negative || at(p, stop_) == '+';
+            end = digits(p, stop_, value, count);
+        }
         if (count == 0 || count > most_digits || (negative && field.kind == 'u')) return nullptr;
         const int64_t width = field.kind == 'b' ? 8 : field.width;  // bool('300') is True
         const uint64_t limit = std::numeric_limits<uint64_t>::max() >> (64 - 8 * width);
@@ -429,18 +440,19 @@ class Parser {
             case 4: store<uint32_t>(out, static_cast<uint32_t>(value), field.swapped); break;
             default: store<uint64_t>(out, value, field.swapped); break;
         }
-        return padding(p);
+        return end;
     }
 
     const byte* real(const Field& field, const byte* p, byte* out) const {
         double value;
-        if (!(p = read_double(padding(p), stop_, value))) return nullptr;
+        const byte* end = short_decimal(p, stop_, value);
+        if (!end && !(end = read_double(blanks(p), stop_, value))) return nullptr;
         if (field.width == 4) {
             store(out, static_cast<float>(value), field.swapped);
         } else {
             store(out, value, field.swapped);
         }
-        return padding(p);
+        return end;
     }
 
     const byte* bytes(const Field& field, const byte* p, byte* out) const {

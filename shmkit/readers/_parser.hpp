@@ -160,30 +160,32 @@ inline bool begins(const byte* p, const byte* stop, const char* word) {
     return true;
 }
 
-// A float like "87.50": digits around a point that lie in one word, with what ends them.
-inline const byte* short_decimal(const byte* p, const byte* stop, double& result) {
-    const uint64_t word = load8(p, stop);
-    const uint64_t marks = not_digit(word), rest = marks & (marks - 1);
-    const int before = first_mark(marks), end = first_mark(rest);
-    if (rest == 0 || end == 1 || static_cast<byte>(word >> 8 * before) != '.' || (static_cast<byte>(word >> 8 * end) | 0x20) == 'e') return nullptr;
-    const uint64_t head = (uint64_t{1} << 8 * before) - 1;
-    const uint64_t value = value_of((word & head) | (word >> 8 & ~head), end - 1);
-    result = static_cast<double>(value) / powers.of10[end - before - 1];
-    return p + end;
-}
-
 // A float as np.loadtxt takes it: a decimal number, inf, infinity or nan, with or without a sign.
-[[gnu::noinline]] inline const byte* read_double(const byte* p, const byte* stop, double& result) {
+inline const byte* read_double(const byte* p, const byte* stop, double& result) {
     const bool negative = at(p, stop) == '-';
     p += negative || at(p, stop) == '+';
     const byte* const start = p;
     uint64_t value = 0;
     int count = 0, exponent = 0;
-    p = digits(p, stop, value, count);
-    if (at(p, stop) == '.') {
-        const int before = count;
-        p = digits(p + 1, stop, value, count);
+    const uint64_t word = load8(p, stop), marks = not_digit(word);
+    const int before = first_mark(marks);
+    if (marks && static_cast<byte>(word >> 8 * before) == '.') {
+        // The digits around the point, as far as they are in this word, are read in one go.
+        const int end = first_mark(marks & (marks - 1));
+        const uint64_t head = (uint64_t{1} << 8 * before) - 1;
+        count = end - 1;
+        if (count == 0) return nullptr;
+        value = value_of((word & head) | (word >> 8 & ~head), count);
+        p += end;
+        if (end == 8) p = digits(p, stop, value, count);
         exponent = before - count;
+    } else {
+        p = digits(p, stop, value, count);
+        if (at(p, stop) == '.') {
+            const int whole = count;
+            p = digits(p + 1, stop, value, count);
+            exponent = whole - count;
+        }
     }
     if (count == 0) {
         const bool nan = begins(start, stop, "nan");
@@ -445,8 +447,8 @@ class Parser {
 
     const byte* real(const Field& field, const byte* p, byte* out) const {
         double value;
-        const byte* end = short_decimal(p, stop_, value);
-        if (!end && !(end = read_double(blanks(p), stop_, value))) return nullptr;
+        const byte* const end = read_double(white ? p : blanks(p), stop_, value);
+        if (!end) return nullptr;
         if (field.width == 4) {
             store(out, static_cast<float>(value), field.swapped);
         } else {

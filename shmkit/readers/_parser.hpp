@@ -276,8 +276,8 @@ class Parser {
           fields_(fields),
           fields_end_(fields + count),
           stop_(stop) {
-        meaning_['\n'] = meaning_['\r'] = meaning_[comment_] = end_of_data;
-        meaning_[' '] = meaning_['\t'] = blank;
+        meaning_[byte{'\n'}] = meaning_[byte{'\r'}] = meaning_[comment_] = end_of_data;
+        meaning_[byte{' '}] = meaning_[byte{'\t'}] = blank;
         if (!white) meaning_[delimiter_] = separator;
     }
 

@@ -98,12 +98,18 @@ inline uint64_t value_of(uint64_t word, int n) {
 constexpr int most_digits = 19;  // of which every number fits in 64 bits
 
 struct Powers {
-    uint64_t of5[28];  // 5**27 is the last below 2**63
+    uint64_t of5[28];    // 5**27 is the last in 64 bits; shifted up to fill them
+    uint64_t inverse[28];  // floor(2**127 / of5), but for 5**0
+    int up[28];          // by how much shifted
     double of10[23];   // 10**22 is the last that is exact
     uint64_t of10_small[9];
-    constexpr Powers() : of5(), of10(), of10_small() {
+    constexpr Powers() : of5(), inverse(), up(), of10(), of10_small() {
         uint64_t power = 1;
-        for (uint64_t& p : of5) p = power, power *= 5;
+        for (int i = 0; i < 28; ++i, power *= 5) {
+            up[i] = __builtin_clzll(power);
+            of5[i] = power << up[i];
+            inverse[i] = static_cast<uint64_t>((wide{1} << 127) / of5[i]);
+        }
         double ten = 1;
         for (double& p : of10) p = ten, ten *= 10;
         power = 1;
@@ -130,22 +136,29 @@ inline const byte* digits(const byte* p, const byte* stop, uint64_t& value, int&
 inline double nearest(uint64_t value, int exponent) {
     // A product or quotient of integers, cut to 63 or 64 bits, of which the last also says whether
     // something was cut off: the processor's rounding of these is that of the exact number.
-    uint64_t power = powers.of5[exponent < 0 ? -exponent : exponent], cut;
-    const int shift = __builtin_clzll(value), up = __builtin_clzll(power);
+    const int i = exponent < 0 ? -exponent : exponent;
+    const uint64_t power = powers.of5[i];
+    const int shift = __builtin_clzll(value);
     value <<= shift;
-    power <<= up;
-    int binary = exponent - shift;
+    uint64_t cut;
     if (exponent < 0) {
-        const wide dividend = wide{value} << 63;
-        cut = static_cast<uint64_t>(dividend / power);
-        cut |= wide{cut} * power != dividend;
-        binary += up - 63;
+        // Multiplying is faster than dividing, and gives at most 1 too little: what is cut off
+        // matters then only where the bits behind a double's are those of a half, or just less.
+        cut = static_cast<uint64_t>(wide{value} * powers.inverse[i] >> 64);
+        const uint64_t half = cut >> 63 ? 1 << 10 : 1 << 9;
+        if ((cut & (2 * half - 1)) - (half - 2) > 2) {
+            cut |= 1;
+        } else {
+            const wide dividend = wide{value} << 63;
+            cut = static_cast<uint64_t>(dividend / power);
+            cut |= wide{cut} * power != dividend;
+        }
     } else {
         const wide product = wide{value} * power;
         cut = static_cast<uint64_t>(product >> 64);
         cut |= static_cast<uint64_t>(product) != 0;
-        binary += 64 - up;
     }
+    const int binary = exponent - shift + (exponent < 0 ? powers.up[i] - 63 : 64 - powers.up[i]);
     const uint64_t bits = static_cast<uint64_t>(binary + 1023) << 52;
     double scale;  // 2**binary
     std::memcpy(&scale, &bits, 8);

@@ -366,7 +366,7 @@ class Parser {
     // Where the next line begins; p is where the data of this one end.
     const byte* line_end(const byte* p) const {
         if (p < stop_ && *p == comment_ && *p != '\n') {
-            const byte* end = static_cast<const byte*>(std::memchr(p, '\n', stop_ - p));
+            const byte* end = static_cast<const byte*>(std::memchr(p + 1, '\n', stop_ - p - 1));
             end = !end ? stop_ : end[-1] == '\r' ? end - 1 : end;
             if (std::memchr(p, '\r', end - p) || !valid(p, end)) return nullptr;
             p = end;

@@ -8,7 +8,7 @@ setup(
             "shmkit.readers._parser",
             ["shmkit/readers/_parser.cpp"],
             depends=["shmkit/readers/_parser.hpp"],
-            extra_compile_args=["-std=c++17", "-O3"],
+            extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden"],
             language="c++",
             py_limited_api=True,
             optional=True,  # np.loadtxt does its work where it cannot be compiled

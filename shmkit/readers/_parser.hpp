@@ -88,7 +88,7 @@ inline int first_mark(uint64_t marks) { return marks ? __builtin_ctzll(marks) >>
 // The number that the first n bytes spell, which are digits; 1 <= n <= 8.
 inline uint64_t value_of(uint64_t word, int n) {
     word = (word & ones * 0x0f) << (64 - 8 * n);  // zeros before it, as if written so
-    word = word * (1 + (10 << 8)) >> 8;           // pairs of digits, then of those, then of those
+    word = word * (1 + (10 << 8)) >> 8;           // digits to pairs, to fours, to the eight
     word = (word & 0x00ff00ff00ff00ff) * (1 + (100 << 16)) >> 16;
     return (word & 0x0000ffff0000ffff) * (1 + (uint64_t{10000} << 32)) >> 32;
 }
@@ -98,10 +98,10 @@ inline uint64_t value_of(uint64_t word, int n) {
 constexpr int most_digits = 19;  // of which every number fits in 64 bits
 
 struct Powers {
-    uint64_t of5[28];    // 5**27 is the last in 64 bits; shifted up to fill them
-    uint64_t inverse[28];  // floor(2**127 / of5), but for 5**0
-    int up[28];          // by how much shifted
-    double of10[23];   // 10**22 is the last that is exact
+    uint64_t of5[28];      // 5**27 is the last in 64 bits; each shifted up to fill them
+    uint64_t inverse[28];  // 2**127 / of5, cut; that of 5**0 would not fit and is not used
+    int up[28];            // by how many bits of5 is shifted
+    double of10[23];       // 10**22 is the last that is exact
     uint64_t of10_small[9];
     constexpr Powers() : of5(), inverse(), up(), of10(), of10_small() {
         uint64_t power = 1;
@@ -142,8 +142,8 @@ inline double nearest(uint64_t value, int exponent) {
     value <<= shift;
     uint64_t cut;
     if (exponent < 0) {
-        // Multiplying is faster than dividing, and gives at most 1 too little: what is cut off
-        // matters then only where the bits behind a double's are those of a half, or just less.
+        // A quotient by multiplying is less than 2 too small. Where the bits behind those of a
+        // double are not next to a half, that changes no rounding; else it is divided.
         cut = static_cast<uint64_t>(wide{value} * powers.inverse[i] >> 64);
         const uint64_t half = cut >> 63 ? 1 << 10 : 1 << 9;
         if ((cut & (2 * half - 1)) - (half - 2) > 2) {
@@ -232,8 +232,8 @@ inline const byte* read_double(const byte* p, const byte* stop, double& result) 
         result = nearest(value, exponent);
     } else {
         const char* const end = reinterpret_cast<const char*>(p);
-        const auto [at, error] = std::from_chars(reinterpret_cast<const char*>(start), end, result);
-        if (at != end || error != std::errc()) return nullptr;
+        const auto read = std::from_chars(reinterpret_cast<const char*>(start), end, result);
+        if (read.ptr != end || read.ec != std::errc()) return nullptr;
     }
     if (negative) result = -result;
     return p;
@@ -263,7 +263,7 @@ inline bool is_space(int32_t c) {
            c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
-// Writes the lower bytes of the value that T holds.
+// Writes a value of any alignment in either byte order.
 template <typename T>
 inline void store(byte* out, T value, bool swapped) {
     byte bytes[sizeof(T)];

@@ -28,12 +28,14 @@ from shmkit.errors import LoadError
 __all__ = [
     "Lines",
     "count_lines",
+    "decoded",
     "decompressed",
     "estimate_lines",
     "is_compressed",
     "line_ends_are_bytes",
     "lines_of",
     "loadtxt",
+    "position",
 ]
 
 _COUNT_NBYTES = 1 << 20
@@ -68,6 +70,11 @@ def loadtxt(lines: Iterable[str], **options: Any) -> NDArray[Any]:
 def is_compressed(path: str) -> bool:
     """Whether np.loadtxt would decompress it."""
     return os.path.splitext(path)[1].lower() in _OPENERS
+
+
+def position(data: BinaryIO) -> int:
+    """Bytes of the file, as it lies there, that were read."""
+    return os.lseek(data.fileno(), 0, os.SEEK_CUR)
 
 
 @contextmanager
@@ -116,7 +123,7 @@ def estimate_lines(data: BinaryIO, nbytes: int) -> int:
     lines = begin.count(b"\n") + 1
     if len(begin) < _ESTIMATE_NBYTES:
         return lines
-    return lines * nbytes // max(os.lseek(data.fileno(), 0, os.SEEK_CUR), 1) + 1
+    return lines * nbytes // max(position(data), 1) + 1
 
 
 class Lines:
@@ -153,7 +160,7 @@ class Lines:
     @property
     def nbytes_taken(self) -> int:
         """Bytes of the file, as it lies there, that were read for them."""
-        return os.lseek(self._data.fileno(), 0, os.SEEK_CUR)
+        return position(self._data)
 
     def mark(self) -> None:
         """Forget the lines taken so far."""
@@ -171,13 +178,22 @@ class Lines:
 
 
 @contextmanager
-def lines_of(path: str, encoding: str) -> Iterator[Lines]:
-    """The lines of the file; where its text does not fit the encoding, the line is named."""
+def decoded(path: str, encoding: str) -> Iterator[BinaryIO]:
+    """What is in the file; where decoding it fails in the block, the line is named."""
     with decompressed(path) as data:
         try:
-            yield Lines(data, encoding)
+            yield data
         except UnicodeDecodeError as error:
             raise _undecodable(path, encoding, error) from None
+
+
+@contextmanager
+def lines_of(path: str, encoding: str, skip: int = 0) -> Iterator[Lines]:
+    """The lines of the file, but for the first `skip`."""
+    with decoded(path, encoding) as data:
+        lines = Lines(data, encoding)
+        lines.skip(skip)
+        yield lines
 
 
 def _undecodable(path: str, encoding: str, error: UnicodeDecodeError) -> LoadError:

@@ -28,7 +28,16 @@ from shmkit.readers import Plan
 from shmkit.readers._infer import EXACT, is_number, split_fields, split_options
 from shmkit.readers._lines import loadtxt
 
-__all__ = ["TextPlan", "columns", "explained", "fits", "may_lose_text", "parse_options"]
+__all__ = [
+    "TextPlan",
+    "columns",
+    "explained",
+    "fits",
+    "guesses_comments",
+    "holds_whole_numbers",
+    "may_lose_text",
+    "parse_options",
+]
 
 _OPEN_QUOTE = re.compile(r'(?:^|[^\w"])"(?:[^"]|"")*$')
 _IN_QUOTES = "stands in quotes"
@@ -128,9 +137,14 @@ def _change(
                 texts = values.ravel()[begin].astype(str)
                 if (np.strings.endswith(texts, '"') & (np.strings.str_len(texts) > 1)).any():
                     return _IN_QUOTES
-    if whole and (np.isfinite(values) & (np.abs(values) >= EXACT)).any():
+    if whole and not holds_whole_numbers(values):
         return "is beyond 2**53, above which float64 changes whole numbers"
     return None
+
+
+def holds_whole_numbers(values: NDArray[Any]) -> bool:
+    """Whether float64 has changed none of these numbers if all were whole."""
+    return not (np.isfinite(values) & (np.abs(values) >= EXACT)).any()
 
 
 def may_lose_text(lines: list[str], rows: int, plan: TextPlan) -> bool:
@@ -140,7 +154,7 @@ def may_lose_text(lines: list[str], rows: int, plan: TextPlan) -> bool:
     """
     if "quotechar" in plan.inferred and rows < len(lines) and any(map(_OPEN_QUOTE.search, lines)):
         return True
-    if not _guesses_comments(plan) or "#" not in "".join(lines):
+    if not guesses_comments(plan) or "#" not in "".join(lines):
         return False
     delimiter, quote = plan.options["delimiter"], re.escape(plan.options.get("quotechar") or "")
     start = r"\s" if delimiter is None else re.escape(delimiter)
@@ -155,7 +169,8 @@ def may_lose_text(lines: list[str], rows: int, plan: TextPlan) -> bool:
     return False
 
 
-def _guesses_comments(plan: TextPlan) -> bool:
+def guesses_comments(plan: TextPlan) -> bool:
+    """Whether nobody said that ``#`` begins a comment."""
     return "dtype" in plan.inferred and "comments" not in plan.options
 
 
@@ -170,8 +185,13 @@ def _cut(fields: list[str], at: int, comment: str, plan: TextPlan) -> bool:
     return bool(used) and (is_text or not is_number(fields[at]))
 
 
-def explained(path: str, plan: TextPlan, lines: list[str], start: int) -> LoadError | None:
-    """The error for the first row that does not fit or loses text, in the lines after `start`."""
+def explained(
+    path: str, plan: TextPlan, lines: list[str], start: int, *, first: bool
+) -> LoadError | None:
+    """The error for the first row that does not fit or loses text, in the lines after `start`.
+
+    `first` says whether no row comes before these lines: theirs may be a header.
+    """
     parse, split, rest = parse_options(plan), split_options(plan.options), iter(lines)
     while operator.length_hint(rest):
         begin, reason = len(lines) - operator.length_hint(rest), ""
@@ -184,15 +204,15 @@ def explained(path: str, plan: TextPlan, lines: list[str], start: int) -> LoadEr
             continue
         fields = split_fields(lines[begin:end], split)
         # A quoted field may hold line ends: the line is that where the row begins.
-        first = end - 1 - sum(field.count("\n") for field in fields)
-        row = lines[first:end]
+        top = end - 1 - sum(field.count("\n") for field in fields)
+        row = lines[top:end]
         lost = _lost(plan, row, fields) if fields else None
         if good and lost is None:
             continue
         column, reason = lost or _misfit(plan, row, fields) or (None, reason)
-        if lost is None and start + begin == plan.options.get("skiprows", 0):
+        if lost is None and first and begin == 0:
             reason += f", or skiprows={start + end} if this line is a header"
-        return LoadError(path, start + first + 1, column, reason)
+        return LoadError(path, start + top + 1, column, reason)
     return None
 
 
@@ -204,7 +224,7 @@ def _lost(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str] 
             f"{short(fields[at])} holds a line end, as a quote opens it; give quotechar='\"' if "
             "that is meant, or quotechar=None if the quote belongs to the text"
         )
-    if _guesses_comments(plan):
+    if guesses_comments(plan):
         uncut = split_fields(row, split_options(plan.options) | {"comments": None})
         pairs = enumerate(zip(fields, uncut, strict=False))
         at = next((i for i, (field, whole) in pairs if field != whole), len(fields))

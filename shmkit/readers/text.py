@@ -1,55 +1,41 @@
 """Text files, with np.loadtxt as the reference: its options, its values, its refusals.
 
-    file ──▶ lines, counted ──▶ np.loadtxt(max_rows=) ──▶ block of rows ──▶ the target's array
-                                        │                      │
-                                        └── a row does not fit ┴──▶ explained ──▶ LoadError
-
-np.loadtxt takes its lines one by one from an iterator and none after row ``max_rows``. So a block
-bounds the memory, quoted fields may hold line ends, and the number of lines taken tells which
-lines failed.
+file ──▶ lines, counted; a sample of them ──▶ plan: dtype, delimiter, header, … as np.loadtxt
+         takes them                            │
+file ──▶ bytes, decompressed, a block a time ──▶ rows of the target's array (_rows)
 """
 
 from __future__ import annotations
 
 import codecs
-import itertools
-import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 from shmkit.readers import Plan, Target
 from shmkit.readers._infer import infer, take_sample
 from shmkit.readers._lines import (
-    Lines,
     count_lines,
+    decoded,
     decompressed,
     estimate_lines,
     is_compressed,
     line_ends_are_bytes,
     lines_of,
     loadtxt,
+    position,
 )
-from shmkit.readers._misfit import (
-    TextPlan,
-    columns,
-    explained,
-    fits,
-    may_lose_text,
-    parse_options,
-)
+from shmkit.readers._misfit import TextPlan, columns
+from shmkit.readers._rows import Rows, by_lines, lines_are_bytes
 
 __all__ = ["TextPlan", "probe", "read_into"]
 
 _LOOK_NBYTES = 4096  # binary files have a NUL byte in the first ones
-_BLOCK_ROWS = 20_000
-_BLOCK_NBYTES = 1 << 23  # np.loadtxt allocates a block in full: fewer rows where they are long
 
 
 def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
@@ -164,36 +150,20 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
         If the file cannot be read.
     """
     assert isinstance(plan, TextPlan)
-    fields = _fields_of_a_block(plan.dtype)
-    array = target.reserve(plan.dtype, plan.shape).view(fields)
-    row_nbytes = max(1, plan.dtype.itemsize * math.prod(plan.shape[1:]))
-    block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_NBYTES // row_nbytes))
-    rows = 0
-    with lines_of(path, plan.options["encoding"]) as lines:
-        for block in _blocks(path, plan, lines, block_rows):
-            if rows + len(block) > len(array):  # their number was an estimate, or the file grew
-                length = max(rows + len(block), len(array) * 3 // 2)
-                array = target.resize((length, *plan.shape[1:])).view(fields)
-            array[rows : rows + len(block)] = block
-            rows += len(block)
-            target.advance(bytes_done=lines.nbytes_taken, rows=rows)
-        target.advance(bytes_done=lines.nbytes_taken, rows=rows)
-    target.resize(_squeezed((rows, *plan.shape[1:]), plan.options.get("ndmin", 0)))
-
-
-def _fields_of_a_block(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The same memory with the fields that `parse_options` has np.loadtxt fill."""
-    if dtype.names is None:
-        return dtype
-    found = list(columns(dtype))
-    return np.dtype(
-        {
-            "names": [f"f{i}" for i in range(len(found))],
-            "formats": [column.dtype for column in found],
-            "offsets": [column.offset for column in found],
-            "itemsize": dtype.itemsize,
-        }
-    )
+    array = target.reserve(plan.dtype, plan.shape)
+    encoding, skip = plan.options["encoding"], plan.options.get("skiprows", 0)
+    rows = Rows(path, plan, array, lambda count: target.resize((count, *plan.shape[1:])))
+    if lines_are_bytes(plan):
+        with decoded(path, encoding) as data:
+            if data.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                data.seek(0)
+            for _ in rows.take_bytes(data, sys.maxsize, skip):
+                target.advance(bytes_done=position(data), rows=rows.count)
+    else:
+        with lines_of(path, encoding, skip) as lines:
+            for _ in rows.take_lines(lines):
+                target.advance(bytes_done=lines.nbytes_taken, rows=rows.count)
+    target.resize(_squeezed((rows.count, *plan.shape[1:]), plan.options.get("ndmin", 0)))
 
 
 def _with_columns(path: str, plan: TextPlan) -> TextPlan:
@@ -202,45 +172,18 @@ def _with_columns(path: str, plan: TextPlan) -> TextPlan:
     if not dtype.itemsize:  # str or bytes: as wide as the widest
         plan = replace(plan, dtype=np.dtype(object))
     columns = 1 if options.get("usecols") is None else len(options["usecols"])
-    with lines_of(path, options["encoding"]) as lines:
-        for block in itertools.islice(_blocks(path, plan, lines, 1), 1):
+    encoding, skip = options["encoding"], options.get("skiprows", 0)
+    most = sys.maxsize if options.get("max_rows") is None else options["max_rows"]
+    with lines_of(path, encoding, skip) as lines:
+        for block in by_lines(path, plan, lines, min(most, 1)):
             columns = block.shape[1]
     plan = replace(plan, shape=(*plan.shape, columns))
     if not dtype.itemsize:
-        with lines_of(path, options["encoding"]) as lines:
-            blocks = _blocks(path, plan, lines, _BLOCK_ROWS)
+        with lines_of(path, encoding, skip) as lines:
+            blocks = by_lines(path, plan, lines, most)
             widest = max((len(str(text)) for block in blocks for text in block.flat), default=1)
         dtype = np.dtype(f"{dtype.kind}{widest or 1}")
     return replace(plan, dtype=dtype, options={**options, "dtype": dtype})
-
-
-def _blocks(path: str, plan: TextPlan, lines: Lines, block_rows: int) -> Iterator[NDArray[Any]]:
-    """The rows as `parse_options` says, `block_rows` at a time, each checked to fit."""
-    parse = parse_options(plan)
-    max_rows = plan.options.get("max_rows")
-    left = sys.maxsize if max_rows is None else max_rows
-    lines.skip(plan.options.get("skiprows", 0))
-    while left:
-        start, count = lines.taken, min(block_rows, left)
-        lines.mark()
-        refusal = ""
-        try:
-            block = loadtxt(lines, max_rows=count, **parse)
-            good = fits(block, plan)
-        except UnicodeDecodeError:
-            raise
-        except (ValueError, DeprecationWarning) as error:
-            good, refusal = False, str(error)
-        block_lines = lines.since_mark()
-        if not good or may_lose_text(block_lines, len(block), plan):
-            misfit = explained(path, plan, block_lines, start)
-            if misfit is not None or not good:
-                raise misfit or LoadError(path, start + 1, None, refusal)
-        if len(block):
-            yield block
-        if len(block) < count:
-            return
-        left -= count
 
 
 def _squeezed(shape: tuple[int, ...], ndmin: int) -> tuple[int, ...]:

@@ -1,0 +1,324 @@
+"""The rows of a text, written into an array: by the compiled parser, or by np.loadtxt.
+
+    block of whole lines ──▶ the parser ─────────────────────────────▶ rows of the array, in place
+                               │ a line of which it is not sure                   ▲
+                               ▼                                                  │
+                             np.loadtxt, for that line and some after it ──▶ checked
+                                                                                  │ does not fit
+                                                                                  ▼
+                                                                     explained ──▶ LoadError
+
+The parser only takes lines that it reads exactly as np.loadtxt does (see _parser.pyi); so what a
+text means, and what is wrong with it, is said in one place. Where the parser was not compiled,
+np.loadtxt reads all lines.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import itertools
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit.errors import LoadError
+from shmkit.readers._lines import Lines, loadtxt
+from shmkit.readers._misfit import (
+    TextPlan,
+    columns,
+    explained,
+    fits,
+    guesses_comments,
+    holds_whole_numbers,
+    may_lose_text,
+    parse_options,
+)
+
+try:
+    from shmkit.readers._parser import parse
+except ImportError:  # there was no compiler
+    parse = None  # type: ignore[assignment]
+
+__all__ = ["Rows", "by_lines", "lines_are_bytes"]
+
+_READ_NBYTES = 1 << 18  # stays in the cache of a core until it is parsed
+_FEW_NBYTES = 1 << 12  # for np.loadtxt at first
+_BLOCK_ROWS = 20_000
+_BLOCK_NBYTES = 1 << 23  # np.loadtxt allocates a block in full: fewer rows where they are long
+_PARSED = frozenset(
+    np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
+)
+_LINE_END = re.compile(rb"\r\n?|\n")
+# In which a byte below 128 is always that ASCII character.
+_ASCII_BYTES = frozenset(["ascii", "utf-8", "iso8859-1", "iso8859-15", "cp1250", "cp1252"])
+
+
+def lines_are_bytes(plan: TextPlan) -> bool:
+    """Whether lines can be told apart in the undecoded file."""
+    encoding = codecs.lookup(plan.options["encoding"].removesuffix("-sig")).name
+    return encoding in _ASCII_BYTES and plan.options.get("quotechar") is None
+
+
+class Rows:
+    """An array that is filled with the rows of a text, from the first one on.
+
+    Parameters
+    ----------
+    path, plan
+        Of the file.
+    array
+        As the plan says, of any length.
+    grow
+        Gives an array of so many rows, with those that are filled.
+    line
+        Lines of the file before the first one that is taken.
+
+    Attributes
+    ----------
+    count : int
+        Rows that are filled.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        plan: TextPlan,
+        array: NDArray[Any],
+        grow: Callable[[int], NDArray[Any]],
+        line: int = 0,
+    ) -> None:
+        self.count = 0
+        self._path = path
+        self._plan = plan
+        self._grow = grow
+        self._line = line
+        most = plan.options.get("max_rows")
+        self._most: int = sys.maxsize if most is None else most
+        self._encoding = plan.options["encoding"].removesuffix("-sig")
+        self._row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
+        self._fields = _packed_fields(plan)
+        self._syntax = _syntax(plan, self._encoding)
+        self._use(array)
+
+    def _use(self, array: NDArray[Any]) -> None:
+        self._array = array.view(_fields_of_a_block(self._plan.dtype))
+        if self._fields is not None:
+            self._bytes = array.reshape(-1).view(np.uint8).data
+
+    def _reserve(self, count: int) -> None:
+        """Have room for so many rows: their number was an estimate, or the file grew."""
+        if count > len(self._array):
+            self._use(self._grow(max(count, len(self._array) * 3 // 2)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are as many rows as were wanted."""
+        return self.count >= self._most
+
+    def take_bytes(self, stream: BinaryIO, nbytes: int, skip: int) -> Iterator[None]:
+        """Take the lines in the next `nbytes` of the stream, but for the first `skip`.
+
+        Yields now and then, and at the end.
+        """
+        buffer = bytearray(_READ_NBYTES)
+        begun = done = 0  # bytes of a line at the begin of the buffer; bytes that were read
+        ended = False
+        while not (ended or self.complete):
+            if begun == len(buffer):  # one line fills it
+                buffer += bytes(len(buffer))
+            with memoryview(buffer)[begun : begun + nbytes - done] as room:
+                count: int = stream.readinto(room)  # type: ignore[attr-defined] # they all have it
+            done += count
+            ended = not count or done == nbytes
+            filled = begun + count
+            end = filled if ended else _end_of_lines(buffer, filled)
+            start = 0
+            if skip:
+                ends = [m.end() for m in itertools.islice(_LINE_END.finditer(buffer, 0, end), skip)]
+                skip -= len(ends)
+                self._line += len(ends)
+                start = end if skip else ends[-1]
+            self._take(buffer, start, end)
+            begun = filled - end
+            buffer[:begun] = buffer[end:filled]
+            yield
+
+    def take_lines(self, lines: Lines, offset: int = 0) -> Iterator[None]:
+        """Take all the lines, by np.loadtxt; before the first are `offset` lines of the file.
+
+        Yields now and then, and at the end.
+        """
+        left, first = self._most - self.count, self.count == 0
+        for block in by_lines(self._path, self._plan, lines, left, offset, first=first):
+            stop = self.count + len(block)
+            self._reserve(stop)
+            self._array[self.count : stop] = block
+            self.count = stop
+            yield
+        self._line = offset + lines.taken
+        yield
+
+    def _take(self, text: bytearray, start: int, stop: int) -> None:
+        """Take whole lines."""
+        may_parse = self._may_parse(text, start, stop)
+        nbytes = _FEW_NBYTES
+        while start < stop and not self.complete:
+            parsed = self._parse(text, start, stop) if may_parse else 0
+            start += parsed
+            if start == stop or self.complete:
+                return
+            # np.loadtxt takes its time to begin: it gets more where the parser gets no further.
+            nbytes = _FEW_NBYTES if parsed else 2 * nbytes if may_parse else stop
+            found = _LINE_END.search(text, min(start + nbytes, stop), stop)
+            end = found.end() if found else stop
+            lines = Lines(io.BytesIO(text[start:end]), self._encoding)
+            for _ in self.take_lines(lines, self._line):
+                pass
+            start = end
+
+    def _may_parse(self, text: bytearray, start: int, stop: int) -> bool:
+        """Whether the parser may see these lines, which knows nothing of guesses."""
+        if self._fields is None:
+            return False
+        if not guesses_comments(self._plan):
+            return True
+        at_begin = text.count(b"\n#", max(start - 1, 0), stop) + text.startswith(b"#", 0, start + 1)
+        return text.count(b"#", start, stop) == at_begin
+
+    def _parse(self, text: bytearray, start: int, stop: int) -> int:
+        """Take the lines that the parser takes, and say how many bytes these are."""
+        assert self._fields is not None
+        self._reserve(self.count + 1)
+        rows, nbytes, lines = parse(
+            text,
+            start,
+            stop,
+            self._bytes[self.count * self._row_nbytes :],
+            self._row_nbytes,
+            self._fields,
+            max_rows=min(self._most, len(self._array)) - self.count,
+            **self._syntax,
+        )
+        if not self._fit(self.count, self.count + rows):
+            return 0
+        self.count += rows
+        self._line += lines
+        return nbytes
+
+    def _fit(self, start: int, stop: int) -> bool:
+        """Whether parsed rows belie no guess."""
+        whole = list(self._plan.whole_columns)
+        rows = self._array[start:stop]
+        if self._plan.dtype.names is None:
+            return not whole or holds_whole_numbers(rows[:, whole])
+        return all(holds_whole_numbers(rows[f"f{column}"]) for column in whole)
+
+
+def by_lines(
+    path: str,
+    plan: TextPlan,
+    lines: Lines,
+    most: int,
+    offset: int = 0,
+    *,
+    first: bool = True,
+) -> Iterator[NDArray[Any]]:
+    """The rows as `parse_options` says, at most `most`, a block at a time, each checked to fit.
+
+    Before the first of the lines are `offset` lines of the file, with a row among them or, if
+    `first`, with none.
+    """
+    options = parse_options(plan)
+    row_nbytes = max(1, plan.dtype.itemsize * math.prod(plan.shape[1:]))
+    block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_NBYTES // row_nbytes))
+    while most:
+        start, count = lines.taken, min(block_rows, most)
+        lines.mark()
+        refusal = ""
+        try:
+            block = loadtxt(lines, max_rows=count, **options)
+            good = fits(block, plan)
+        except UnicodeDecodeError:
+            raise
+        except (ValueError, DeprecationWarning) as error:
+            good, refusal = False, str(error)
+        block_lines = lines.since_mark()
+        if not good or may_lose_text(block_lines, len(block), plan):
+            misfit = explained(path, plan, block_lines, offset + start, first=first)
+            if misfit is not None or not good:
+                raise misfit or LoadError(path, offset + start + 1, None, refusal)
+        if len(block):
+            first = False
+            yield block
+        if len(block) < count:
+            return
+        most -= count
+
+
+def _end_of_lines(text: bytearray, stop: int) -> int:
+    r"""Where the last whole line ends; a lone \r ends one too, but \n may follow."""
+    return text.rfind(b"\n", 0, stop) + 1 or text.rfind(b"\r", 0, max(stop - 1, 0)) + 1
+
+
+def _packed_fields(plan: TextPlan) -> memoryview | None:
+    """The fields of a row as the parser wants them; None where it cannot fill them."""
+    if parse is None or plan.options.get("converters") is not None or not _row_is_text(plan):
+        return None
+    found = list(columns(plan.dtype))
+    if plan.dtype.names is None:
+        width = math.prod(plan.shape[1:])
+        found = [found[0]._replace(offset=i * plan.dtype.itemsize) for i in range(width)]
+    keys = plan.options.get("usecols")
+    keys = range(len(found)) if keys is None else keys
+    if len(keys) != len(found) or min(keys, default=-1) < 0:
+        return None
+    fields = [
+        (ord(c.dtype.kind), c.dtype.itemsize, c.offset, key, not c.dtype.isnative)
+        for c, key in zip(found, keys, strict=True)
+    ]
+    return np.array(sorted(fields, key=lambda field: field[3]), np.int64).data
+
+
+def _row_is_text(plan: TextPlan) -> bool:
+    """Whether the parser knows how to read every field."""
+    marks = plan.options.get("comments", "#")
+    return (marks is None or isinstance(marks, str)) and all(
+        column.dtype.itemsize
+        and (column.dtype.kind in "SU" or column.dtype.newbyteorder("=") in _PARSED)
+        for column in columns(plan.dtype)
+    )
+
+
+def _syntax(plan: TextPlan, encoding: str) -> dict[str, Any]:
+    """The options of the parser."""
+    keys = plan.options.get("usecols")
+    width = math.prod(plan.shape[1:]) if plan.dtype.names is None else 0
+    # Inferred text that stands in quotes may be a guess gone wrong: np.loadtxt's way looks at it.
+    return {
+        "delimiter": plan.options.get("delimiter"),
+        "comments": plan.options.get("comments", "#"),
+        "quotechar": '"' if "dtype" in plan.inferred and "quotechar" not in plan.options else None,
+        "columns": -1 if keys is not None else width or len(list(columns(plan.dtype))),
+        "utf8": codecs.lookup(encoding).name == "utf-8",
+    }
+
+
+def _fields_of_a_block(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same memory with the fields that `parse_options` has np.loadtxt fill."""
+    if dtype.names is None:
+        return dtype
+    found = list(columns(dtype))
+    return np.dtype(
+        {
+            "names": [f"f{i}" for i in range(len(found))],
+            "formats": [column.dtype for column in found],
+            "offsets": [column.offset for column in found],
+            "itemsize": dtype.itemsize,
+        }
+    )

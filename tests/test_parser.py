@@ -139,6 +139,7 @@ scalars = st.sampled_from(
     )
 )
 delimiters = st.sampled_from([None, None, ",", "\t", " ", ";", "|", "\x01", "\x0b"])
+lists_of_tokens = st.integers(0, 5).map(lambda count: [tokens] * count)
 comments = st.sampled_from(["#", "#", None, "%", "!"])
 quotes = st.sampled_from([None, None, None, '"', "'"])
 ends = st.sampled_from(["\n"] * 6 + ["\r\n"] * 3 + ["\r", "\n\n", " \n", "\t\n", "\n \n"])
@@ -163,21 +164,35 @@ def layouts(draw):
     )
 
 
+FITTING = {
+    "i": st.sampled_from(words("0 1 7 42 -1 +5 -0 007 127 -128")),
+    "u": st.sampled_from(words("0 1 7 42 +5 255")),
+    "b": st.sampled_from(words("0 1 2 -1 300")),
+    "f": st.floats().map(repr) | st.floats(-999, 999).map("{:.2f}".format) | tokens,
+    "S": st.sampled_from(words("a Z 1 -")),
+    "U": st.sampled_from(words("a Z 1 µ 語")),
+    "": st.sampled_from(words("a chr1 Zürich 日本語 12.5 1e5 abcdefghi")),
+}
+
+
 @st.composite
-def texts(draw, delimiter, comment):
-    """Lines with tokens and what may stand around them."""
-    blank = st.sampled_from(["", "", "", " ", "  ", "\t", "\x0b", "\u00a0"])
+def texts(draw, delimiter, comment, kinds):
+    """Lines with tokens and what may stand around them; most have what each column should."""
     apart = st.sampled_from([" ", "\t", "  ", " \t"]) if delimiter is None else st.just(delimiter)
-    good = st.sampled_from(["1", "42", "0", "7"])  # fit everywhere, so that lines are taken
-    token = st.one_of(good, good, good, tokens)
+    blank = st.sampled_from(["", "", "", " ", "  ", "\t"])
+    odd = st.sampled_from(["", "\x0b", "\u00a0"])
     mark = comment or "#"
     text = ""
     for _ in range(draw(st.integers(0, 5))):
-        for i in range(draw(st.integers(0, 5))):
-            text += (draw(apart) if i else "") + draw(blank) + draw(token) + draw(blank)
+        plain = draw(st.integers(0, 5)) < 5
+        around = st.just("") if plain else blank | odd
+        strategies = [FITTING[kind] for kind in kinds] if plain else draw(lists_of_tokens)
+        for i, token in enumerate(strategies):
+            text += (draw(apart) if i else "") + draw(around) + draw(token) + draw(around)
         text += draw(st.sampled_from(["", "", "", mark, f"{mark} 1 2", f'{mark} é"\0']))
-        text += draw(ends)
-    return (text + draw(st.sampled_from(["", "1", "1 2", "x", "#"]))).encode(errors="surrogatepass")
+        text += draw(st.sampled_from(["\n", "\n", "\r\n"]) if plain else ends)
+    last = draw(st.sampled_from(["", "", "1", "1 2", "x", "#", (delimiter or " ").join("1234")]))
+    return (text + last).encode(errors="surrogatepass")
 
 
 @st.composite
@@ -185,21 +200,26 @@ def cases(draw):
     dtype, delimiter, comment = draw(layouts()), draw(delimiters), draw(comments)
     count = len(dtype.names)
     usecols = draw(st.none() | st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    width = count if usecols is None else draw(st.integers(max(usecols) + 1, 4))
     options = {
         "delimiter": delimiter,
         "comments": comment,
         "quotechar": draw(quotes),
         "usecols": usecols,
-        "columns": count if usecols is None else draw(st.sampled_from([-1, -1, 2, 3, 4])),
+        "columns": draw(st.sampled_from([width, width, -1])) if usecols else count,
         "encoding": draw(st.sampled_from(["utf-8", "latin-1"])),
     }
     characters = st.text("01.,-+eE# \t\n\r;|\"'naifx\0\x0b\x1cé\u2003", max_size=40)
     noise = st.one_of(characters.map(str.encode), st.binary(max_size=40))
-    return draw(texts(delimiter, comment) | noise), dtype, options
+    kinds = [""] * width
+    for i, column in enumerate(range(count) if usecols is None else usecols):
+        kinds[column] = dtype[i].kind
+    lines = texts(delimiter, comment, kinds)
+    return draw(st.one_of(lines, lines, lines, noise)), dtype, options
 
 
 @given(cases())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=2000, deadline=None)
 def test_rows_are_those_of_loadtxt(case):
     text, dtype, options = case
     check(text, dtype, **options)
@@ -387,12 +407,16 @@ def test_no_fields_are_not_covered():
 @given(st.data())
 @settings(max_examples=500, deadline=None)
 def test_any_part_and_any_room(data):
-    text = data.draw(texts(",", "#"))
     dtype = data.draw(layouts())
+    text = data.draw(texts(",", "#", [dtype[i].kind for i in range(len(dtype.names))]))
     stop = data.draw(st.integers(0, len(text)))
     start = data.draw(st.integers(0, stop))
     options = {"start": start, "stop": stop, "room": data.draw(st.integers(0, 6)), "utf8": True}
-    options |= {"delimiter": ",", "comments": "#", "columns": data.draw(st.integers(-1, 4))}
+    options |= {
+        "delimiter": ",",
+        "comments": "#",
+        "columns": data.draw(st.sampled_from([-1, len(dtype.names)])),
+    }
     options["max_rows"] = data.draw(st.integers(0, 7))
     # The bytes outside of the part are not seen.
     first = parsed(text, dtype, **options)

@@ -298,6 +298,14 @@ def test_half_way_between_two_floats(x, digits):
         assert parsed(token.encode(), "f8,")[0]["f0"].tolist() == [float(token)]
 
 
+@given(st.integers(2**53, 2**54 - 1), st.integers(1, 3), st.integers(-1, 1))
+@settings(max_examples=1000, deadline=None)
+def test_a_tie_goes_to_the_even_double(odd, places, beside):
+    # An odd number of 54 bits lies between two doubles, and so do its halves: 5**n/10**n is 1/2**n.
+    token = f"{(odd | 1) * 5**places + beside}e-{places}"
+    assert parsed(token.encode(), "f8,")[0]["f0"].tolist() == [float(token)]
+
+
 # ---- lines ---------------------------------------------------------------------------------------
 
 
@@ -353,14 +361,16 @@ def test_a_line_of_another_width_is_not_covered():
         assert check(text, "i4,i4", delimiter=delimiter, columns=2)[1] == 4
     assert check(b"1 2\n1\n", "i4,i4", columns=2)[1] == 4
     assert check(b"1 2\n1 2 3\n3", "i4", usecols=[0], columns=-1)[1] == 11
+    assert check(b"1 2\n1\n", "i4", usecols=[0], columns=2)[1] == 4
 
 
 @pytest.mark.parametrize(
-    "line", [b"1 2\r3 4", b"1 \0", b'"1" 2', b"1 2 x", b"1\x0b2", "1\u00a02".encode(), b"1 2\r\r"]
+    "line",
+    ["1 2\r3 4", "1 \0", '"1" 2', "1 2 x", "1\x0b2", "1\u00a02", "1 2\r\r", "1", "1 ", "1 a\x1cb"],
 )
 def test_the_parser_stops_before_a_line_that_is_not_covered(line):
-    text = b"1 2\n\n#\n" + line + b"\n3 4\n"
-    rows, nbytes, lines = parsed(text, "i4,S2", comments="#", quotechar='"', columns=2, utf8=True)
+    text = f"1 2\n\n#\n{line}\n3 4\n".encode()
+    rows, nbytes, lines = parsed(text, "i4,S3", comments="#", quotechar='"', columns=2, utf8=True)
     assert (rows.tolist(), nbytes, lines) == ([(1, b"2")], 7, 3)
 
 

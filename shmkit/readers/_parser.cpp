@@ -97,8 +97,8 @@ PyObject* parse(PyObject*, PyObject* args, PyObject* options) {
 PyMethodDef methods[] = {
     {"parse", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(parse)),
      METH_VARARGS | METH_KEYWORDS,
-     "parse(data, start, stop, out, itemsize, fields, *, delimiter=None, comments=None, "
-     "quotechar=None, columns=-1, utf8=False, max_rows=sys.maxsize)\n\n"
+     "parse($module, data, start, stop, out, itemsize, fields, *, delimiter=None, comments=None, "
+     "quotechar=None, columns=-1, utf8=False, max_rows=sys.maxsize)\n--\n\n"
      "Parse lines of text into records, as far as they are covered; _parser.pyi tells more."},
     {nullptr, nullptr, 0, nullptr},
 };

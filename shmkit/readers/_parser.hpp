@@ -142,11 +142,11 @@ inline double nearest(uint64_t value, int exponent) {
     value <<= shift;
     uint64_t cut;
     if (exponent < 0) {
-        // A quotient by multiplying is less than 2 too small. Where the bits behind those of a
-        // double are not next to a half, that changes no rounding; else it is divided.
+        // By multiplying, the quotient is too small by something between 0 and 2, both excluded.
+        // That changes no rounding unless the bits behind those of a double are just below a half.
         cut = static_cast<uint64_t>(wide{value} * powers.inverse[i] >> 64);
         const uint64_t half = cut >> 63 ? 1 << 10 : 1 << 9;
-        if ((cut & (2 * half - 1)) - (half - 2) > 2) {
+        if ((cut & (2 * half - 1)) != half - 1) {
             cut |= 1;
         } else {
             const wide dividend = wide{value} << 63;

@@ -3,6 +3,12 @@
 probe   file ──▶ plan
 read    file ──▶ reader ──▶ target ──▶ segment      reserve, fill, resize
                                └─────▶ board        state, bytes and rows so far
+
+A large file is read in parts, by several loader processes at once:
+
+count   bytes a..b of the file ──▶ lines that begin there, rows at most
+read_part         part of the file ──▶ its rows of the array
+join         rows that no line gave ──▶ closed up, where comments or blank lines were many
 """
 
 from __future__ import annotations
@@ -13,9 +19,9 @@ import sys
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 import numpy as np
@@ -25,9 +31,9 @@ from shmkit._array import view
 from shmkit._progress import State
 from shmkit._segment import Identity, Segment, attach
 from shmkit.errors import LoadError, ShmkitError
-from shmkit.readers import Plan, Reader, custom, npy, text
+from shmkit.readers import InParts, Part, Plan, Reader, custom, npy, text
 
-__all__ = ["named_error", "pickled_reader", "probe", "read"]
+__all__ = ["count", "join", "named_error", "pickled_reader", "probe", "read", "read_part"]
 
 
 def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> bytes:
@@ -115,6 +121,67 @@ def read(
         raise named_error(path, error) from None
     record["bytes_done"] = record["bytes_total"]
     record["ended"] = time.time()
+
+
+def count(path: str, pickled: bytes, plan: Plan, start: int, stop: int) -> Part:
+    """What lines begin in these bytes of a file that is read in parts."""
+    try:
+        return _in_parts(path, pickled).count(path, plan, start, stop)
+    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
+        raise named_error(path, error) from None
+
+
+def read_part(
+    path: str,
+    pickled: bytes,
+    plan: Plan,
+    part: Part,
+    line: int,
+    row: int,
+    segment: str,
+    identity: Identity,
+    records: NDArray[Any],
+    number: int,
+) -> int:
+    """Read a part, before which there are `line` lines and `row` rows; gives how many rows it has.
+
+    What is done of it is written in record `number`.
+    """
+    record = records[number : number + 1]
+    record["pid"], record["started"] = os.getpid(), time.time()
+    found = attach(segment, identity)
+    rows = 0
+    try:
+        found.reserve_rows(row, row + part.rows)
+        array = np.asarray(view(found))[row : row + part.rows]
+        for nbytes, rows in _in_parts(path, pickled).read_part(path, plan, part, line, array):
+            record["bytes_done"], record["rows"] = nbytes, rows
+    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
+        raise named_error(path, error) from None
+    return rows
+
+
+def join(
+    path: str,
+    pickled: bytes,
+    plan: Plan,
+    segment: str,
+    identity: Identity,
+    parts: Sequence[tuple[int, int]],
+) -> None:
+    """Make one array of parts that were read: (first row, rows that there are) of each."""
+    found = attach(segment, identity)
+    array, stop = np.asarray(view(found)), 0
+    for row, count in parts:
+        if row != stop:
+            array[stop : stop + count] = array[row : row + count]
+        stop += count
+    found.resize(_in_parts(path, pickled).whole_shape(plan, stop))
+
+
+def _in_parts(path: str, pickled: bytes) -> InParts:
+    function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+    return cast("InParts", _reader(path, function))
 
 
 def named_error(path: str, error: Exception) -> Exception:

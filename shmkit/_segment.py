@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import math
 import mmap
 import multiprocessing
 import os
@@ -162,6 +163,21 @@ class Segment:
                 "numpy.lib.recfunctions.repack_fields makes one that can"
             ) from None
         self._rewrite(Header(dtype, shape, fortran_order, len(text)), text)
+
+    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """Write the header of an array whose room `reserve_rows` reserves, a part at a time."""
+        text = header_bytes(dtype, shape, fortran_order=False)
+        header = Header(dtype, shape, fortran_order=False, data_offset=len(text))
+        with self._open() as file:
+            os.truncate(file.fileno(), header.data_offset + header.nbytes)
+            file.write(text)
+
+    def reserve_rows(self, start: int, stop: int) -> None:
+        """Reserve room for these rows of an outlined array, before any data are written there."""
+        dtype, shape, _, offset = self.header
+        row_nbytes = dtype.itemsize * math.prod(shape[1:])
+        with self._open() as file:
+            self._reserve(file.fileno(), offset + start * row_nbytes, offset + stop * row_nbytes)
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Give the array another length: reserve more room, or give back what it does not need.

@@ -3,21 +3,27 @@
     probe(path, options) -> Plan         what is in the file: dtype, shape, resolved options
     read_into(path, plan, target)        reserve the array in the target, fill it
 
-Between the two the notebook's process sees every plan, so it can refuse a load that has no room
-before anything is read. The first dimension of a plan is a bound, or where only reading can tell,
+A reader of large files that can be read in parts, by several loader processes at once, says in
+the plan which bytes these are, and has two more:
+
+    count(path, plan, start, stop) -> Part      which lines begin there, how many rows at most
+    read_part(path, plan, part, …) -> int       fill these rows of the array
+
+Before any of it is read the notebook's process sees every plan, so it can refuse a load that has no
+room. The first dimension of a plan is a bound, or where only reading can tell,
 an estimate: `Target.resize` makes more room, and gives back what is not needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Plan", "Reader", "Target"]
+__all__ = ["InParts", "Part", "Plan", "Reader", "Target"]
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,15 @@ class Plan:
     options
         The reader's options with everything inferred filled in: reading the file again with these
         gives the same array, so they are what an export records.
+    span
+        Bytes of the file that may be read in parts, from and to; None if it is read whole.
     """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     fortran_order: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    span: tuple[int, int] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -47,6 +56,15 @@ class Plan:
         for length in self.shape:
             count *= length
         return count * self.dtype.itemsize
+
+
+class Part(NamedTuple):
+    """Whole lines of a file that is read in parts."""
+
+    start: int  # bytes of the file
+    stop: int
+    lines: int
+    rows: int  # at most: blank lines and comments may be among the lines
 
 
 class Target(Protocol):
@@ -75,3 +93,21 @@ class Reader(Protocol):
 
     def read_into(self, path: str, plan: Plan | None, target: Target) -> None:
         """Read the file into the target."""
+
+
+class InParts(Reader, Protocol):
+    """What a reader has besides if its plans have a span."""
+
+    def count(self, path: str, plan: Plan, start: int, stop: int) -> Part:
+        """The lines that begin in these bytes of the span."""
+
+    def read_part(
+        self, path: str, plan: Plan, part: Part, line: int, array: NDArray[Any]
+    ) -> Iterator[tuple[int, int]]:
+        """Fill the array, which has ``part.rows`` rows, from its begin; `line` lines come before.
+
+        Yields bytes and rows that are done, now and then and at the end.
+        """
+
+    def whole_shape(self, plan: Plan, rows: int) -> tuple[int, ...]:
+        """The shape of the whole array, when its rows are known."""

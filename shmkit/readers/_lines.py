@@ -10,9 +10,11 @@ import codecs
 import io
 import itertools
 import lzma
+import mmap
 import operator
 import os
 import re
+import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -26,15 +28,19 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 
 __all__ = [
+    "LINE_END",
     "Lines",
+    "count_byte_lines",
     "count_lines",
     "decoded",
     "decompressed",
     "estimate_lines",
     "is_compressed",
     "line_ends_are_bytes",
+    "line_start",
     "lines_of",
     "loadtxt",
+    "next_line",
     "position",
 ]
 
@@ -42,6 +48,8 @@ _COUNT_NBYTES = 1 << 20
 _ESTIMATE_NBYTES = 1 << 22
 _LIST_NBYTES = 1 << 16
 _SKIP_LINES = 10_000
+
+LINE_END = re.compile(rb"\r\n?|\n")
 
 _OPENERS: dict[str, Callable[..., Any]] = {  # by the endings that np.loadtxt goes by, and ".GZ"
     ".gz": igzip.open,
@@ -95,23 +103,54 @@ def line_ends_are_bytes(encoding: str) -> bool:
 
 def count_lines(data: BinaryIO, encoding: str) -> tuple[int, int]:
     """Bytes and lines from here to the end; a last line without a line end is one."""
-    nbytes = lines = 0
-    if not line_ends_are_bytes(encoding):
+    if line_ends_are_bytes(encoding):
+        lines, _ = count_byte_lines(data, sys.maxsize, b"")
+    else:
         text = io.TextIOWrapper(data, encoding, errors="replace")
         lines = sum(1 for _ in text)
         text.detach()
-        return data.tell(), lines
+    return data.tell(), lines
+
+
+def count_byte_lines(data: BinaryIO, nbytes: int, mark: bytes) -> tuple[int, int]:
+    """Lines in the next `nbytes`, and how many of them are sure to give no row.
+
+    Those are the empty ones, and those that begin with `mark` if that is one character. Some such
+    may be missed, where they are rare.
+    """
+    lines = without_rows = 0
     last = b"\n"
-    while piece := data.read(_COUNT_NBYTES):
-        nbytes += len(piece)
-        # Several times faster than bytes.count, where every line has one.
-        lines += int(np.count_nonzero(np.frombuffer(piece, np.uint8) == ord("\n")))
+    while nbytes and (piece := data.read(min(_COUNT_NBYTES, nbytes))):
+        nbytes -= len(piece)
+        codes = np.frombuffer(last + piece, np.uint8)
+        ends = codes == ord("\n")  # several times faster than bytes.count, where every line has one
+        lines += int(np.count_nonzero(ends[1:]))
+        without_rows += int(np.count_nonzero(ends[1:] & ends[:-1]))
+        if len(mark) == 1 and mark in piece:
+            without_rows += int(np.count_nonzero((codes[1:] == mark[0]) & ends[:-1]))
         if b"\r" in piece:  # a lone one ends a line too (old Mac); that of \r\n is no second one
             lines += piece.count(b"\r") - piece.count(b"\r\n")
-        if last == b"\r" and piece.startswith(b"\n"):
-            lines -= 1
+            without_rows += piece.count(b"\n\r\n")
+        lines -= last == b"\r" and piece.startswith(b"\n")
         last = piece[-1:]
-    return nbytes, lines + (last not in b"\r\n")
+    return lines + (last not in b"\r\n"), without_rows
+
+
+def line_start(data: BinaryIO, number: int) -> int:
+    """Where in the file the line begins that has so many before it; a byte order mark is none."""
+    begin = len(codecs.BOM_UTF8) if data.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+    if number == 0:
+        return begin
+    text = mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ)
+    ends = (found.end() for found in LINE_END.finditer(text, begin))
+    return next(itertools.islice(ends, number - 1, None), len(text))
+
+
+def next_line(data: BinaryIO, position: int) -> int:
+    r"""Where the first line begins at `position` or after it; only \n counts as an end."""
+    data.seek(position - 1)
+    data.readline()
+    return data.tell()
 
 
 def estimate_lines(data: BinaryIO, nbytes: int) -> int:

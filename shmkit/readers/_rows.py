@@ -19,16 +19,15 @@ import codecs
 import io
 import itertools
 import math
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
-from shmkit.readers._lines import Lines, loadtxt
+from shmkit.readers._lines import LINE_END, Lines, loadtxt
 from shmkit.readers._misfit import (
     TextPlan,
     columns,
@@ -41,9 +40,9 @@ from shmkit.readers._misfit import (
 )
 
 try:
-    from shmkit.readers._parser import parse
+    from shmkit.readers import _parser
 except ImportError:  # there was no compiler
-    parse = None  # type: ignore[assignment]
+    _parser = None  # type: ignore[assignment]
 
 __all__ = ["Rows", "by_lines", "lines_are_bytes"]
 
@@ -54,15 +53,14 @@ _BLOCK_NBYTES = 1 << 23  # np.loadtxt allocates a block in full: fewer rows wher
 _PARSED = frozenset(
     np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 )
-_LINE_END = re.compile(rb"\r\n?|\n")
 # In which a byte below 128 is always that ASCII character.
 _ASCII_BYTES = frozenset(["ascii", "utf-8", "iso8859-1", "iso8859-15", "cp1250", "cp1252"])
 
 
-def lines_are_bytes(plan: TextPlan) -> bool:
+def lines_are_bytes(options: Mapping[str, Any]) -> bool:
     """Whether lines can be told apart in the undecoded file."""
-    encoding = codecs.lookup(plan.options["encoding"].removesuffix("-sig")).name
-    return encoding in _ASCII_BYTES and plan.options.get("quotechar") is None
+    encoding = codecs.lookup(options["encoding"].removesuffix("-sig")).name
+    return encoding in _ASCII_BYTES and options.get("quotechar") is None
 
 
 class Rows:
@@ -98,6 +96,7 @@ class Rows:
         self._plan = plan
         self._grow = grow
         self._line = line
+        self._at_top = line <= plan.options.get("skiprows", 0)
         most = plan.options.get("max_rows")
         self._most: int = sys.maxsize if most is None else most
         self._encoding = plan.options["encoding"].removesuffix("-sig")
@@ -121,10 +120,10 @@ class Rows:
         """Whether there are as many rows as were wanted."""
         return self.count >= self._most
 
-    def take_bytes(self, stream: BinaryIO, nbytes: int, skip: int) -> Iterator[None]:
+    def take_bytes(self, stream: BinaryIO, nbytes: int, skip: int) -> Iterator[int]:
         """Take the lines in the next `nbytes` of the stream, but for the first `skip`.
 
-        Yields now and then, and at the end.
+        Yields how many bytes are read, now and then and at the end.
         """
         buffer = bytearray(_READ_NBYTES)
         begun = done = 0  # bytes of a line at the begin of the buffer; bytes that were read
@@ -140,21 +139,21 @@ class Rows:
             end = filled if ended else _end_of_lines(buffer, filled)
             start = 0
             if skip:
-                ends = [m.end() for m in itertools.islice(_LINE_END.finditer(buffer, 0, end), skip)]
+                ends = [m.end() for m in itertools.islice(LINE_END.finditer(buffer, 0, end), skip)]
                 skip -= len(ends)
                 self._line += len(ends)
                 start = end if skip else ends[-1]
             self._take(buffer, start, end)
             begun = filled - end
             buffer[:begun] = buffer[end:filled]
-            yield
+            yield done
 
     def take_lines(self, lines: Lines, offset: int = 0) -> Iterator[None]:
         """Take all the lines, by np.loadtxt; before the first are `offset` lines of the file.
 
         Yields now and then, and at the end.
         """
-        left, first = self._most - self.count, self.count == 0
+        left, first = self._most - self.count, self._at_top and self.count == 0
         for block in by_lines(self._path, self._plan, lines, left, offset, first=first):
             stop = self.count + len(block)
             self._reserve(stop)
@@ -175,7 +174,7 @@ class Rows:
                 return
             # np.loadtxt takes its time to begin: it gets more where the parser gets no further.
             nbytes = _FEW_NBYTES if parsed else 2 * nbytes if may_parse else stop
-            found = _LINE_END.search(text, min(start + nbytes, stop), stop)
+            found = LINE_END.search(text, min(start + nbytes, stop), stop)
             end = found.end() if found else stop
             lines = Lines(io.BytesIO(text[start:end]), self._encoding)
             for _ in self.take_lines(lines, self._line):
@@ -195,7 +194,7 @@ class Rows:
         """Take the lines that the parser takes, and say how many bytes these are."""
         assert self._fields is not None
         self._reserve(self.count + 1)
-        rows, nbytes, lines = parse(
+        rows, nbytes, lines = _parser.parse(
             text,
             start,
             stop,
@@ -268,7 +267,7 @@ def _end_of_lines(text: bytearray, stop: int) -> int:
 
 def _packed_fields(plan: TextPlan) -> memoryview | None:
     """The fields of a row as the parser wants them; None where it cannot fill them."""
-    if parse is None or plan.options.get("converters") is not None or not _row_is_text(plan):
+    if _parser is None or plan.options.get("converters") is not None or not _row_is_text(plan):
         return None
     found = list(columns(plan.dtype))
     if plan.dtype.names is None:

@@ -10,32 +10,37 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
-from shmkit.readers import Plan, Target
+from shmkit.readers import Part, Plan, Target
 from shmkit.readers._infer import infer, take_sample
 from shmkit.readers._lines import (
+    count_byte_lines,
     count_lines,
     decoded,
     decompressed,
     estimate_lines,
     is_compressed,
     line_ends_are_bytes,
+    line_start,
     lines_of,
     loadtxt,
+    next_line,
     position,
 )
 from shmkit.readers._misfit import TextPlan, columns
 from shmkit.readers._rows import Rows, by_lines, lines_are_bytes
 
-__all__ = ["TextPlan", "probe", "read_into"]
+__all__ = ["TextPlan", "count", "probe", "read_into", "read_part", "whole_shape"]
 
 _LOOK_NBYTES = 4096  # binary files have a NUL byte in the first ones
+_LARGE_NBYTES = 1 << 24  # from here on a file is read in parts
 
 
 def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
@@ -108,24 +113,32 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
             raise LoadError(path, None, None, reason)
         if "dtype" in given:
             given["dtype"] = np.dtype(given["dtype"])
-        if "dtype" in given and is_compressed(path):
-            lines = estimate_lines(data, os.stat(path).st_size)
-        else:
-            nbytes, lines = count_lines(data, given["encoding"])
+        nbytes, lines = os.stat(path).st_size, -1
+        if is_compressed(path):
+            if "dtype" in given:
+                lines = estimate_lines(data, nbytes)
+            else:
+                nbytes, lines = count_lines(data, given["encoding"])
         if "dtype" not in given:
             data.seek(0)
             sample = take_sample(data, nbytes, given.get("skiprows", 0), given["encoding"])
             found, whole_columns = infer(path, sample, given)
     resolved = given | found
-    rows = max(0, lines - resolved.get("skiprows", 0))
-    if resolved.get("max_rows") is not None:
-        rows = min(rows, resolved["max_rows"])
+    skip, most, span = resolved.get("skiprows", 0), resolved.get("max_rows"), None
+    if lines < 0:
+        with open(path, "rb") as data:
+            if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(resolved):
+                span, lines = (line_start(data, skip), nbytes), skip  # the rows are counted later
+            else:
+                lines = count_lines(data, resolved["encoding"])[1]
+    rows = max(0, lines - skip)
     plan = TextPlan(
         dtype=resolved["dtype"],
-        shape=(rows,),
+        shape=(rows if most is None else min(rows, most),),
         options=resolved,
         inferred=frozenset(found),
         whole_columns=whole_columns,
+        span=span,
     )
     for column in columns(plan.dtype):
         if column.dtype.hasobject or column.dtype in (np.dtype("M8"), np.dtype("m8")):
@@ -153,7 +166,7 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
     array = target.reserve(plan.dtype, plan.shape)
     encoding, skip = plan.options["encoding"], plan.options.get("skiprows", 0)
     rows = Rows(path, plan, array, lambda count: target.resize((count, *plan.shape[1:])))
-    if lines_are_bytes(plan):
+    if lines_are_bytes(plan.options):
         with decoded(path, encoding) as data:
             if data.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
                 data.seek(0)
@@ -163,7 +176,65 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
         with lines_of(path, encoding, skip) as lines:
             for _ in rows.take_lines(lines):
                 target.advance(bytes_done=lines.nbytes_taken, rows=rows.count)
-    target.resize(_squeezed((rows.count, *plan.shape[1:]), plan.options.get("ndmin", 0)))
+    target.resize(whole_shape(plan, rows.count))
+
+
+def count(path: str, plan: Plan, start: int, stop: int) -> Part:
+    """The lines that begin in these bytes of the plan's span.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    assert plan.span is not None
+    first, last = plan.span
+    with open(path, "rb") as data:
+        start = first if start <= first else next_line(data, start)
+        stop = last if stop >= last else min(next_line(data, stop), last)
+        data.seek(start)
+        mark = plan.options.get("comments", "#")
+        lines, without_rows = count_byte_lines(
+            data, max(stop - start, 0), mark.encode() if isinstance(mark, str) else b""
+        )
+    return Part(start, max(start, stop), lines, lines - without_rows)
+
+
+def read_part(
+    path: str, plan: Plan, part: Part, line: int, array: NDArray[Any]
+) -> Iterator[tuple[int, int]]:
+    """Fill the array from its begin with the rows of a part; before it are `line` lines.
+
+    Yields how many bytes and rows are done, now and then and at the end.
+
+    Raises
+    ------
+    LoadError
+        For the first line that does not fit; if the file changed since it was counted.
+    OSError
+        If the file cannot be read.
+    """
+    assert isinstance(plan, TextPlan)
+    changed = LoadError(path, None, None, "the file changed while loading; load it again")
+
+    def refuse(_: int) -> NDArray[Any]:
+        raise changed
+
+    rows, nbytes = Rows(path, plan, array, refuse, line), 0
+    with decoded(path, plan.options["encoding"]) as data:
+        data.seek(part.start)
+        for nbytes in rows.take_bytes(data, part.stop - part.start, 0):
+            yield nbytes, rows.count
+    if nbytes != part.stop - part.start:
+        raise changed
+
+
+def whole_shape(plan: Plan, rows: int) -> tuple[int, ...]:
+    """The shape that np.loadtxt gives to an array of so many rows."""
+    shape, ndmin = (rows, *plan.shape[1:]), plan.options.get("ndmin", 0)
+    if len(shape) > ndmin:
+        shape = tuple(length for length in shape if length != 1)
+    return (*shape, *(1,) * (ndmin - len(shape)))
 
 
 def _with_columns(path: str, plan: TextPlan) -> TextPlan:
@@ -184,10 +255,3 @@ def _with_columns(path: str, plan: TextPlan) -> TextPlan:
             widest = max((len(str(text)) for block in blocks for text in block.flat), default=1)
         dtype = np.dtype(f"{dtype.kind}{widest or 1}")
     return replace(plan, dtype=dtype, options={**options, "dtype": dtype})
-
-
-def _squeezed(shape: tuple[int, ...], ndmin: int) -> tuple[int, ...]:
-    """The shape that np.loadtxt gives to an array of rows (and columns)."""
-    if len(shape) > ndmin:
-        shape = tuple(length for length in shape if length != 1)
-    return (*shape, *(1,) * (ndmin - len(shape)))

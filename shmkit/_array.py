@@ -159,9 +159,10 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
 
         Examples
         --------
+        >>> import os
         >>> with share([1, 2, 3]) as a:
-        ...     a.publish("example")
-        ...     attach("example").tolist()
+        ...     a.publish(f"example-{os.getpid()}")
+        ...     attach(f"example-{os.getpid()}").tolist()
         [1, 2, 3]
         """
         if self.segment is None or not _same_place(self, view(self.segment)):
@@ -216,7 +217,13 @@ def _attach_view(
 
 
 def _same_place(a: SharedArray, b: SharedArray) -> bool:
-    return a.__array_interface__ == b.__array_interface__
+    # Its __array_interface__ also says whether it may be written to, which is of no matter.
+    return (a.dtype, a.shape, a.strides, a.ctypes.data) == (
+        b.dtype,
+        b.shape,
+        b.strides,
+        b.ctypes.data,
+    )
 
 
 def view(segment: Segment) -> SharedArray:

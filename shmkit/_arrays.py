@@ -106,10 +106,11 @@ class SharedArrays(Sequence[SharedArray]):
 
         Views that are held elsewhere stay valid, and keep the memory of their segment.
         """
-        if self._arrays is None:
+        arrays, self._arrays = self._arrays, None  # first: another thread may close them too
+        if arrays is None:
             return
-        segments = [array.segment for array in self._arrays.values()]
-        self._arrays = None
+        segments = [array.segment for array in arrays.values()]
+        del arrays
         for segment in segments:
             if segment is not None:
                 segment.unlink()

@@ -75,27 +75,41 @@ def cpus(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> 
     return max(count, 1)
 
 
-def allow_descriptors(count: int) -> None:
-    """Have room for `count` more open descriptors: raise the soft limit, as far as is allowed.
+class _Descriptors:
+    """The open descriptors of this process, counted only now and then: it has to list them."""
 
-    Raises
-    ------
-    TooManySegmentsError
-        If the hard limit is too low.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return
-    newest = os.open("/dev/null", os.O_RDONLY)  # its number is the lowest that is free
-    os.close(newest)
-    need = newest + count
-    if need + _SPARE_DESCRIPTORS <= soft:
-        return
-    most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
-    if need > most - min(_SPARE_DESCRIPTORS, most // 4):
-        raise TooManySegmentsError(most, "RLIMIT_NOFILE")
-    # Twice what is needed now, so that an array at a time does not raise it each time.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2 * (need + _SPARE_DESCRIPTORS), most), hard))
+    def __init__(self) -> None:
+        self._soft = 0  # the limit, and how many it left, when they were counted
+        self._left = 0
+
+    def allow(self, count: int) -> None:
+        """Have room for `count` more open descriptors: raise the soft limit, if that is allowed.
+
+        Raises
+        ------
+        TooManySegmentsError
+            If the hard limit is too low.
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft == resource.RLIM_INFINITY:
+            return
+        if soft != self._soft or count > self._left:
+            most = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+            spare = min(_SPARE_DESCRIPTORS, most // 4)
+            try:
+                need = len(os.listdir("/dev/fd")) + count + spare
+            except FileNotFoundError:  # on Linux it leads to /proc
+                return
+            if need > most:
+                raise TooManySegmentsError(most, "RLIMIT_NOFILE")
+            if need > soft:  # twice that, so that an array at a time does not raise it each time
+                soft = min(2 * need, most)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            self._soft, self._left = soft, soft - need + count
+        self._left -= count
+
+
+allow_descriptors = _Descriptors().allow
 
 
 def allow_mappings(count: int, proc: Path = Path("/proc")) -> None:

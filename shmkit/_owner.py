@@ -45,21 +45,26 @@ class Owner(NamedTuple):
             return True
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
+            if not self.started:
+                return True
+            state, started = _state(self.pid)
+        except (ProcessLookupError, FileNotFoundError):
             return False
-        except PermissionError:
+        except OSError:  # another user's, or there is no descriptor left to look
             return True
-        state, started = _state(self.pid)
-        if state in ("Z", "X"):  # it has ended, and its parent has not asked how
-            return False
-        return self.started == started or not self.started
+        # Z and X: it has ended, and its parent has not asked how.
+        return state not in ("Z", "X") and self.started == started
 
 
 @functools.cache
 def this_process() -> Owner:
     """The identity of the calling process (a forked child's differs from its parent's)."""
     pid = os.getpid()
-    return Owner(pid, _state(pid)[1], _namespace())
+    try:
+        _, started = _state(pid)
+    except FileNotFoundError:
+        started = 0
+    return Owner(pid, started, _namespace())
 
 
 os.register_at_fork(after_in_child=this_process.cache_clear)
@@ -83,13 +88,10 @@ def owner_of(path: str) -> Owner | None:
 
 def _state(pid: int) -> tuple[str, int]:
     """A process's state, and when it started, both as /proc has them."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            # Fields 3 and 22, counted after the command, which may hold spaces and parentheses
-            # (proc(5)).
-            fields = stat.read().rpartition(b")")[2].split()
-    except OSError:
-        return "", 0
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        # Fields 3 and 22, counted after the command, which may hold spaces and parentheses
+        # (proc(5)).
+        fields = stat.read().rpartition(b")")[2].split()
     return fields[0].decode(), int(fields[19])
 
 

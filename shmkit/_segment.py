@@ -52,6 +52,15 @@ class Mapped(mmap.mmap):
 
     segment: Segment
 
+    def close(self) -> None:
+        """Refuse, where mmap itself would not: it does not know of numpy's views."""
+        raise BufferError("views of it may exist; it is unmapped when the last of them is gone")
+
+    def resize(self, newsize: int) -> None:
+        """Refuse, as close()."""
+        del newsize
+        self.close()
+
 
 _mapped_here: weakref.WeakValueDictionary[str, Mapped] = weakref.WeakValueDictionary()
 
@@ -258,10 +267,14 @@ def create(backing: Backing) -> Segment:
     name = f"shmkit-{this_process()}-{next(_numbers)}"
     if backing.kind == "memfd":
         fd = os.memfd_create(name, os.MFD_CLOEXEC)
+        os.fchmod(fd, 0o600)  # it is made 0777
         return Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", fd, owned=True)
     _guard.watch(backing.directory)
     path = os.path.join(backing.directory, f"{name}.npy")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:  # somebody put it there
+        return create(backing)
     try:
         return Segment(path, backing.kind, fd, owned=True)
     finally:

@@ -41,6 +41,14 @@ def nothing_left() -> Iterator[None]:
 
 
 @pytest.fixture
+def fifo(tmp_path: Path) -> str:
+    """A named pipe, on which a process says that it has come so far."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return str(path)
+
+
+@pytest.fixture
 def calls(tmp_path: Path) -> Path:
     """A small text file with a header."""
     path = tmp_path / "calls.txt"

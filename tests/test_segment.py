@@ -1,13 +1,11 @@
 import os
 import pickle
 import stat
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from shmkit import SegmentError, SegmentGoneError, _orphans, _segment, share
+from shmkit import SegmentError, SegmentGoneError, _segment, share
 from shmkit._backing import choose_backing
 from shmkit._owner import this_process
 from shmkit.errors import NotEnoughMemoryError
@@ -199,33 +197,6 @@ def test_an_interpreter_that_exits_with_live_views_leaves_nothing(run_script):
     )
     assert not os.path.exists(done.stdout.strip())
     assert done.stderr == ""
-
-
-def test_what_a_killed_owner_left_is_removed_and_nothing_else():
-    living = share([1])
-    code = (
-        "import os, shmkit\n"
-        "a = shmkit.share([1])\n"
-        "print(a.segment.path, flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    orphan = done.stdout.strip()
-    assert done.returncode == -9
-    assert os.path.exists(orphan)
-    assert orphan in _orphans.remove_orphans(["/dev/shm"])
-    assert not os.path.exists(orphan)
-    assert living.segment.linked
-
-
-def test_a_used_pid_does_not_protect_an_orphan(tmp_path):
-    owner = this_process()
-    (tmp_path / f"shmkit-{owner._replace(started=owner.started - 1)}-0.npy").touch()
-    (tmp_path / f"shmkit-{owner}-0.npy").touch()
-    (tmp_path / f"shmkit-{owner._replace(namespace=1)}-0.npy").touch()
-    (tmp_path / "shmkit-notes.npy").touch()
-    removed = _orphans.remove_orphans([str(tmp_path)])
-    assert removed == [str(tmp_path / f"shmkit-{owner._replace(started=owner.started - 1)}-0.npy")]
 
 
 def test_errors_survive_pickling():

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+from processes import gone, heard
 
 from shmkit._workers import Died, Loaders, Task, _idle
 
@@ -20,22 +21,6 @@ def wait_forever(path):
     with open(path, "w") as fifo:
         fifo.write(f"{os.getpid()}\n")
     signal.pause()
-
-
-def gone(pid):
-    """Whether the process has ended (it may still be a zombie of somebody else's)."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-@pytest.fixture
-def fifo(tmp_path):
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    return str(path)
 
 
 def test_tasks_run_in_other_processes_and_each_says_its_number():
@@ -95,8 +80,7 @@ def test_an_interrupt_kills_what_is_busy(fifo):
     pids = []
 
     def stop_when_begun():
-        with open(fifo) as file:
-            pids.append(int(file.readline()))
+        pids.append(heard(fifo))
         assert not gone(pids[0])
         raise KeyboardInterrupt
 
@@ -116,8 +100,7 @@ def test_loaders_end_with_a_killed_owner_in_mid_task(fifo, ending):
     )
     root = os.path.dirname(os.path.dirname(__file__))
     owner = subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE)
-    with open(fifo) as file:
-        pid = int(file.readline())
+    pid = heard(fifo)
     watched = os.pidfd_open(pid)
     owner.send_signal(ending)
     assert owner.wait() == -ending
@@ -150,8 +133,7 @@ def test_the_stop_buttons_signal_does_not_reach_the_loaders(fifo):
         start_new_session=True,
         text=True,
     )
-    with open(fifo) as file:
-        pid = int(file.readline())
+    pid = heard(fifo)
     os.killpg(owner.pid, signal.SIGINT)
     assert owner.communicate(timeout=10) == ("stopped\n", "")
     assert gone(pid)

@@ -1,0 +1,185 @@
+"""Processes that a test starts in order to kill them, and what is left of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import Self
+
+SECONDS = 2  # this long after the end of an owner nothing of it is left
+
+
+class Owner:
+    """A process that owns segments: a script, in a session of its own as a kernel is.
+
+    It writes to `says` and reads `hears`; at the end of the `with` block whatever is left of it is
+    killed.
+    """
+
+    def __init__(self, code: str, *arguments: object, under: Iterable[str] = ()) -> None:
+        self.process = subprocess.Popen(
+            [*under, sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        self.pid = self.process.pid
+
+    def says(self) -> list[str]:
+        """The words of the next line that it prints."""
+        line = self.process.stdout.readline()
+        if not line:  # its end has a reason
+            raise EOFError(self.process.stderr.read())
+        return line.split()
+
+    def hears(self, line: str = "") -> None:
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def end(self, ending: signal.Signals = signal.SIGKILL, *, group: bool = False) -> None:
+        """Send it a signal and wait for its end; it is a zombie then."""
+        (os.killpg if group else os.kill)(self.pid, ending)
+        assert not living([self.pid], SECONDS)
+
+    def complaints(self) -> str:
+        """What it and its loaders wrote to stderr; they must have ended."""
+        return self.process.stderr.read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        left = list(started_by(self.pid))
+        if self.process.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
+
+
+def heard(fifo: str) -> int:
+    """The pid that a process writes to a FIFO; waits for it."""
+    with open(fifo) as file:
+        return int(file.read())
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended (it may still be a zombie of somebody else's)."""
+    return state(pid) in ("", "Z")
+
+
+def state(pid: int) -> str:
+    """The state of a process as ps shows it; "" if there is none."""
+    try:
+        return _stat(pid)[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children() -> set[int]:
+    """The child processes of this one, zombies too."""
+    found = set()
+    for pid in _all():
+        try:
+            if int(_stat(pid)[1]) == os.getpid():
+                found.add(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def started_by(owner: int) -> dict[int, str]:
+    """The processes that shmkit started for this one: which is a "loader", which a "guard"."""
+    found = {}
+    for pid in _all():
+        *first, last = ["", *_command(pid)]
+        if last.startswith(f"shmkit-loader-of-{owner}-"):
+            found[pid] = "loader"
+        elif last == str(owner) and any("shmkit._guard" in argument for argument in first):
+            found[pid] = "guard"
+    return found
+
+
+def guards_of(owner: int) -> list[int]:
+    return [pid for pid, kind in started_by(owner).items() if kind == "guard"]
+
+
+def loaders_of(owner: int) -> list[int]:
+    return [pid for pid, kind in started_by(owner).items() if kind == "loader"]
+
+
+def names_of(owner: int, *directories: object) -> list[str]:
+    """The segments' names and the published names in /dev/shm and `directories` that are its."""
+    marks = f"shmkit-{owner}-", f"/proc/{owner}/fd/"
+    found = []
+    for directory in map(str, ("/dev/shm", *directories)):
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            try:
+                target = os.readlink(path)
+            except OSError:
+                target = path
+            if any(mark in target for mark in marks):
+                found.append(path)
+    return found
+
+
+def living(pids: Iterable[int], seconds: float) -> list[int]:
+    """Those of these processes that have not ended `seconds` from now."""
+    deadline = time.monotonic() + seconds
+    left = []
+    for pid in pids:
+        try:
+            watched = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        poll = select.poll()
+        poll.register(watched, select.POLLIN)
+        if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+            left.append(pid)
+        os.close(watched)
+    return left
+
+
+def left_of(owner: int, *directories: object) -> list[str]:
+    """What is left of a process that has ended, 2 s later: of its processes, and of its names."""
+    deadline = time.monotonic() + SECONDS
+    while found := started_by(owner):  # again: one of them may just have been started
+        left = living(found, deadline - time.monotonic())
+        if left:
+            return [f"{found[pid]} {pid}" for pid in left]
+    return names_of(owner, *directories)  # the guard removes them before it ends
+
+
+def _command(pid: int) -> list[str]:
+    """The command line of a process; none if it has ended."""
+    try:
+        while True:
+            with open(f"/proc/{pid}/cmdline") as file:
+                command = file.read().split("\0")[:-1]
+            state, parent = _stat(pid)[:2]
+            # A process in the middle of exec has none either, for a moment: look again then.
+            if command or state in "ZX" or parent in ("0", "2"):  # the kernel's own never have
+                return command
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _all() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _stat(pid: int) -> list[str]:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()

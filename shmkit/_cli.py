@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 
+from shmkit import _limits
 from shmkit._backing import NAMES
 from shmkit._demo import demo
 from shmkit._format import counted, nbytes_text, seconds_text, table_text
 from shmkit._machine import Found, find_segments
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
+from shmkit.readers._rows import PARSER
 
 __all__ = ["main"]
 
@@ -43,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             help=f"where to look, if backing= was a directory (default: {NAMES})",
         )
         command.set_defaults(run=lambda given, run=run: run(given.directories))
+    command = commands.add_parser("info", help="what shmkit finds here: versions, parser, memory")
+    command.set_defaults(run=lambda _: _info())
     given = parser.parse_args(arguments)
     given.run(given)
 
@@ -97,6 +103,19 @@ def _gc(directories: Sequence[str]) -> None:
     for path in removed:
         print(path)
     print(f"removed {_total([segment for segment in orphans if segment.path in removed])}")
+
+
+def _info() -> None:
+    rooms = [_limits.memory(), _limits.room_in(NAMES)]
+    rows = [
+        ("shmkit", version("shmkit")),
+        ("Python", platform.python_version()),
+        ("numpy", version("numpy")),
+        ("text parser", PARSER),
+        ("loader processes", str(_limits.cpus())),
+        *((r.where, f"{nbytes_text(r.free)} free of {nbytes_text(r.limit)}") for r in rooms),
+    ]
+    print(table_text(rows, right=()))
 
 
 def _total(segments: Sequence[Found]) -> str:

@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import subprocess
 import sys
@@ -91,3 +92,12 @@ def test_a_directory_that_is_none_is_an_error(tmp_path):
     done = shmkit("gc", tmp_path / "nowhere")
     assert done.returncode == 2
     assert "nowhere is not a directory" in done.stderr
+
+
+def test_info_says_which_parser_is_in_use():
+    done = shmkit("info")
+    assert (done.returncode, done.stderr) == (0, "")
+    compiled = importlib.util.find_spec("shmkit.readers._parser") is not None
+    assert ("text parser       compiled\n" in done.stdout) == compiled
+    assert ("text parser       np.loadtxt" in done.stdout) != compiled
+    assert "/dev/shm          " in done.stdout

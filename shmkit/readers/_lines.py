@@ -146,11 +146,13 @@ def line_start(data: BinaryIO, number: int) -> int:
     return next(itertools.islice(ends, number - 1, None), len(text))
 
 
-def next_line(data: BinaryIO, position: int) -> int:
-    r"""Where the first line begins at `position` or after it; only \n counts as an end."""
-    data.seek(position - 1)
-    data.readline()
-    return data.tell()
+def next_line(data: BinaryIO, position: int, first: int, last: int) -> int:
+    r"""Where a line begins at `position` or after it, from `first` to `last`; ends are \n alone."""
+    if first < position < last:
+        data.seek(position - 1)
+        data.readline()
+        position = data.tell()
+    return min(max(position, first), last)
 
 
 def estimate_lines(data: BinaryIO, nbytes: int) -> int:

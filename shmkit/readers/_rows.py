@@ -44,7 +44,9 @@ try:
 except ImportError:  # there was no compiler
     _parser = None  # type: ignore[assignment]
 
-__all__ = ["Rows", "by_lines", "lines_are_bytes"]
+__all__ = ["PARSER", "Rows", "by_lines", "lines_are_bytes"]
+
+PARSER = "compiled" if _parser is not None else "np.loadtxt (none was compiled on installation)"
 
 _READ_NBYTES = 1 << 18  # stays in the cache of a core until it is parsed
 _FEW_NBYTES = 1 << 12  # for np.loadtxt at first
@@ -191,9 +193,8 @@ class Rows:
         return text.count(b"#", start, stop) == at_begin
 
     def _parse(self, text: bytearray, start: int, stop: int) -> int:
-        """Take the lines that the parser takes, and say how many bytes these are."""
+        """Take the lines that the parser takes, as long as there is room; gives their bytes."""
         assert self._fields is not None
-        self._reserve(self.count + 1)
         rows, nbytes, lines = _parser.parse(
             text,
             start,

@@ -188,16 +188,14 @@ def count(path: str, plan: Plan, start: int, stop: int) -> Part:
         If the file cannot be read.
     """
     assert plan.span is not None
-    first, last = plan.span
     with open(path, "rb") as data:
-        start = first if start <= first else next_line(data, start)
-        stop = last if stop >= last else min(next_line(data, stop), last)
+        start, stop = (next_line(data, at, *plan.span) for at in (start, stop))
         data.seek(start)
         mark = plan.options.get("comments", "#")
         lines, without_rows = count_byte_lines(
-            data, max(stop - start, 0), mark.encode() if isinstance(mark, str) else b""
+            data, stop - start, mark.encode() if isinstance(mark, str) else b""
         )
-    return Part(start, max(start, stop), lines, lines - without_rows)
+    return Part(start, stop, lines, lines - without_rows)
 
 
 def read_part(

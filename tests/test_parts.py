@@ -1,0 +1,193 @@
+"""A text file that is read in parts gives what np.loadtxt gives, wherever it is cut."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shmkit import LoaderDiedError, LoadError, shared_load
+from shmkit._workers import _idle
+from shmkit.readers import text
+from shmkit.readers._lines import line_start
+
+DTYPE = np.dtype([("name", "S6"), ("pos", "i4"), ("x", "f8")])
+
+rows = st.tuples(
+    st.sampled_from(["chr1", "chrX", "a", "scaff"]), st.integers(-9, 10**6), st.floats(width=32)
+).map(lambda row: "\t".join(map(str, row)))
+lines = st.one_of(rows, st.sampled_from(["", "# a comment", "#"]), rows)
+texts = st.tuples(
+    st.lists(lines, max_size=30),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+).map(lambda drawn: drawn[1].join(drawn[0]) + drawn[1] * drawn[2])
+cuts = st.lists(st.floats(0, 1), max_size=6)
+
+
+def in_parts(path, positions, **options):
+    """The rows of the file, cut at these fractions of it, and its plan."""
+    plan = text.probe(str(path), {"dtype": DTYPE, "delimiter": "\t", **options})
+    with open(path, "rb") as data:
+        first = line_start(data, options.get("skiprows", 0))
+    last = path.stat().st_size
+    plan = replace(plan, span=(first, last))
+    edges = [first, *(first + int((last - first) * f) for f in sorted(positions)), last]
+    parts = [text.count(str(path), plan, a, b) for a, b in itertools.pairwise(edges)]
+    assert [parts[0].start, *(part.stop for part in parts)] == [
+        *(part.start for part in parts),
+        last,
+    ]
+    found, line = [np.empty(0, DTYPE)], options.get("skiprows", 0)
+    for part in parts:
+        array = np.empty(part.rows, DTYPE)
+        done = list(text.read_part(str(path), plan, part, line, array))
+        found.append(array[: done[-1][1]] if done else array[:0])
+        line += part.lines
+    return np.concatenate(found)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "calls.txt"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=texts, positions=cuts, bom=st.booleans())
+def test_any_cut_gives_the_same_rows(path, content, positions, bom):
+    path.write_bytes(b"\xef\xbb\xbf" * bom + content.encode())
+    expected = text.loadtxt(content.splitlines(), dtype=DTYPE, delimiter="\t", ndmin=1)
+    assert in_parts(path, positions).tobytes() == expected.tobytes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=texts.filter(len), positions=cuts, skip=st.integers(0, 4))
+def test_any_cut_behind_skipped_lines_gives_the_same_rows(path, content, positions, skip):
+    path.write_bytes(content.encode())
+    given = {"delimiter": "\t", "skiprows": skip}
+    expected = text.loadtxt(content.splitlines(), dtype=DTYPE, ndmin=1, **given)
+    assert in_parts(path, positions, skiprows=skip).tobytes() == expected.tobytes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(before=st.lists(lines, max_size=12), after=st.lists(lines, max_size=12), positions=cuts)
+def test_any_cut_names_the_same_line(path, before, after, positions):
+    path.write_text("\n".join([*before, "chr1\tten\t2.5", *after]))
+    with pytest.raises(LoadError) as caught:
+        in_parts(path, positions)
+    assert (caught.value.line, caught.value.column) == (len(before) + 1, 2)
+    assert "'ten' is not an int32" in caught.value.reason
+
+
+ROWS = 600_000
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A file that is read in parts, as lines: comments, blank lines and odd numbers among them."""
+    lines = [f"chr{n % 22}\t{n}\t{n / 8}" for n in range(ROWS)]
+    for n in range(0, ROWS, 50_000):
+        lines[n] = "# from here on"
+        lines[n + 1] = ""
+        lines[n + 2] = f"chrX\t {n}\t{n}_000.5".replace("_", "")
+        lines[n + 3] = "   # not at the begin of the line" if n == 0 else lines[n + 3]
+    path = tmp_path_factory.mktemp("large") / "large.txt"
+    path.write_text("\n".join(lines))
+    assert path.stat().st_size < 1 << 24  # not yet: the names below make it so
+    path.write_text("\n".join(line.replace("chr", "chromosome") for line in lines))
+    assert path.stat().st_size > 1 << 24
+    return path
+
+
+LARGE = np.dtype([("name", "S12"), ("pos", "i4"), ("x", "f8")])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": LARGE},
+        {"delimiter": None, "comments": "#"},
+        {"dtype": float, "usecols": (1, 2)},
+    ],
+)
+def test_any_number_of_processes_gives_the_same_array(large, processes, options):
+    with shared_load(large, processes=processes, progress=False, **options) as (array,):
+        source = array.segment.source["options"]
+        expected = np.loadtxt(large, **source)
+        assert array.dtype == expected.dtype
+        assert array.tobytes() == expected.tobytes()
+        assert array.segment.path
+
+
+def test_a_bad_token_in_the_last_line_is_named_with_its_line(large, tmp_path):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(large.read_bytes() + b"\nchr1\tten\t2\n")
+    with pytest.raises(LoadError) as caught:
+        shared_load(path, dtype=LARGE, progress=False)
+    assert (caught.value.path, caught.value.line, caught.value.column) == (str(path), ROWS + 1, 2)
+
+
+def test_of_several_bad_lines_the_first_is_named(large, tmp_path):
+    lines = large.read_bytes().split(b"\n")
+    lines[200_011] = lines[-1] = b"chr1\tten\t2"
+    path = tmp_path / "bad.txt"
+    path.write_bytes(b"\n".join(lines))
+    for _ in range(3):
+        with pytest.raises(LoadError) as caught:
+            shared_load(path, dtype=LARGE, processes=2, progress=False)
+        assert caught.value.line == 200_012
+
+
+def test_failed_parts_of_one_file_leave_the_other_files_alone(large, tmp_path):
+    lines = large.read_bytes().split(b"\n")
+    lines[100] = lines[-1] = b"chr1\tten\t2"
+    (tmp_path / "bad.txt").write_bytes(b"\n".join(lines))
+    files = [tmp_path / "bad.txt", large]
+    with shared_load(files, dtype=LARGE, on_error="skip", progress=False) as arrays:
+        assert arrays.keys() == ["large"]
+        assert arrays.failures["bad"].line == 101
+        assert arrays["large"].tobytes() == np.loadtxt(large, LARGE).tobytes()
+
+
+def test_a_loader_that_dies_in_a_part_fails_the_file(large):
+    def die(text):
+        if text == "400000":
+            _exit(7)
+        return float(text)
+
+    from os import _exit
+
+    with pytest.raises(LoaderDiedError, match=r"large\.txt.*code 7"):
+        shared_load(large, dtype=float, usecols=1, converters=die, progress=False)
+    with shared_load(large, dtype=LARGE, progress=False) as (array,):
+        assert array["pos"][-1] == ROWS - 1
+
+
+def test_one_file_is_read_by_all_loaders(large):
+    shared_load(large, dtype=LARGE, processes=2, progress=False).close()
+    times = [sum(map(int, _times(loader.process.pid))) for loader in _idle]
+    for _ in range(6):
+        shared_load(large, dtype=LARGE, processes=2, progress=False).close()
+    spent = [sum(map(int, _times(loader.process.pid))) for loader in _idle]
+    assert len([1 for a, b in zip(times, spent, strict=True) if b > a]) >= 2
+
+
+def _times(pid):
+    """CPU time of a process, in ticks: in user mode, and in the kernel."""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[11:13]
+
+
+def test_a_file_that_is_cut_short_after_it_was_counted_is_an_error(path):
+    path.write_text("a\t1\t2\n" * 1000)
+    plan = replace(text.probe(str(path), {"dtype": DTYPE}), span=(0, path.stat().st_size))
+    part = text.count(str(path), plan, 0, path.stat().st_size)
+    path.write_text("a\t1\t2\n" * 900)
+    with pytest.raises(LoadError, match="changed while loading"):
+        list(text.read_part(str(path), plan, part, 0, np.empty(part.rows, DTYPE)))
+    path.write_text("a\t1\t2\n" * 1000)
+    with pytest.raises(LoadError, match="changed while loading"):
+        list(text.read_part(str(path), plan, part, 0, np.empty(10, DTYPE)))

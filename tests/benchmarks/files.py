@@ -1,8 +1,8 @@
 """Loading many small files beside what one could use instead, and what the guard costs.
 
-Run with ``python tests/benchmarks/files.py [FILES]``. Every peer ends with an array for each file in
-the notebook's process; only shmkit's are in shared memory. All run in turn, several times; the
-table gives the best time of each and how many times as long as shmkit it takes.
+Run with ``python tests/benchmarks/files.py [FILES]``. Every peer ends with an array for each file
+in the notebook's process; only those of shmkit are in shared memory. All run in turn, several
+times; the table gives the best time of each and how many times as long as shmkit it takes.
 """
 
 from __future__ import annotations

@@ -97,7 +97,10 @@ def shared_load(
     LoaderDiedError
         If a loader process was killed, crashed or exited; names its file.
     NotEnoughMemoryError
-        If the arrays have no room; raised before anything is read.
+        If the arrays have no room: raised before they are read, or where only reading tells how
+        large they are, as soon as that is known.
+    TooManySegmentsError
+        If there are more files than this process may map or open at once.
     OSError
         If a file is missing or may not be read.
 

@@ -12,6 +12,7 @@ pass it on without a copy too.
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Sequence
@@ -218,12 +219,8 @@ def _attach_view(
 
 def _same_place(a: SharedArray, b: SharedArray) -> bool:
     # Its __array_interface__ also says whether it may be written to, which is of no matter.
-    return (a.dtype, a.shape, a.strides, a.ctypes.data) == (
-        b.dtype,
-        b.shape,
-        b.strides,
-        b.ctypes.data,
-    )
+    same_memory = a.ctypes.data == b.ctypes.data and a.strides == b.strides
+    return same_memory and a.dtype == b.dtype and a.shape == b.shape
 
 
 def view(segment: Segment) -> SharedArray:
@@ -360,7 +357,9 @@ def _new(
     fortran_order: bool,
     backing: str | os.PathLike[str],
 ) -> SharedArray:
-    need = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if min(shape, default=0) < 0:
+        raise ValueError(f"shape {shape} has a negative length")
+    need = _segment.taken(math.prod(shape) * dtype.itemsize)
     segment = _segment.create(choose_backing(backing, need))
     try:
         segment.reserve(dtype, shape, fortran_order=fortran_order)

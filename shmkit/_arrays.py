@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from typing import Any, Self, overload
 
+from numpy.typing import NDArray
+
 from shmkit._array import SharedArray
 from shmkit._format import nbytes_text
+from shmkit._segment import Segment
 from shmkit.errors import SegmentGoneError
 
 __all__ = ["SharedArrays"]
@@ -92,9 +95,11 @@ class SharedArrays(Sequence[SharedArray]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of shared memory that the segments take; 0 once closed."""
-        segments = (array.segment for array in (self._arrays or {}).values())
-        return sum(segment.nbytes for segment in segments if segment is not None)
+        """Bytes of memory that the arrays take; 0 once closed."""
+        return sum(
+            array.nbytes if segment is None else segment.nbytes
+            for array, segment in _with_segments(self._arrays or {})
+        )
 
     @property
     def closed(self) -> bool:
@@ -109,7 +114,7 @@ class SharedArrays(Sequence[SharedArray]):
         arrays, self._arrays = self._arrays, None  # first: another thread may close them too
         if arrays is None:
             return
-        segments = [array.segment for array in arrays.values()]
+        segments = [segment for _, segment in _with_segments(arrays)]
         del arrays
         for segment in segments:
             if segment is not None:
@@ -142,3 +147,11 @@ class SharedArrays(Sequence[SharedArray]):
                 "the files again",
             )
         return self._arrays
+
+
+def _with_segments(
+    arrays: Mapping[str, SharedArray],
+) -> Iterator[tuple[NDArray[Any], Segment | None]]:
+    """The arrays, and the segments of those that are not copies: what a worker returns is one."""
+    for array in arrays.values():
+        yield array, array.segment if isinstance(array, SharedArray) else None

@@ -63,6 +63,8 @@ def _positive(text: str) -> int:
 def _directory(text: str) -> str:
     if not os.path.isdir(text):
         raise argparse.ArgumentTypeError(f"{text} is not a directory")
+    if not os.access(text, os.R_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text} may not be read")
     return os.path.abspath(text)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from shmkit.errors import TooManySegmentsError
 
-__all__ = ["Room", "allow_descriptors", "allow_mappings", "cpus", "memory", "room_in"]
+__all__ = ["Room", "allow_descriptors", "allow_mappings", "cpus", "file_size", "memory", "room_in"]
 
 _SPARE_DESCRIPTORS = 256  # for the notebook's own files and sockets
 
@@ -34,6 +34,13 @@ def room_in(directory: str) -> Room:
     """Free and total bytes of the file system that `directory` is on."""
     status = os.statvfs(directory)
     return Room(directory, status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
+
+
+def file_size() -> Room:
+    """The largest file, shared memory included, that this process may write."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = sys.maxsize if limit == resource.RLIM_INFINITY else limit
+    return Room("a file of this process (RLIMIT_FSIZE, ulimit -f)", limit, limit)
 
 
 def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Room:

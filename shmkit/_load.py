@@ -17,33 +17,30 @@ becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit import _limits
-from shmkit import _reading as reading
+from shmkit import _limits, _reading
 from shmkit._array import SharedArray, shared_empty, view
 from shmkit._arrays import SharedArrays
 from shmkit._backing import NAMES, Backing, choose_backing
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
+from shmkit._parts import LEAST_NBYTES, File, cut
 from shmkit._progress import RECORD, Board, Monitor, State
-from shmkit._segment import Segment, allow, create
+from shmkit._segment import allow, create, taken
 from shmkit._workers import Died, Loaders, Task
 from shmkit.errors import LoaderDiedError, NotEnoughMemoryError
 from shmkit.readers import Part
 
 __all__ = ["load"]
-
-_PART_NBYTES = 1 << 23  # no part is smaller: it takes some milliseconds to read
-_PARTS = 4  # for each loader process, so that all end at about the same time
 
 
 def load(
@@ -58,15 +55,16 @@ def load(
 ) -> SharedArrays:
     """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else."""
     nbytes = [os.stat(path).st_size for path in files.values()]
-    if remove_orphans([NAMES, os.path.abspath(backing)]):  # their guard was killed as well
+    directories = [] if backing in ("auto", "shm", "memfd") else [os.path.abspath(backing)]
+    if remove_orphans([NAMES, *directories]):  # their guard was killed as well
         kill_orphaned_loaders()
-    processes = min(processes, max(len(files), sum(nbytes) // _PART_NBYTES))
+    processes = min(processes, max(len(files), sum(nbytes) // LEAST_NBYTES))
     with Loaders(processes) as loaders, shared_empty(len(files), RECORD) as records:
         board = Board(list(files), list(files.values()), records, processes)
         records["bytes_total"] = nbytes
         monitor.begin(board)
         try:
-            pickled = reading.pickled_reader(reader, options)
+            pickled = _reading.pickled_reader(reader, options)
             arrays = _Load(board, loaders, monitor, pickled, skip_failed).run(backing)
             _end(board, monitor)
         except BaseException as error:
@@ -98,27 +96,6 @@ def _end(board: Board, monitor: Monitor) -> None:
 
 
 @dataclass
-class _File:
-    """A file while it is read: by one task, or by one for each of its parts."""
-
-    number: int
-    segment: Segment
-    tasks: list[Task]
-    records: NDArray[Any]  # of the parts, as on the board; none if it is read whole
-    outcomes: dict[int, Any] = field(default_factory=dict)  # of the tasks that have ended
-    settled: bool = False
-
-    def outcome(self) -> Any:
-        """What became of the file, or None: the first failure by its place, or the rows read."""
-        for number in range(len(self.tasks)):
-            if number not in self.outcomes:
-                return None
-            if isinstance(self.outcomes[number], (Exception, Died)):
-                return self.outcomes[number]
-        return [self.outcomes[number] for number in range(len(self.tasks))]
-
-
-@dataclass
 class _Load:
     """The steps of one load, in the notebook's process."""
 
@@ -128,12 +105,12 @@ class _Load:
     reader: bytes  # pickled, with its options
     skip_failed: bool
     parts: dict[int, list[Part]] = field(default_factory=dict)  # of the files read in parts
-    in_parts: list[_File] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)  # that are being read
 
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
         self.probe()
         self.count()
-        need = sum(plan.nbytes for plan in self.board.plans if plan is not None)
+        need = sum(taken(plan.nbytes) for plan in self.board.plans if plan is not None)
         chosen = choose_backing(backing, need)
         allow(len(self.board.names), chosen.kind)
         _limits.allow_mappings(len(self.board.names))
@@ -141,8 +118,8 @@ class _Load:
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
         # finds no room there is read again into a memfd.
         movable = backing == "auto" and chosen.kind == "shm"
-        without_room = self.read(good, chosen, movable=movable)
-        self.read(without_room, choose_backing("memfd", 0), movable=False)
+        if without_room := self.read(good, chosen, movable=movable):
+            self.read(without_room, choose_backing("memfd", 0), movable=False)
         return {
             name: view(segment)
             for name, segment, record in zip(
@@ -152,25 +129,19 @@ class _Load:
         }
 
     def probe(self) -> None:
-        tasks = [Task(reading.probe, (path, self.reader)) for path in self.board.paths]
+        tasks = [Task(_reading.probe, (path, self.reader)) for path in self.board.paths]
         for number, outcome in self.loaders.run(tasks, self.tick):
             if not self.note_failure(number, outcome):
                 self.board.plans[number] = outcome
 
     def count(self) -> None:
         """Cut the large files into parts, and count their rows."""
-        spans = {n: plan.span for n, plan in enumerate(self.board.plans) if plan and plan.span}
-        most = sum(stop - start for start, stop in spans.values()) // (
-            _PARTS * self.board.processes
-        )
-        cuts: list[tuple[int, int, int]] = []
-        for number, (start, stop) in spans.items():
-            pieces = -(-(stop - start) // max(most, _PART_NBYTES))
-            edges = [start + (stop - start) * i // pieces for i in range(pieces + 1)]
-            cuts += [(number, *edge) for edge in pairwise(edges)]
+        plans = dict(enumerate(self.board.plans))
+        spans = {number: plan.span for number, plan in plans.items() if plan and plan.span}
+        cuts = cut(spans, self.board.processes)
         tasks = [
-            Task(reading.count, (self.board.paths[n], self.reader, self.board.plans[n], *cut))
-            for n, *cut in cuts
+            Task(_reading.count, (self.board.paths[number], self.reader, plans[number], *edges))
+            for number, *edges in cuts
         ]
         found: dict[int, Part] = {}
         for index, outcome in self.loaders.run(tasks, self.tick):
@@ -179,7 +150,7 @@ class _Load:
                 found[index] = outcome
         for number in spans.keys() - self.board.errors.keys():
             parts = [part for index, part in sorted(found.items()) if cuts[index][0] == number]
-            plan = self.board.plans[number]
+            plan = plans[number]
             assert plan is not None
             shape = sum(part.rows for part in parts), *plan.shape[1:]
             self.board.plans[number] = replace(plan, shape=shape)
@@ -187,89 +158,68 @@ class _Load:
 
     def read(self, numbers: Sequence[int], backing: Backing, *, movable: bool) -> list[int]:
         """Read these files into new segments; if movable, say which of them had no room there."""
-        # The largest first, so that no loader begins with it when the others have finished.
-        order = sorted(numbers, key=lambda number: -self.board.records["bytes_total"][number])
-        without_room: list[int] = []
-        to_join: list[tuple[_File, Task]] = []
-        with shared_empty(sum(len(self.parts.get(n, ())) for n in order), RECORD) as records:
-            rest = iter(range(len(records)))
-            files = [self.file(number, create(backing), records, rest) for number in order]
-            self.in_parts = [file for file in files if len(file.records)]
-            jobs = [(file, number) for file in files for number in range(len(file.tasks))]
-            tasks = [file.tasks[number] for file, number in jobs]
+        with contextlib.ExitStack() as stack:
+            records = np.empty(0, RECORD)
+            if count := sum(len(self.parts.get(number, ())) for number in numbers):
+                records = stack.enter_context(shared_empty(count, RECORD))
+            self.files = self.new_files(numbers, backing, records)
+            without_room, to_join = self.run_tasks(movable=movable)
+            tasks = [file.join(self.reader) for file in to_join]
             for index, outcome in self.loaders.run(tasks, self.tick):
-                file, number = jobs[index]
-                file.outcomes[number] = outcome
-                result = file.outcome()
-                if file.settled or result is None:
-                    continue
-                file.settled = True
-                if movable and isinstance(result, NotEnoughMemoryError):
-                    file.segment.unlink()
-                    without_room.append(file.number)
-                elif len(file.records) and isinstance(result, list):
-                    to_join.append((file, self.joining(file, result)))
-                else:
-                    self.settle(file, result)
-            for index, outcome in self.loaders.run([task for _, task in to_join], self.tick):
-                self.settle(to_join[index][0], outcome)
-            self.in_parts = []
+                self.settle(to_join[index], outcome)
+            self.files = []  # they hold the records
         return without_room
 
-    def file(
-        self, number: int, segment: Segment, records: NDArray[Any], rest: Iterator[int]
-    ) -> _File:
-        """The tasks that read a file into a segment; those of parts write in the next records."""
-        self.board.segments[number] = segment
-        path, plan = self.board.paths[number], self.board.plans[number]
-        where = segment.path, segment.identity
-        if plan is None or number not in self.parts:
-            task = Task(reading.read, (path, self.reader, plan, *where, self.board.records, number))
-            return _File(number, segment, [task], records[:0])
-        segment.outline(plan.dtype, plan.shape)
-        tasks, places = [], []
-        line, row = plan.options.get("skiprows", 0), 0
-        for part in self.parts[number]:
-            places.append(next(rest))
-            arguments = path, self.reader, plan, part, line, row, *where, records, places[-1]
-            tasks.append(Task(reading.read_part, arguments))
-            line, row = line + part.lines, row + part.rows
-        return _File(number, segment, tasks, records[places[0] : places[-1] + 1])
+    def new_files(
+        self, numbers: Sequence[int], backing: Backing, records: NDArray[Any]
+    ) -> list[File]:
+        files = []
+        used = 0  # of the records of parts
+        # The largest first, so that no loader begins with it when the others have finished.
+        for number in sorted(numbers, key=lambda n: -self.board.records["bytes_total"][n]):
+            segment = self.board.segments[number] = create(backing)
+            parts = self.parts.get(number)
+            place = (self.board.records, number) if parts is None else (records, used)
+            used += len(parts or ())
+            path, plan = self.board.paths[number], self.board.plans[number]
+            files.append(File(number, path, plan, segment, parts, *place))
+        return files
 
-    def joining(self, file: _File, counts: Sequence[int]) -> Task:
-        """The task that makes one array of the parts, in which so many rows were found."""
-        rows = accumulate((part.rows for part in self.parts[file.number]), initial=0)
-        parts = list(zip(rows, counts, strict=False))
-        plan, path = self.board.plans[file.number], self.board.paths[file.number]
-        where = file.segment.path, file.segment.identity
-        return Task(reading.join, (path, self.reader, plan, *where, parts))
+    def run_tasks(self, *, movable: bool) -> tuple[list[int], list[File]]:
+        """Read the files; gives those that had no room, and those whose parts are to be joined."""
+        jobs = [
+            (file, number, task)
+            for file in self.files
+            for number, task in enumerate(file.tasks(self.reader))
+        ]
+        without_room, to_join = [], []
+        for index, outcome in self.loaders.run([task for *_, task in jobs], self.tick):
+            file, number, _ = jobs[index]
+            file.outcomes[number] = outcome
+            result = file.outcome()
+            if file.settled or result is None:
+                continue
+            file.settled = True
+            if movable and isinstance(result, NotEnoughMemoryError):
+                file.segment.unlink()
+                without_room.append(file.number)
+            elif file.parts is not None and isinstance(result, list):
+                to_join.append(file)
+            else:
+                self.settle(file, result)
+        return without_room, to_join
 
-    def settle(self, file: _File, outcome: Any) -> None:
+    def settle(self, file: File, outcome: Any) -> None:
         """Note that a file is ready, or has failed."""
         if self.note_failure(file.number, outcome):
             file.segment.unlink()
             return
-        record, plan = self.board.records[file.number], self.board.plans[file.number]
-        if len(file.records):
-            self.show_parts()
-            record["bytes_done"], record["ended"] = record["bytes_total"], time.time()
+        record = self.board.records[file.number]
+        file.show(record)
+        record["bytes_done"], record["ended"] = record["bytes_total"], time.time()
         record["state"] = State.READY
-        file.segment.source = {
-            "file": self.board.paths[file.number],
-            "options": dict(plan.options) if plan is not None else {},
-        }
-
-    def show_parts(self) -> None:
-        """Sum up on the board what is done of the files that are read in parts."""
-        for file in self.in_parts:
-            record, begun = self.board.records[file.number], file.records[file.records["pid"] > 0]
-            if len(begun) and record["state"] in (State.WAITING, State.LOADING):
-                record["state"] = State.LOADING
-                record["pid"], record["started"] = begun["pid"][0], begun["started"].min()
-                record["bytes_done"], record["rows"] = (
-                    begun["bytes_done"].sum(),
-                    begun["rows"].sum(),
-                )
+        options = {} if file.plan is None else dict(file.plan.options)
+        file.segment.source = {"file": file.path, "options": options}
 
     def note_failure(self, number: int, outcome: Any) -> bool:
         """Whether the outcome is a failure; raises it unless failed files are to be skipped."""
@@ -277,7 +227,7 @@ class _Load:
             outcome = LoaderDiedError(self.board.paths[number], outcome.exitcode)
         if not isinstance(outcome, Exception):
             return False
-        outcome = reading.named_error(self.board.paths[number], outcome)
+        outcome = _reading.named_error(self.board.paths[number], outcome)
         record = self.board.records[number]
         record["state"], record["ended"] = State.FAILED, time.time()
         self.board.errors[number] = outcome
@@ -286,5 +236,6 @@ class _Load:
         return True
 
     def tick(self) -> None:
-        self.show_parts()
+        for file in self.files:
+            file.show(self.board.records[file.number])
         self.monitor.update(self.board)

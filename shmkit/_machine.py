@@ -1,4 +1,4 @@
-"""The segments of this machine: what lies in /dev/shm and in memfds, and whose it is."""
+"""The segments of this machine: what lies in directories and in memfds, and whose it is."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Found(NamedTuple):
     owner : Owner
         The process that unlinks it.
     orphan : bool
-        The owner has ended.
+        The owner has ended, and was this user's.
     nbytes : int
         Bytes that it takes.
     written : float
         When it was last written through the file, as `time.time`: about when it was loaded.
     header : Header or None
-        dtype and shape; None while it is loaded, and for another user's.
+        dtype and shape; None until it is reserved, if it is damaged, and for another user's.
     """
 
     path: str
@@ -59,7 +59,7 @@ def find_segments(directories: Iterable[str]) -> list[Found]:
                 path,
                 names.get(path, []),
                 owner,
-                not owner.may_live(),
+                status.st_uid == os.geteuid() and not owner.may_live(),
                 status.st_size,
                 status.st_mtime,
                 _header(path),

@@ -13,22 +13,38 @@ The guard imports this module too: the standard library is all it needs.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import glob
 import os
 import signal
+import time
 from collections.abc import Iterable
 
 from shmkit._owner import Owner, owner_of, this_process
 
-__all__ = ["LINK", "kill_orphaned_loaders", "loader_mark", "remove_orphans", "target_of"]
+__all__ = [
+    "LINK",
+    "kill_orphaned_loaders",
+    "loader_mark",
+    "remove_orphans",
+    "remove_stale",
+    "target_of",
+]
 
 LINK = "shmkit."  # how the name of a published name's link begins
 _LOADER = "shmkit-loader-of-"
+_TRIES, _WAIT = 100, 0.01  # seconds
 
 
 def remove_orphans(directories: Iterable[str]) -> list[str]:
     """Unlink the names that killed owners left in these directories, and say which."""
-    return [path for directory in directories for path in _orphans(directory) if _removed(path)]
+    return [
+        path
+        for directory in directories
+        for path in _orphans(directory)
+        if (remove_stale if os.path.islink(path) else _removed)(path)
+    ]
 
 
 def _orphans(directory: str) -> Iterable[str]:
@@ -37,12 +53,7 @@ def _orphans(directory: str) -> Iterable[str]:
     except OSError:  # it is gone, or may not be read
         return
     for entry in entries:
-        try:
-            if not entry.name.startswith("shmkit") or (
-                entry.stat(follow_symlinks=False).st_uid != os.geteuid()
-            ):
-                continue
-        except OSError:  # its owner removes it at the same moment, or it may not be looked at
+        if not entry.name.startswith("shmkit") or not _is_ours(entry.path):
             continue
         if entry.is_symlink():
             if entry.name.startswith(LINK) and target_of(entry.path) is None:
@@ -61,15 +72,39 @@ def _removed(path: str) -> bool:
     return True
 
 
+def remove_stale(link: str) -> bool:
+    """Remove a link of this user that leads to no segment, and say whether that was done.
+
+    Another process may find it stale as well, and publish the name anew before this one removes
+    it. So only one at a time removes, and looks again before: no link is made where one is.
+    """
+    directory = os.open(os.path.dirname(link), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for _ in range(_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return _is_ours(link) and target_of(link) is None and _removed(link)
+            time.sleep(_WAIT)  # anybody may hold this lock, and for long
+        return False
+    finally:
+        os.close(directory)
+
+
+def _is_ours(path: str) -> bool:
+    """Whether it is this user's; False if there is none, or if it may not be looked at."""
+    try:
+        return os.lstat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
 def target_of(link: str) -> str | None:
     """The segment that a published name's link leads to; None if there is none, or none any more.
 
     Another user's link is none: it may have been put there to lead somewhere else.
     """
     try:
-        if os.lstat(link).st_uid != os.geteuid():
-            return None
-        target = os.readlink(link)
+        target = os.readlink(link) if _is_ours(link) else ""
     except OSError:
         return None
     owner = owner_of(target)
@@ -91,9 +126,9 @@ def kill_orphaned_loaders() -> None:
             if os.stat(process).st_uid != os.geteuid():
                 continue
             with open(f"{process}/cmdline", errors="replace") as file:
-                last = file.read().rstrip("\0").rpartition("\0")[2]
+                command, _, last = file.read().rstrip("\0").rpartition("\0")
             owner = last.removeprefix(_LOADER)
-            if owner != last and not Owner.parse(owner).may_live():
+            if owner != last and "shmkit._workers" in command and not Owner.parse(owner).may_live():
                 os.kill(int(os.path.basename(process)), signal.SIGKILL)
         except (OSError, ValueError):  # it has ended, or is none of ours
             continue

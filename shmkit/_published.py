@@ -16,7 +16,7 @@ import re
 
 from shmkit import _guard
 from shmkit._backing import NAMES
-from shmkit._orphans import LINK, target_of
+from shmkit._orphans import LINK, remove_stale, target_of
 from shmkit.errors import SegmentExistsError, SegmentGoneError
 
 __all__ = ["names_of", "publish", "published_path", "withdraw"]
@@ -41,12 +41,10 @@ def publish(name: str, path: str) -> str:
                     f"is published as {name!r} already; close its arrays first, or choose another "
                     "name",
                 ) from None
-            with contextlib.suppress(FileNotFoundError):  # another process found it stale too
-                if os.lstat(link).st_uid != os.geteuid():
-                    raise SegmentExistsError(
-                        link, "is another user's; choose another name to publish under"
-                    ) from None
-                os.unlink(link)
+            if not remove_stale(link) and target_of(link) is None and os.path.lexists(link):
+                raise SegmentExistsError(
+                    link, "cannot be replaced: it is another user's; choose another name"
+                ) from None
         else:
             return link
 
@@ -67,7 +65,7 @@ def published_path(name: str) -> str:
 def withdraw(links: list[str], path: str) -> None:
     """Remove those of the links that lead to `path`."""
     for link in links:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # somebody removed it, or put something else there
             if os.readlink(link) == path:
                 os.unlink(link)
 

@@ -4,11 +4,11 @@ probe   file ──▶ plan
 read    file ──▶ reader ──▶ target ──▶ segment      reserve, fill, resize
                                └─────▶ board        state, bytes and rows so far
 
-A large file is read in parts, by several loader processes at once:
+A large file is read in parts, by several loader processes at once (_parts):
 
-count   bytes a..b of the file ──▶ lines that begin there, rows at most
-read_part         part of the file ──▶ its rows of the array
-join         rows that no line gave ──▶ closed up, where comments or blank lines were many
+count       bytes a..b of the file ──▶ lines that begin there, rows at most
+read_part   part of the file ──▶ its rows of the array
+join        rows that no line gave, where comments or blank lines were many ──▶ closed up
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import sys
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import cloudpickle
 import numpy as np
@@ -33,7 +34,18 @@ from shmkit._segment import Identity, Segment, attach
 from shmkit.errors import LoadError, ShmkitError
 from shmkit.readers import InParts, Part, Plan, Reader, custom, npy, text
 
-__all__ = ["count", "join", "named_error", "pickled_reader", "probe", "read", "read_part"]
+__all__ = [
+    "Place",
+    "count",
+    "join",
+    "named_error",
+    "pickled_reader",
+    "probe",
+    "read",
+    "read_part",
+]
+
+_MOVE_ROWS = 1 << 16
 
 
 def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> bytes:
@@ -91,97 +103,82 @@ def _reader(path: str, function: Callable[[str], Any] | None) -> Reader:
     return npy if path.lower().endswith(".npy") else text
 
 
+class Place(NamedTuple):
+    """Where a loader process puts what it reads, and where it says how far it is."""
+
+    segment: str
+    identity: Identity
+    records: NDArray[Any]
+    number: int
+
+
 def probe(path: str, pickled: bytes) -> Plan | None:
     """What is in the file; raises errors that name it."""
     function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
-    try:
+    with _naming(path):
         return _reader(path, function).probe(path, options)
-    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
-        raise named_error(path, error) from None
 
 
-def read(
-    path: str,
-    pickled: bytes,
-    plan: Plan | None,
-    segment: str,
-    identity: Identity,
-    records: NDArray[Any],
-    number: int,
-) -> None:
-    """Read the file into the segment, and say so in record `number` of the board."""
-    record = records[number : number + 1]
+def read(path: str, pickled: bytes, plan: Plan | None, place: Place) -> None:
+    """Read the file into the segment."""
+    record = place.records[place.number : place.number + 1]
     record["pid"], record["started"] = os.getpid(), time.time()
     record["state"] = State.LOADING
     function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
-    target = _Target(attach(segment, identity), record)
-    try:
+    target = _Target(attach(place.segment, place.identity), record)
+    with _naming(path):
         _reader(path, function).read_into(path, plan, target)
-    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
-        raise named_error(path, error) from None
-    record["bytes_done"] = record["bytes_total"]
-    record["ended"] = time.time()
 
 
 def count(path: str, pickled: bytes, plan: Plan, start: int, stop: int) -> Part:
     """What lines begin in these bytes of a file that is read in parts."""
-    try:
+    with _naming(path):
         return _in_parts(path, pickled).count(path, plan, start, stop)
-    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
-        raise named_error(path, error) from None
 
 
 def read_part(
-    path: str,
-    pickled: bytes,
-    plan: Plan,
-    part: Part,
-    line: int,
-    row: int,
-    segment: str,
-    identity: Identity,
-    records: NDArray[Any],
-    number: int,
+    path: str, pickled: bytes, plan: Plan, part: Part, line: int, row: int, place: Place
 ) -> int:
-    """Read a part, before which there are `line` lines and `row` rows; gives how many rows it has.
-
-    What is done of it is written in record `number`.
-    """
-    record = records[number : number + 1]
+    """Read a part, before which there are `line` lines and `row` rows; gives its rows."""
+    record = place.records[place.number : place.number + 1]
     record["pid"], record["started"] = os.getpid(), time.time()
-    found = attach(segment, identity)
+    segment = attach(place.segment, place.identity)
     rows = 0
-    try:
-        found.reserve_rows(row, row + part.rows)
-        array = np.asarray(view(found))[row : row + part.rows]
+    with _naming(path):
+        segment.reserve_rows(row, row + part.rows)
+        array = np.asarray(view(segment))[row : row + part.rows]
         for nbytes, rows in _in_parts(path, pickled).read_part(path, plan, part, line, array):
             record["bytes_done"], record["rows"] = nbytes, rows
-    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
-        raise named_error(path, error) from None
     return rows
 
 
 def join(
-    path: str,
-    pickled: bytes,
-    plan: Plan,
-    segment: str,
-    identity: Identity,
-    parts: Sequence[tuple[int, int]],
+    path: str, pickled: bytes, plan: Plan, parts: Sequence[tuple[int, int]], place: Place
 ) -> None:
     """Make one array of parts that were read: (first row, rows that there are) of each."""
-    found = attach(segment, identity)
-    array, stop = np.asarray(view(found)), 0
-    for row, count in parts:
-        if row != stop:
-            array[stop : stop + count] = array[row : row + count]
-        stop += count
-    found.resize(_in_parts(path, pickled).whole_shape(plan, stop))
+    segment = attach(place.segment, place.identity)
+    array, stop = np.asarray(view(segment)), 0
+    with _naming(path):
+        for row, count in parts:
+            if row != stop:
+                for i in range(0, count, _MOVE_ROWS):  # numpy copies what overlaps first
+                    rows = min(_MOVE_ROWS, count - i)
+                    array[stop + i : stop + i + rows] = array[row + i : row + i + rows]
+            stop += count
+        segment.resize(_in_parts(path, pickled).whole_shape(plan, stop))
 
 
 def _in_parts(path: str, pickled: bytes) -> InParts:
     function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
     return cast("InParts", _reader(path, function))
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
+        raise named_error(path, error) from None
 
 
 def named_error(path: str, error: Exception) -> Exception:

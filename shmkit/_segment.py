@@ -36,8 +36,9 @@ from shmkit._npy import Header, header_bytes, read_header
 from shmkit._owner import owner_of, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 
-__all__ = ["Identity", "Mapped", "Segment", "allow", "attach", "create"]
+__all__ = ["Identity", "Mapped", "Segment", "allow", "attach", "create", "taken"]
 
+_HEADER_NBYTES = 512  # more than nearly all headers have
 _STEP_NBYTES = 1 << 28
 _SMALL_NBYTES = 1 << 20
 _small_steps = itertools.count()
@@ -74,8 +75,6 @@ class Segment:
         A file in /dev/shm, a ``/proc/<pid>/fd/<n>``, or a file in a directory of the user's.
     backing : str
         ``"shm"``, ``"memfd"`` or ``"file"``.
-    owned : bool
-        Whether this process created it, and so unlinks it.
     identity : tuple of int
         Device and inode: what tells it from another file that has its path later.
     source : dict
@@ -85,7 +84,7 @@ class Segment:
     def __init__(self, path: str, backing: str, fd: int, *, owned: bool) -> None:
         self.path = path
         self.backing = backing
-        self.owned = owned
+        self._creator = os.getpid() if owned else 0
         self.source: Mapping[str, Any] = {}
         self.identity = _identity(os.fstat(fd))
         self._header: Header | None = None
@@ -95,10 +94,15 @@ class Segment:
             # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
             keep = fd if backing == "memfd" else None
             self._unlink = weakref.finalize(
-                self, _unlink, path, self.identity, self._links, os.getpid(), keep
+                self, _unlink, path, self.identity, self._links, self._creator, keep
             )
             if multiprocessing.parent_process() is not None:  # whose end skips atexit
                 Finalize(self, self._unlink, exitpriority=0)
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process created it, and so unlinks it; not one that it forked."""
+        return self._creator == os.getpid()
 
     @property
     def header(self) -> Header:
@@ -177,8 +181,13 @@ class Segment:
         """Write the header of an array whose room `reserve_rows` reserves, a part at a time."""
         text = header_bytes(dtype, shape, fortran_order=False)
         header = Header(dtype, shape, fortran_order=False, data_offset=len(text))
+        nbytes = header.data_offset + header.nbytes
         with self._open() as file:
-            os.truncate(file.fileno(), header.data_offset + header.nbytes)
+            try:
+                os.truncate(file.fileno(), nbytes)
+            except OSError as error:
+                raise self._without_room(error, nbytes) from None
+            self._reserve(file.fileno(), 0, len(text))
             file.write(text)
 
     def reserve_rows(self, start: int, stop: int) -> None:
@@ -229,14 +238,20 @@ class Segment:
             try:
                 os.posix_fallocate(fd, start, step)
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
-                    raise
-                room = _limits.memory()
-                if self.backing != "memfd":
-                    room = _limits.room_in(os.path.dirname(self.path))
-                need = stop - start
-                raise NotEnoughMemoryError(need, room.free, room.limit, room.where) from None
+                raise self._without_room(error, stop - start) from None
             start += step
+
+    def _without_room(self, error: OSError, need: int) -> Exception:
+        """What to raise when there is no room for so many bytes."""
+        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT):
+            return error
+        if error.errno == errno.EFBIG:
+            room = _limits.file_size()
+        elif self.backing == "memfd":
+            room = _limits.memory()
+        else:
+            room = _limits.room_in(os.path.dirname(self.path))
+        return NotEnoughMemoryError(need, room.free, room.limit, room.where)
 
     def publish(self, name: str) -> None:
         """Have `name` lead to it as well, until it is unlinked; see `SharedArray.publish`."""
@@ -279,6 +294,11 @@ def create(backing: Backing) -> Segment:
         return Segment(path, backing.kind, fd, owned=True)
     finally:
         os.close(fd)
+
+
+def taken(nbytes: int) -> int:
+    """Bytes of memory that a segment with so many bytes of data takes: the header, whole pages."""
+    return -(-(nbytes + _HEADER_NBYTES) // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def allow(count: int, kind: str) -> None:

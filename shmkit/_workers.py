@@ -10,7 +10,8 @@
 
 No queue, no thread, no lock and no named semaphore stand between the two, so there is nothing to
 leak and nothing to hang on: a loader that ends, for whatever reason, closes its socket, and the
-calling thread, which waits on all of them, knows at once which task it had. Loaders are started
+calling thread, which waits on all of them, knows at once which task it had (or at the next tick,
+if a process that a reader forked keeps the socket open). Loaders are started
 by exec, not by fork (unsafe in a threaded kernel), and never import ``__main__``: a script needs
 no guard, and functions defined in a cell travel by cloudpickle.
 """
@@ -92,7 +93,11 @@ class _Loader:
 
     def send(self, tasks: Sequence[Task]) -> None:
         # With the place they are to run in: the notebook may have moved since it was started.
-        message = os.getcwd(), _import_path(), len(tasks), cloudpickle.dumps(tasks)
+        try:
+            directory = os.getcwd()
+        except FileNotFoundError:  # it was removed; the paths of files are absolute
+            directory = "/"
+        message = directory, _import_path(), len(tasks), cloudpickle.dumps(tasks)
         with contextlib.suppress(OSError):  # it has ended: receive() says how
             self.connection.send_bytes(pickle.dumps(message))
 

@@ -111,7 +111,7 @@ class LoaderDiedError(ShmkitError):
 
 
 class NotEnoughMemoryError(ShmkitError, MemoryError):
-    """There is no room for the arrays. Raised before anything is written, never a dead kernel.
+    """There is no room for the arrays: an error instead of a dead kernel; nothing is left.
 
     Attributes
     ----------

@@ -442,3 +442,25 @@ def test_loaders_follow_the_notebook(tmp_path, paths, monkeypatch):
     monkeypatch.chdir(folder)
     with load(paths[0], reader=lambda _: np.frombuffer(os.getcwd().encode(), "S1")) as (where,):
         assert b"".join(where.tolist()).decode() == str(folder)
+
+
+def test_arrays_that_a_worker_loaded_arrive_as_copies(paths):
+    with load(paths) as arrays:
+        arrays[0].close()
+        got = pickle.loads(pickle.dumps(arrays))  # as a worker does it with what is its own
+    assert got.keys() == ["sample1", "sample2", "sample3"]
+    assert got.nbytes >= got[0].nbytes
+    assert "sample1" in repr(got)
+    got.close()
+    assert got.closed
+
+
+def test_a_load_from_a_folder_that_was_removed(tmp_path, run_script, paths):
+    done = run_script(
+        "import os, shmkit\n"
+        "os.mkdir('gone')\n"
+        "os.chdir('gone')\n"
+        "os.rmdir('../gone')\n"
+        f"print(len(shmkit.shared_load({paths[0]!r})[0]))\n"
+    )
+    assert (done.stdout, done.stderr) == ("200\n", "")

@@ -2,6 +2,7 @@ import copy
 import multiprocessing
 import os
 import pickle
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 
 import joblib
@@ -241,3 +242,18 @@ def test_fields_out_of_order_are_refused_with_advice():
     array = np.zeros(3, RECORDS)[["pct", "chr"]]
     with pytest.raises(TypeError, match="repack_fields"):
         share(array)
+
+
+def itself(array):
+    return array
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_a_worker_returns_of_its_owners_is_a_reference(method):
+    context = multiprocessing.get_context(method)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside pytest's threads
+        with share(np.zeros(3)) as array, context.Pool(1) as pool:
+            returned = pool.apply(itself, (array,))
+            returned[0] = 5
+            assert array.tolist() == [5, 0, 0]

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -488,3 +489,45 @@ def test_a_damaged_header_is_refused_or_lies_within_the_file(tmp_path, content):
     assert array.segment.nbytes <= len(content)
     assert not array.dtype.hasobject
     assert len(array.tobytes()) == array.nbytes
+
+
+def test_a_stale_name_is_taken_over_by_one_of_those_who_want_it():
+    arrays = [share([number]) for number in range(8)]
+    barrier = threading.Barrier(len(arrays))
+    taken = []
+
+    def publish(array, name):
+        barrier.wait()
+        try:
+            array.publish(name)
+        except SegmentExistsError:
+            return
+        taken.append((name, array.segment.path))
+
+    for turn in range(20):
+        name = f"race-{os.getpid()}-{turn}"
+        os.symlink(
+            f"/dev/shm/shmkit-{this_process()._replace(started=1)}-0.npy",
+            f"/dev/shm/shmkit.{os.geteuid()}.{name}",
+        )
+        threads = [threading.Thread(target=publish, args=(array, name)) for array in arrays]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [path for found, path in taken if found == name] == [attach(name).segment.path]
+
+
+def test_a_forked_child_does_not_publish_what_is_its_parents(run_script):
+    done = run_script(
+        "import os, shmkit\n"
+        "array = shmkit.share([1])\n"
+        "if os.fork() == 0:\n"
+        "    try:\n"
+        "        array.publish('x')\n"
+        "    except shmkit.SegmentError:\n"
+        "        os._exit(7)\n"
+        "    os._exit(0)\n"
+        "print(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    assert (done.stdout, done.stderr) == ("7\n", "")

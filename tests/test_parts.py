@@ -130,6 +130,27 @@ def test_a_bad_token_in_the_last_line_is_named_with_its_line(large, tmp_path):
     assert (caught.value.path, caught.value.line, caught.value.column) == (str(path), ROWS + 1, 2)
 
 
+def test_skipping_the_whole_file_leaves_no_rows(large):
+    for skip in (ROWS, 10**9):
+        with shared_load(large, dtype=LARGE, skiprows=skip, progress=False) as (array,):
+            assert array.shape == (0,)
+
+
+@pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])
+def test_a_limit_of_the_size_of_files_is_named(large, tmp_path, run_script, backing):
+    backing = str(tmp_path) if backing == "directory" else backing
+    done = run_script(
+        "import resource, shmkit\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "try:\n"
+        f"    shmkit.shared_load({str(large)!r}, backing={backing!r})\n"
+        "except shmkit.NotEnoughMemoryError as error:\n"
+        "    print(error)\n"
+    )
+    assert "RLIMIT_FSIZE, ulimit -f) has 1.05 MB free" in done.stdout
+    assert done.stderr == ""
+
+
 def test_of_several_bad_lines_the_first_is_named(large, tmp_path):
     lines = large.read_bytes().split(b"\n")
     lines[200_011] = lines[-1] = b"chr1\tten\t2"

@@ -692,3 +692,21 @@ def test_files_are_closed_after_an_error(file):
         read(text, path, dtype=float)
     opened = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
     assert path not in opened
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "line"),
+    [
+        ("# made by x\npos note\n1 aa\n2 b#c\n3 dd\n", {}, 4),
+        ("# c\n1 aa\n2 b#c\n3 dd\n", {"skiprows": 1}, 3),
+    ],
+)
+def test_sign_in_a_skipped_line_hides_none_in_the_data(file, content, options, line):
+    error = refused(file(content), **options)
+    assert error.line == line
+    assert "would be cut at the comment sign" in error.reason
+
+
+def test_undecodable_line_is_named_behind_one_with_a_replacement_character(file):
+    error = refused(file("a 1\n\ufffd 2\n".encode() + b"c 3\nd\xff 4\n"))
+    assert error.line == 4

@@ -4,18 +4,20 @@
     read_into(path, plan, target)        reserve the array in the target, fill it
 
 A reader of large files that can be read in parts, by several loader processes at once, says in
-the plan which bytes these are, and has two more:
+the plan which bytes these are, and has three more:
 
     count(path, plan, start, stop) -> Part      which lines begin there, how many rows at most
-    read_part(path, plan, part, …) -> int       fill these rows of the array
+    read_part(path, plan, part, …)              fill these rows of the array
+    whole_shape(plan, rows)                     the shape of the array, once they are counted
 
-Before any of it is read the notebook's process sees every plan, so it can refuse a load that has no
-room. The first dimension of a plan is a bound, or where only reading can tell,
-an estimate: `Target.resize` makes more room, and gives back what is not needed.
+The notebook's process sees every plan, with the rows counted, before any array is reserved, so it
+can refuse a load that has no room. The first dimension of a plan is a bound, or where only reading
+can tell, an estimate: `Target.resize` makes more room, and gives back what is not needed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -52,10 +54,7 @@ class Plan:
     @property
     def nbytes(self) -> int:
         """Bytes that the array takes."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Part(NamedTuple):

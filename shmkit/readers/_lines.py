@@ -48,6 +48,7 @@ _COUNT_NBYTES = 1 << 20
 _ESTIMATE_NBYTES = 1 << 22
 _LIST_NBYTES = 1 << 16
 _SKIP_LINES = 10_000
+_UNDECODABLE = "\udcff"  # half of a character: in no text that was decoded
 
 LINE_END = re.compile(rb"\r\n?|\n")
 
@@ -92,7 +93,7 @@ def decompressed(path: str) -> Iterator[BinaryIO]:
         try:
             yield data
         except _DAMAGED as error:
-            reason = f"its compressed data are damaged or cut short ({error}); copy the file again"
+            reason = f"its compressed data are damaged, cut short, or none ({error}); copy it again"
             raise LoadError(path, None, None, reason) from None
 
 
@@ -238,8 +239,9 @@ def lines_of(path: str, encoding: str, skip: int = 0) -> Iterator[Lines]:
 
 
 def _undecodable(path: str, encoding: str, error: UnicodeDecodeError) -> LoadError:
-    with decompressed(path) as data, io.TextIOWrapper(data, encoding, errors="replace") as text:
-        line = next((number for number, line in enumerate(text, 1) if "\ufffd" in line), None)
+    codecs.register_error("shmkit.mark", lambda error: (_UNDECODABLE, cast("Any", error).end))
+    with decompressed(path) as data, io.TextIOWrapper(data, encoding, "shmkit.mark") as text:
+        line = next((number for number, line in enumerate(text, 1) if _UNDECODABLE in line), None)
     marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     other = "utf-16" if error.object.startswith(marks) else "latin-1"
     reason = (

@@ -189,7 +189,7 @@ class Rows:
             return False
         if not guesses_comments(self._plan):
             return True
-        at_begin = text.count(b"\n#", max(start - 1, 0), stop) + text.startswith(b"#", 0, start + 1)
+        at_begin = text.count(b"\n#", start, stop) + text.startswith(b"#", start)
         return text.count(b"#", start, stop) == at_begin
 
     def _parse(self, text: bytearray, start: int, stop: int) -> int:

@@ -1,8 +1,8 @@
 """Text files, with np.loadtxt as the reference: its options, its values, its refusals.
 
-file ──▶ lines, counted; a sample of them ──▶ plan: dtype, delimiter, header, … as np.loadtxt
-         takes them                            │
-file ──▶ bytes, decompressed, a block a time ──▶ rows of the target's array (_rows)
+probe       a sample of the lines ──▶ plan: np.loadtxt's options (_infer), rows or a span
+read_into   bytes, decompressed, a block at a time ──▶ rows of the target's array (_rows)
+read_part   the same, for a part of a large file
 """
 
 from __future__ import annotations

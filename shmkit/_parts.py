@@ -1,0 +1,140 @@
+"""A file while it is read: whole, by one task, or in parts, by a task for each.
+
+plan.span  ├──────────────────────────────────────────────┤   bytes of a large file
+cut        ├─────────┼──────────┼──────────┼──────────────┤   about as long as one another
+count      ├──────────┼─────────┼───────────┼─────────────┤   whole lines, so many rows each
+                │          │          │            │
+read_part       ▼          ▼          ▼            ▼          each into its own rows
+segment    [ . . . . . . . . . . . . . . . . . . . . . . ]
+join       [ . . . . . . . . . . . . . . . . . . . . ]        closed up where there were fewer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit import _reading
+from shmkit._progress import State
+from shmkit._segment import Segment
+from shmkit._workers import Died, Task
+from shmkit.errors import LoadError
+from shmkit.readers import Part, Plan
+
+__all__ = ["LEAST_NBYTES", "File", "cut"]
+
+LEAST_NBYTES = 1 << 23  # of a part: it takes some milliseconds to read
+_PARTS = 4  # for each loader process, so that all end at about the same time
+
+
+def cut(spans: Mapping[int, tuple[int, int]], processes: int) -> list[tuple[int, int, int]]:
+    """Where to cut files, given their spans, for so many loader processes: (file, start, stop)."""
+    nbytes = sum(stop - start for start, stop in spans.values())
+    longest = max(nbytes // (_PARTS * processes), LEAST_NBYTES)
+    cuts = []
+    for number, (start, stop) in spans.items():
+        count = 1 + (stop - start) // longest
+        edges = [start + (stop - start) * i // count for i in range(count + 1)]
+        cuts += [(number, *edge) for edge in pairwise(edges)]
+    return cuts
+
+
+@dataclass
+class File:
+    """One file while it is read.
+
+    Attributes
+    ----------
+    number, path, plan
+        As on the board.
+    segment
+        What it is read into.
+    parts
+        None if it is read whole.
+    records
+        What the loader processes write: the board's records, or those of the parts of all files.
+    first
+        The first of them that is this file's.
+    outcomes
+        Of the tasks that have ended.
+    settled
+        What became of the file is known.
+    """
+
+    number: int
+    path: str
+    plan: Plan | None
+    segment: Segment
+    parts: list[Part] | None
+    records: NDArray[Any]
+    first: int
+    outcomes: dict[int, Any] = field(default_factory=dict)
+    settled: bool = False
+
+    def tasks(self, reader: bytes) -> list[Task]:
+        """What the loader processes are to do."""
+        place = _reading.Place(self.segment.path, self.segment.identity, self.records, self.first)
+        if self.parts is None:
+            return [Task(_reading.read, (self.path, reader, self.plan, place))]
+        assert self.plan is not None
+        self.segment.outline(self.plan.dtype, self.plan.shape)
+        lines = accumulate((part.lines for part in self.parts), initial=self._lines_before())
+        rows = accumulate((part.rows for part in self.parts), initial=0)
+        return [
+            Task(
+                _reading.read_part,
+                (self.path, reader, self.plan, part, line, row, place._replace(number=number)),
+            )
+            for number, (part, line, row) in enumerate(
+                zip(self.parts, lines, rows, strict=False), self.first
+            )
+        ]
+
+    def _lines_before(self) -> int:
+        assert self.plan is not None
+        skipped: int = self.plan.options.get("skiprows", 0)
+        return skipped
+
+    def outcome(self) -> Any:
+        """What became of the file: the failure that counts, the outcomes of all tasks, or None.
+
+        Of lines that cannot be read the first one in the file counts; so that of a part is known
+        when those before it have ended. A failure of any other kind counts at once.
+        """
+        for outcome in self.outcomes.values():
+            if isinstance(outcome, (Exception, Died)) and not isinstance(outcome, LoadError):
+                return outcome
+        found = []
+        for number in range(1 if self.parts is None else len(self.parts)):
+            if number not in self.outcomes:
+                return None
+            if isinstance(self.outcomes[number], LoadError):
+                return self.outcomes[number]
+            found.append(self.outcomes[number])
+        return found
+
+    def join(self, reader: bytes) -> Task:
+        """The task that makes one array of the parts, when all are read."""
+        assert self.parts is not None
+        rows = accumulate((part.rows for part in self.parts), initial=0)
+        counts = [self.outcomes[number] for number in range(len(self.parts))]
+        place = _reading.Place(self.segment.path, self.segment.identity, self.records, self.first)
+        pieces = list(zip(rows, counts, strict=False))
+        return Task(_reading.join, (self.path, reader, self.plan, pieces, place))
+
+    def show(self, record: np.void) -> None:
+        """Sum up what is done of the parts in the record of the file."""
+        if self.parts is None or record["state"] not in (State.WAITING, State.LOADING):
+            return
+        parts = self.records[self.first : self.first + len(self.parts)]
+        begun = parts[parts["pid"] > 0]
+        if len(begun):
+            record["state"] = State.LOADING
+            record["pid"], record["started"] = begun["pid"][0], begun["started"].min()
+            for name in ("bytes_done", "rows"):
+                record[name] = begun[name].sum()

@@ -463,4 +463,4 @@ def test_a_load_from_a_folder_that_was_removed(tmp_path, run_script, paths):
         "os.rmdir('../gone')\n"
         f"print(len(shmkit.shared_load({paths[0]!r})[0]))\n"
     )
-    assert (done.stdout, done.stderr) == ("200\n", "")
+    assert (done.stdout, done.stderr) == ("100\n", "")

@@ -56,6 +56,7 @@ def fresh_loaders(capfd):
     """Loaders that write to this test's stderr, and a look at what is left at its end."""
     _workers._end()
     share([0]).close()  # the guard and its pipe
+    gc.collect()  # what earlier tests have left in cycles
     processes, descriptors = children(), len(os.listdir("/proc/self/fd"))
     yield
     gc.collect()
@@ -508,7 +509,7 @@ def test_what_is_another_users_is_left_alone(tmp_path, dead):
 
 
 def waiting_process(mark, **options):
-    command = ["sh", "-c", "echo here; read end", mark]
+    command = ["sh", "-c", "echo here; read end # of shmkit._workers", mark]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
     process.stdout.read(4)
     return process

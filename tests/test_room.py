@@ -6,6 +6,7 @@ and so would show in its exit code.
 
 import contextlib
 import errno
+import mmap
 import os
 import select
 import shutil
@@ -159,7 +160,7 @@ def test_a_new_array_that_must_go_to_shm_is_refused_with_figures(small_shm, call
         f"    {call[:-1]}, backing='shm')\n"
         "except NotEnoughMemoryError as error:\n"
         "    print(error.need, error.free, error.limit, error.where)\n"
-    ) == [str(8 * MB), "0", str(64 * MB), "/dev/shm"]
+    ) == [str(8 * MB + mmap.PAGESIZE), "0", str(64 * MB), "/dev/shm"]
 
 
 def test_shm_that_fills_up_after_it_was_chosen_is_an_error_and_no_crash(small_shm):

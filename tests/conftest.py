@@ -1,4 +1,4 @@
-"""What every test shares: a look at what is left behind, and tools that must be there in CI."""
+"""What every test shares: a look at what is left behind, and what must be there in CI."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -21,15 +22,26 @@ def own_segments() -> list[str]:
     return [name for name in os.listdir("/dev/shm") if name.startswith(f"shmkit-{this_process()}-")]
 
 
+def refuse(reason: str) -> NoReturn:
+    """Skip the test, for a reason that lies in the machine; in CI fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def tool(name: str) -> str:
-    """The path of a program that a test needs; without it the test is skipped, in CI it fails."""
+    """The path of a program that a test needs; without it the test is refused."""
     path = shutil.which(name)
     if path is None:
-        reason = f"{name} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        refuse(f"{name} is not installed")
     return path
+
+
+@pytest.fixture
+def superuser() -> None:
+    """For what only root can set up; without it the test is refused."""
+    if os.geteuid() != 0:
+        refuse("only root can act as two users")
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +50,12 @@ def nothing_left() -> Iterator[None]:
     before = own_segments()
     yield
     assert own_segments() == before
+
+
+@pytest.fixture(params=["shm", "memfd", "directory"])
+def backing(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
+    """What `backing=` takes: each kind in turn."""
+    return tmp_path if request.param == "directory" else request.param
 
 
 @pytest.fixture

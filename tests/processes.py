@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import os
 import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterable
 from typing import Self
@@ -69,8 +72,11 @@ class Owner:
 
 
 def heard(fifo: str) -> int:
-    """The pid that a process writes to a FIFO; waits for it."""
-    with open(fifo) as file:
+    """The pid that a process writes to a FIFO; waits for it, but not for one that has died."""
+    with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)) as file:
+        ready, _, _ = select.select([file], [], [], 20)
+        assert ready, "nobody has come so far as to say so"
+        os.set_blocking(file.fileno(), True)
         return int(file.read())
 
 
@@ -113,6 +119,18 @@ def started_by(owner: int) -> dict[int, str]:
 
 def guards_of(owner: int) -> list[int]:
     return [pid for pid, kind in started_by(owner).items() if kind == "guard"]
+
+
+def at_work(guard: int) -> int:
+    """The guard, once it has been told what to watch: until then it is still importing."""
+    with open(f"/proc/{guard}/fd/0", "rb", buffering=0) as pipe:
+        unread = array.array("i", [1])
+        deadline = time.monotonic() + 20
+        while unread[0]:
+            assert time.monotonic() < deadline
+            fcntl.ioctl(pipe, termios.FIONREAD, unread)
+            os.sched_yield()
+    return guard
 
 
 def loaders_of(owner: int) -> list[int]:

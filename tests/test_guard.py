@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from processes import SECONDS, Owner, guards_of, left_of, living, names_of, state
+from processes import SECONDS, Owner, at_work, guards_of, left_of, living, names_of, state
 
 from shmkit import shared_load
 
@@ -36,7 +36,7 @@ for file in files:
 """
     with Owner(code + SHARE + "sys.stdin.read()", "shm") as owner:
         owner.says()
-        folder = f"/proc/{guard_of(owner)}/fd"
+        folder = f"/proc/{at_work(guard_of(owner))}/fd"
         held = [os.readlink(f"{folder}/{number}") for number in sorted(os.listdir(folder))]
         assert held[0].startswith("pipe:")
         assert held[1:] == ["/dev/null", "/dev/null"]
@@ -54,7 +54,7 @@ def test_it_is_in_a_session_of_its_own():
 def test_it_does_not_load_numpy():
     with Owner(SHARE + "sys.stdin.read()", "shm") as owner:
         owner.says()
-        with open(f"/proc/{guard_of(owner)}/maps") as maps:
+        with open(f"/proc/{at_work(guard_of(owner))}/maps") as maps:
             assert "numpy" not in maps.read()
 
 

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from jupyter_client.manager import KernelManager
-from processes import guards_of, heard, left_of
+from processes import at_work, guards_of, heard, left_of
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_the_guard_holds_nothing_of_the_kernels(kernel):
     manager, client = kernel
     run(client, LOAD)
     (guard,) = guards_of(manager.provisioner.pid)
-    folder = f"/proc/{guard}/fd"
+    folder = f"/proc/{at_work(guard)}/fd"
     held = [os.readlink(f"{folder}/{number}") for number in sorted(os.listdir(folder))]
     assert held[0].startswith("pipe:")
     assert held[1:] == ["/dev/null", "/dev/null"]

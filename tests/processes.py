@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Self
 
 SECONDS = 2  # this long after the end of an owner nothing of it is left
+PATIENCE = 20  # seconds for what a process is about to do
 
 
 class Owner:
@@ -40,7 +41,8 @@ class Owner:
         """The words of the next line that it prints."""
         line = self.process.stdout.readline()
         if not line:  # its end has a reason
-            raise EOFError(self.process.stderr.read())
+            self.kill()
+            raise EOFError(self.complaints())
         return line.split()
 
     def hears(self, line: str = "") -> None:
@@ -52,6 +54,15 @@ class Owner:
         (os.killpg if group else os.kill)(self.pid, ending)
         assert not living([self.pid], SECONDS)
 
+    def kill(self) -> None:
+        """Kill whatever is left of it, forked children too."""
+        left = list(started_by(self.pid))
+        if self.process.returncode is None:  # else its pid may be another's by now
+            os.killpg(self.pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def complaints(self) -> str:
         """What it and its loaders wrote to stderr; they must have ended."""
         return self.process.stderr.read()
@@ -60,24 +71,35 @@ class Owner:
         return self
 
     def __exit__(self, *error: object) -> None:
-        left = list(started_by(self.pid))
-        if self.process.poll() is None:
-            os.killpg(self.pid, signal.SIGKILL)
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             pipe.close()
 
 
-def heard(fifo: str) -> int:
-    """The pid that a process writes to a FIFO; waits for it, but not for one that has died."""
-    with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)) as file:
-        ready, _, _ = select.select([file], [], [], 20)
-        assert ready, "nobody has come so far as to say so"
-        os.set_blocking(file.fileno(), True)
-        return int(file.read())
+def heard(fifo: str, owner: Owner | None = None) -> int:
+    """The pid that a process writes to a FIFO; waits for it, and not beyond the owner's end."""
+    deadline = time.monotonic() + PATIENCE
+    with contextlib.ExitStack() as stack:
+        pipe = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        stack.callback(os.close, pipe)
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        if owner is not None:
+            ended = os.pidfd_open(owner.pid)
+            stack.callback(os.close, ended)
+            poll.register(ended, select.POLLIN)
+        text = b""
+        while events := poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+            if pipe not in dict(events):
+                break
+            piece = os.read(pipe, 100)
+            if not piece:  # the writer has closed it
+                return int(text)
+            text += piece
+    if owner is not None:
+        owner.kill()  # whoever is left would hold its stderr open
+    raise EOFError(f"nothing came: {'' if owner is None else owner.complaints()}")
 
 
 def gone(pid: int) -> bool:
@@ -88,9 +110,15 @@ def gone(pid: int) -> bool:
 def state(pid: int) -> str:
     """The state of a process as ps shows it; "" if there is none."""
     try:
-        return _stat(pid)[0]
+        return stat(pid)[0]
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def stat(pid: int) -> list[str]:
+    """What proc_pid_stat(5) lists from the third field on: state, parent, group, session, …"""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()
 
 
 def children() -> set[int]:
@@ -98,7 +126,7 @@ def children() -> set[int]:
     found = set()
     for pid in _all():
         try:
-            if int(_stat(pid)[1]) == os.getpid():
+            if int(stat(pid)[1]) == os.getpid():
                 found.add(pid)
         except (FileNotFoundError, ProcessLookupError):
             continue
@@ -125,7 +153,7 @@ def at_work(guard: int) -> int:
     """The guard, once it has been told what to watch: until then it is still importing."""
     with open(f"/proc/{guard}/fd/0", "rb", buffering=0) as pipe:
         unread = array.array("i", [1])
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while unread[0]:
             assert time.monotonic() < deadline
             fcntl.ioctl(pipe, termios.FIONREAD, unread)
@@ -186,7 +214,7 @@ def _command(pid: int) -> list[str]:
         while True:
             with open(f"/proc/{pid}/cmdline") as file:
                 command = file.read().split("\0")[:-1]
-            state, parent = _stat(pid)[:2]
+            state, parent = stat(pid)[:2]
             # A process in the middle of exec has none either, for a moment: look again then.
             if command or state in "ZX" or parent in ("0", "2"):  # the kernel's own never have
                 return command
@@ -196,8 +224,3 @@ def _command(pid: int) -> list[str]:
 
 def _all() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _stat(pid: int) -> list[str]:
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()

@@ -3,12 +3,9 @@
 import os
 import pathlib
 import pickle
-import select
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import threading
 import warnings
 
@@ -16,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from processes import SECONDS, Owner, left_of
 
 from shmkit import SegmentError, SegmentExistsError, SegmentGoneError, attach, share
 from shmkit._npy import header_bytes
@@ -24,7 +22,16 @@ from shmkit._published import names_of
 
 NAME = f"test-{os.getpid()}"  # names are the user's, so other runs of the suite see them
 RECORDS = np.array([(b"chr1", 7, [1, 2])], [("chr", "S5"), ("größe", ">i4"), ("pct", "f4", 2)])
-BACKINGS = ["shm", "memfd", "directory"]
+
+
+# Owns a segment of 0..9, published, until its stdin ends.
+OWNER = """
+import sys, shmkit
+array = shmkit.share(range(10), backing=sys.argv[1])
+array.publish(sys.argv[2])
+print(array.segment.path, flush=True)
+sys.stdin.read()
+"""
 
 
 def links():
@@ -36,50 +43,6 @@ def no_names_left():
     before = links()
     yield
     assert links() == before
-
-
-@pytest.fixture(params=BACKINGS)
-def backing(request, tmp_path):
-    return tmp_path if request.param == "directory" else request.param
-
-
-@pytest.fixture
-def superuser():
-    """For what only root can set up; without it the test is skipped, in CI it fails."""
-    if os.geteuid() != 0:
-        reason = "only root can make what belongs to another user"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
-@pytest.fixture
-def owner(tmp_path):
-    """Start a process that owns a segment of 0..9, published; gives it and the segment's path."""
-    processes = []
-
-    def start(backing):
-        code = (
-            "import sys, shmkit\n"
-            f"array = shmkit.share(range(10), backing={backing!r})\n"
-            f"array.publish({NAME!r})\n"
-            "print(array.segment.path, flush=True)\n"
-            "sys.stdin.read()\n"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process, process.stdout.readline().strip()
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 def image(descr, shape, *, fortran_order=False):
@@ -167,46 +130,26 @@ def test_however_an_attacher_ends_the_owner_is_not_harmed(run_script, ending, co
 
 @pytest.mark.parametrize("backing", ["shm", "memfd"])
 @pytest.mark.parametrize("ending", ["close", "kill"])
-def test_what_was_attached_outlives_its_owner(owner, backing, ending):
-    process, path = owner(backing)
-    array = attach(NAME)
-    assert array.segment.path == path
-    if ending == "kill":
-        process.kill()
-        process.wait()
-    else:
-        assert process.communicate() == ("", "")
-    assert array.tolist() == list(range(10))
-    assert pickle.loads(pickle.dumps(array)).tolist() == list(range(10))
-    for where in (NAME, path) if ending == "close" else (NAME,):
-        with pytest.raises(SegmentGoneError):
-            attach(where)
-    with share([1]) as other:  # the name of one that was killed is free
-        other.publish(NAME)
-        assert attach(NAME).tolist() == [1]
-
-
-def test_a_killed_owners_names_are_removed(owner):
-    process, path = owner("shm")
-    link = os.path.join("/dev/shm", links()[0])
-    watched = os.pidfd_open(guard_of(process.pid))
-    process.kill()
-    process.wait()
-    poll = select.poll()
-    poll.register(watched, select.POLLIN)
-    assert poll.poll(2000), "the guard outlives its owner"
-    os.close(watched)
-    assert not os.path.lexists(path)
-    assert not os.path.lexists(link)
-
-
-def guard_of(pid):
-    """The process that watches over process `pid`: its only child."""
-    tasks = pathlib.Path(f"/proc/{pid}/task")
-    [guard] = [
-        int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()
-    ]
-    return guard
+def test_what_was_attached_outlives_its_owner(backing, ending):
+    with Owner(OWNER, backing, NAME) as owner:
+        (path,) = owner.says()
+        array = attach(NAME)
+        assert array.segment.path == path
+        if ending == "kill":
+            owner.process.kill()
+        else:
+            owner.process.stdin.close()
+        assert owner.process.wait(SECONDS) == (-signal.SIGKILL if ending == "kill" else 0)
+        assert array.tolist() == list(range(10))
+        assert pickle.loads(pickle.dumps(array)).tolist() == list(range(10))
+        for where in (NAME, path) if ending == "close" else (NAME,):
+            with pytest.raises(SegmentGoneError):
+                attach(where)
+        with share([1]) as other:  # the name of one that was killed is free
+            other.publish(NAME)
+            assert attach(NAME).tolist() == [1]
+        assert left_of(owner.pid) == []
+        assert owner.complaints() == ""
 
 
 def test_a_name_leads_to_one_segment(run_script):
@@ -449,6 +392,21 @@ def test_a_segment_that_was_cut_short_is_refused(tmp_path):
         with pytest.raises(SegmentError, match="is not a segment, or is damaged"):
             attach(path)
     assert attach(planted(tmp_path, whole)).tolist() == list(range(5))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not a segment",
+        b"\x93NUMPY\x09\x00" + b" " * 100,  # a version that there is not
+        b"\x93NUMPY\x02\x00" + b"\xff\xff\xff\xff" + b"[" * 500,  # longer than the file
+        b"\x93NUMPY\x01\x00\x26\x00{'descr': '<f8', 'shape': (1,)}".ljust(48) + bytes(64),
+    ],
+    ids=["text", "version", "length", "missing key"],
+)
+def test_what_has_only_the_name_of_a_segment_is_refused(tmp_path, content):
+    with pytest.raises(SegmentError, match="is not a segment"):
+        attach(planted(tmp_path, content))
 
 
 def mutations():

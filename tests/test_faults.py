@@ -1,6 +1,7 @@
 """What loaders, owners and guards leave behind when they fail, crash or are killed: nothing."""
 
 import concurrent.futures
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -80,6 +81,12 @@ def load(*files, **options):
     return shared_load(list(files), progress=False, **options)
 
 
+def kill(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def background(thread, *files, **options):
     return thread.submit(load, *files, **options)
 
@@ -117,12 +124,18 @@ def test_a_failing_loader_is_an_error_at_once_and_stops_the_others(
         fcntl.flock(closed, fcntl.LOCK_EX)
         options = {"processes": 2, "dtype": dtype, "converters": {0: number}}
         loading = background(thread, long, bad, good, **options)
-        other = heard(fifo)
-        assert len(own_segments()) == (1 if place == "probe" else 4)  # the board's, and the files'
-        fcntl.flock(closed, fcntl.LOCK_UN)
-        error = loading.exception(timeout=PROMPT)
-        assert own_segments() == []
-        assert not living([other], 0)
+        try:
+            other = heard(fifo)
+            # The board's, and those of the files.
+            assert len(own_segments()) == (1 if place == "probe" else 4)
+            fcntl.flock(closed, fcntl.LOCK_UN)
+            error = loading.exception(timeout=PROMPT)
+            assert own_segments() == []
+            assert not living([other], 0)
+        finally:  # the thread's end would wait for ever for a load that a failed check left
+            fcntl.flock(closed, fcntl.LOCK_UN)
+            if not loading.done():
+                kill(loaders_of(os.getpid()))
     assert type(error) is (LoadError if fault == "raises" else LoaderDiedError)
     assert error.path == bad
     assert message in str(error)
@@ -223,7 +236,7 @@ def loading_owner(tmp_path, fifo, moment, backing, **options):
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_owner_that_is_killed_with_its_group_leaves_nothing(moment, backing, tmp_path, fifo):
     with loading_owner(tmp_path, fifo, moment, backing) as owner:
-        heard(fifo)
+        heard(fifo, owner)
         assert len(guards_of(owner.pid)) == 1
         assert len(loaders_of(owner.pid)) == 2
         assert names_of(owner.pid, tmp_path) or (moment, backing) == ("after", "memfd")
@@ -236,7 +249,7 @@ def test_an_owner_that_is_killed_with_its_group_leaves_nothing(moment, backing, 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_an_owner_that_is_killed_leaves_nothing(ending, tmp_path, fifo):
     with loading_owner(tmp_path, fifo, "read", "shm") as owner:
-        heard(fifo)
+        heard(fifo, owner)
         assert names_of(owner.pid)
         owner.process.send_signal(ending)
         assert owner.process.wait(SECONDS) == -ending
@@ -247,7 +260,7 @@ def test_an_owner_that_is_killed_leaves_nothing(ending, tmp_path, fifo):
 @pytest.mark.parametrize("moment", ["probe", "read"])
 def test_an_interrupted_load_leaves_nothing_while_its_owner_lives_on(moment, tmp_path, fifo):
     with loading_owner(tmp_path, fifo, moment, "directory") as owner:
-        loader = heard(fifo)
+        loader = heard(fifo, owner)
         os.killpg(owner.pid, signal.SIGINT)
         assert owner.says() == ["interrupted"]
         assert names_of(owner.pid, tmp_path) == []
@@ -276,7 +289,7 @@ shared_load(fifo, reader=read, backing=backing)
 
 def test_a_loader_that_is_stuck_in_c_ends_with_its_owner(fifo):
     with Owner(STUCK, fifo, "shm") as owner:
-        heard(fifo)
+        heard(fifo, owner)
         owner.end(group=True)
         assert left_of(owner.pid) == []
 
@@ -285,7 +298,7 @@ def test_a_stuck_loader_ends_with_its_owner_where_shm_has_no_room_for_a_name(fif
     full = "mount -t tmpfs -o size=4k none /dev/shm && head -c 4k /dev/zero > /dev/shm/x && exec "
     under = ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", f'{full} "$@"', "sh"]
     with Owner(STUCK, fifo, "memfd", under=under) as owner:
-        heard(fifo)
+        heard(fifo, owner)
         assert len(guards_of(owner.pid)) == 1
         owner.end(group=True)
         assert left_of(owner.pid) == []
@@ -338,7 +351,7 @@ print(child, flush=True)
 signal.pause()
 """
     with Owner(code, fifo) as owner:
-        loader = heard(fifo)
+        loader = heard(fifo, owner)
         owner.hears()
         child = int(owner.says()[0])
         (guard,) = guards_of(owner.pid)
@@ -384,7 +397,7 @@ kept.publish(f"orphan-{os.getpid()}")
 """ + STUCK.partition("import shared_load\n")[2]
     small = text_file(tmp_path / "small.txt")
     with Owner(code, fifo, tmp_path) as owner, share([1], backing=tmp_path) as mine:
-        loader = heard(fifo)
+        loader = heard(fifo, owner)
         names = names_of(owner.pid, tmp_path)
         assert f"/dev/shm/shmkit.{os.geteuid()}.orphan-{owner.pid}" in names
         (guard,) = guards_of(owner.pid)
@@ -487,16 +500,7 @@ print([Owner.parse(text).may_live() for text in sys.argv[1:]])
         assert owner.says() == ["[True,", "True]"]
 
 
-def needs_root():
-    if os.geteuid() != 0:
-        reason = "only root can act as two users"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
-def test_what_is_another_users_is_left_alone(tmp_path, dead):
-    needs_root()
+def test_what_is_another_users_is_left_alone(superuser, tmp_path, dead):
     orphan, link = tmp_path / f"shmkit-{dead}-0.npy", tmp_path / "shmkit.0.name"
     orphan.touch()
     link.symlink_to("/nowhere")
@@ -515,8 +519,7 @@ def waiting_process(mark, **options):
     return process
 
 
-def test_only_loaders_of_dead_owners_are_killed(dead):
-    needs_root()
+def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
     mark = _orphans.loader_mark().replace(str(this_process()), "{}")
     orphan = waiting_process(mark.format(dead))
     others = [

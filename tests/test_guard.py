@@ -4,7 +4,17 @@ import os
 import signal
 
 import pytest
-from processes import SECONDS, Owner, at_work, guards_of, left_of, living, names_of, state
+from processes import (
+    SECONDS,
+    Owner,
+    at_work,
+    guards_of,
+    left_of,
+    living,
+    names_of,
+    stat,
+    state,
+)
 
 from shmkit import shared_load
 
@@ -19,11 +29,6 @@ print(os.getpid(), flush=True)
 def guard_of(owner):
     (guard,) = guards_of(owner.pid)
     return guard
-
-
-def stat_field(pid, number):
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[number - 3])
 
 
 def test_it_holds_its_pipe_and_nothing_else_of_its_owners():
@@ -47,8 +52,9 @@ def test_it_is_in_a_session_of_its_own():
     with Owner(SHARE + "sys.stdin.read()", "shm") as owner:
         owner.says()
         guard = guard_of(owner)
-        assert [stat_field(guard, number) for number in (5, 6)] == [guard, guard]  # group, session
-        assert stat_field(guard, 7) == 0  # no terminal
+        group, session, terminal = stat(guard)[2:5]
+        assert group == session == str(guard)
+        assert terminal == "0"
 
 
 def test_it_does_not_load_numpy():

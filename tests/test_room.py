@@ -4,21 +4,21 @@ Each test runs a script in a process of its own. Passing a limit would end it by
 and so would show in its exit code.
 """
 
-import contextlib
 import errno
 import mmap
 import os
-import select
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import PATIENCE, SECONDS, living
 
-from conftest import tool
+from conftest import refuse, tool
 
 MB = 1 << 20
 LEFT = "left in /dev/shm:"
@@ -45,13 +45,6 @@ def fill():
     finally:
         os.close(fd)
 """
-
-
-def refuse(reason):
-    """Skip the test; in CI fail it."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
@@ -276,19 +269,17 @@ def limited(tmp_path):
 
 def remove(group):
     """Remove the group, as soon as the guard and the loaders of the script have ended."""
-    for pid in (group / "cgroup.procs").read_text().split():
-        with contextlib.suppress(ProcessLookupError):
-            watched = os.pidfd_open(int(pid))
-            poll = select.poll()
-            poll.register(watched, select.POLLIN)
-            assert poll.poll(2000), f"process {pid} outlives its owner"
-            os.close(watched)
+    pids = map(int, (group / "cgroup.procs").read_text().split())
+    assert not living(pids, SECONDS), "they outlive their owner"
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             group.rmdir()
         except OSError as error:
-            if error.errno != errno.EBUSY:  # until the processes are gone, and not only ended
+            # Until the processes are gone, and not only ended: no event tells of it.
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
+            time.sleep(0.01)
         else:
             return
 

@@ -1,12 +1,10 @@
 import os
-import select
 import signal
-import subprocess
 import sys
 import threading
 
 import pytest
-from processes import gone, heard
+from processes import SECONDS, Owner, gone, heard, living
 
 from shmkit._workers import Died, Loaders, Task, _idle
 
@@ -89,54 +87,39 @@ def test_an_interrupt_kills_what_is_busy(fifo):
     assert gone(pids[0])
 
 
+# Has a loader wait for ever, and says so if that is interrupted.
+WAIT = """
+import sys
+sys.path[:] = sys.argv[2:]
+from shmkit._workers import Loaders, Task
+from test_workers import wait_forever
+try:
+    with Loaders(1) as loaders:
+        list(loaders.run([Task(wait_forever, (sys.argv[1],))], lambda: None))
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_loaders_end_with_a_killed_owner_in_mid_task(fifo, ending):
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
-        "from shmkit._workers import Loaders, Task\n"
-        "from tests.test_workers import wait_forever\n"
-        "with Loaders(1) as loaders:\n"
-        f"    list(loaders.run([Task(wait_forever, ({fifo!r},))], lambda: None))\n"
-    )
-    root = os.path.dirname(os.path.dirname(__file__))
-    owner = subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE)
-    pid = heard(fifo)
-    watched = os.pidfd_open(pid)
-    owner.send_signal(ending)
-    assert owner.wait() == -ending
-    poll = select.poll()
-    poll.register(watched, select.POLLIN)
-    assert poll.poll(2000), "the loader process outlives its owner"
-    os.close(watched)
-    assert owner.stderr.read() == b""
-    owner.stderr.close()
+    with Owner(WAIT, fifo, *sys.path) as owner:
+        loader = heard(fifo, owner)
+        owner.process.send_signal(ending)
+        assert owner.process.wait(SECONDS) == -ending
+        assert not living([loader], SECONDS)
+        assert owner.complaints() == ""
 
 
 def test_the_stop_buttons_signal_does_not_reach_the_loaders(fifo):
     """Jupyter sends SIGINT to the whole process group; a loader would print a traceback."""
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
-        "from shmkit._workers import Loaders, Task\n"
-        "from tests.test_workers import wait_forever\n"
-        "try:\n"
-        "    with Loaders(1) as loaders:\n"
-        f"        list(loaders.run([Task(wait_forever, ({fifo!r},))], lambda: None))\n"
-        "except KeyboardInterrupt:\n"
-        "    print('stopped')\n"
-    )
-    root = os.path.dirname(os.path.dirname(__file__))
-    owner = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
-    pid = heard(fifo)
-    os.killpg(owner.pid, signal.SIGINT)
-    assert owner.communicate(timeout=10) == ("stopped\n", "")
-    assert gone(pid)
+    with Owner(WAIT, fifo, *sys.path) as owner:
+        loader = heard(fifo, owner)
+        os.killpg(owner.pid, signal.SIGINT)
+        assert owner.says() == ["stopped"]
+        assert owner.process.wait(SECONDS) == 0
+        assert gone(loader)
+        assert owner.complaints() == ""
 
 
 def test_two_threads_may_load_at_once():

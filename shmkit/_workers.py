@@ -84,6 +84,7 @@ class _Loader:
                     [sys.executable, "-c", code, loader_mark()],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
+                    cwd=_directory(),
                     process_group=0,
                 )
         except BaseException:
@@ -93,11 +94,7 @@ class _Loader:
 
     def send(self, tasks: Sequence[Task]) -> None:
         # With the place they are to run in: the notebook may have moved since it was started.
-        try:
-            directory = os.getcwd()
-        except FileNotFoundError:  # it was removed; the paths of files are absolute
-            directory = "/"
-        message = directory, _import_path(), len(tasks), cloudpickle.dumps(tasks)
+        message = _directory(), _import_path(), len(tasks), cloudpickle.dumps(tasks)
         with contextlib.suppress(OSError):  # it has ended: receive() says how
             self.connection.send_bytes(pickle.dumps(message))
 
@@ -120,6 +117,13 @@ class _Loader:
         """Wait for the end of a process that was killed."""
         self.process.wait()
         self.connection.close()
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed; the paths of files are absolute
+        return "/"
 
 
 def _import_path() -> list[str]:

@@ -34,7 +34,8 @@ __all__ = [
 
 LINK = "shmkit."  # how the name of a published name's link begins
 _LOADER = "shmkit-loader-of-"
-_TRIES, _WAIT = 100, 0.01  # seconds
+_TRIES = 100  # to be the only one that removes a link
+_WAIT = 0.01  # seconds between two
 
 
 def remove_orphans(directories: Iterable[str]) -> list[str]:

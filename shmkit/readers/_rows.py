@@ -118,7 +118,7 @@ class Rows:
             self._use(self._grow(max(count, len(self._array) * 3 // 2)))
 
     @property
-    def complete(self) -> bool:
+    def _complete(self) -> bool:
         """Whether there are as many rows as were wanted."""
         return self.count >= self._most
 
@@ -130,7 +130,7 @@ class Rows:
         buffer = bytearray(_READ_NBYTES)
         begun = done = 0  # bytes of a line at the begin of the buffer; bytes that were read
         ended = False
-        while not (ended or self.complete):
+        while not (ended or self._complete):
             if begun == len(buffer):  # one line fills it
                 buffer += bytes(len(buffer))
             with memoryview(buffer)[begun : begun + nbytes - done] as room:
@@ -168,14 +168,14 @@ class Rows:
     def _take(self, text: bytearray, start: int, stop: int) -> None:
         """Take whole lines."""
         may_parse = self._may_parse(text, start, stop)
-        nbytes = _FEW_NBYTES
-        while start < stop and not self.complete:
+        nbytes = _FEW_NBYTES if may_parse else stop
+        while start < stop and not self._complete:
             parsed = self._parse(text, start, stop) if may_parse else 0
             start += parsed
-            if start == stop or self.complete:
+            if start == stop or self._complete:
                 return
             # np.loadtxt takes its time to begin: it gets more where the parser gets no further.
-            nbytes = _FEW_NBYTES if parsed else 2 * nbytes if may_parse else stop
+            nbytes = _FEW_NBYTES if parsed else 2 * nbytes
             found = LINE_END.search(text, min(start + nbytes, stop), stop)
             end = found.end() if found else stop
             lines = Lines(io.BytesIO(text[start:end]), self._encoding)
@@ -205,14 +205,14 @@ class Rows:
             max_rows=min(self._most, len(self._array)) - self.count,
             **self._syntax,
         )
-        if not self._fit(self.count, self.count + rows):
+        if not self._keeps_whole_numbers(self.count, self.count + rows):
             return 0
         self.count += rows
         self._line += lines
         return nbytes
 
-    def _fit(self, start: int, stop: int) -> bool:
-        """Whether parsed rows belie no guess."""
+    def _keeps_whole_numbers(self, start: int, stop: int) -> bool:
+        """Whether these rows belie no guess that a column holds whole numbers."""
         whole = list(self._plan.whole_columns)
         rows = self._array[start:stop]
         if self._plan.dtype.names is None:

@@ -253,7 +253,10 @@ def serve(fd: int, owner: int) -> None:
                 sys.stdout.flush()  # what a reader printed
             if failed:  # the frames of a traceback, in a cycle with it, hold the segment's memory
                 gc.collect()
-            connection.send_bytes(outcome)
+            try:
+                connection.send_bytes(outcome)
+            except OSError:  # the owner ended in the middle of the task
+                os._exit(0)
 
 
 def _tasks(count: int, pickled: bytes) -> deque[Task]:

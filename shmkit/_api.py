@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,9 +11,9 @@ from numpy.typing import DTypeLike
 
 from shmkit import _limits
 from shmkit._arrays import SharedArrays
+from shmkit._frontend import load_monitor
 from shmkit._load import load
 from shmkit._names import PathType, named_paths
-from shmkit._progress import Monitor, NoMonitor
 
 __all__ = ["shared_load"]
 
@@ -42,6 +40,8 @@ def shared_load(
     encoding: str | None = None,
     quotechar: str | _Default | None = _Default.INFERRED,
     ndmin: Literal[0, 1, 2] = 0,
+    categories: str | Sequence[str] | None = None,
+    dataset: str | Sequence[str] = "*",
     reader: Callable[[str], Any] | None = None,
     processes: int | None = None,
     backing: PathType = "auto",
@@ -56,9 +56,10 @@ def shared_load(
     Parameters
     ----------
     files : path, glob, list of these, or mapping of name to path
-        Text files, ``.npy`` files, or anything that `reader` reads. The arrays are named after
-        the files (without their last suffix); where two would get the same name, more of their
-        paths is kept.
+        Text files, ``.npy`` files, HDF5 and NetCDF-4 files, or anything that `reader` reads. The
+        arrays are named after the files, without their last suffix, and without ``.gz`` and the
+        like before that; where two would get the same name, more of their paths is kept. Text may
+        be compressed by gzip, bgzip, bzip2, xz or zstd, whatever the name.
     dtype, delimiter, comments, skiprows, usecols, max_rows, converters, encoding, quotechar, ndmin
         For text files, with the names and the meaning they have in `numpy.loadtxt`. Without
         `dtype`, what is not given is inferred from a sample of the file: the delimiter (tab,
@@ -68,6 +69,14 @@ def shared_load(
         later row that does not fit is an error, as is text too long for its field, or cut by a
         ``#`` (give ``comments=None``, or ``"#"`` if a comment it is). Where `dtype` is given, the
         others have the defaults of `numpy.loadtxt`.
+    categories : str or sequence of str, optional
+        Fields of text files with few different values, such as names of chromosomes, whatever
+        their type. They become codes of two bytes, and their `SharedArray.categories` the texts by
+        code: in the order of first appearance, the same in all arrays of the load. `to_hdf5` stores
+        them as HDF5 enums, which are loaded as categories again.
+    dataset : str or sequence of str
+        Which datasets of HDF5 and NetCDF-4 files: names, or globs such as ``"night/*"``. Each is
+        an array of its own, named as in the file; after the file too, where there are several.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell.
@@ -82,8 +91,10 @@ def shared_load(
         Whether a file that cannot be loaded ends the load, or is left out and listed in
         ``arrays.failures``.
     progress : bool, optional
-        By default a live panel in a notebook, a bar where stderr is a terminal, else nothing.
-        True asks for it elsewhere too; False shows nothing.
+        By default a live panel in a notebook, a bar where stderr is a terminal, else nothing;
+        or what the environment variable ``SHMKIT_PROGRESS`` says: ``auto``, ``widget``, ``tqdm``,
+        ``plain`` (one line at the end) or ``off``. True asks for a bar elsewhere too; False shows
+        nothing.
 
     Returns
     -------
@@ -107,6 +118,30 @@ def shared_load(
     By the time any of these, or a KeyboardInterrupt, is raised, no segment and no half-done loader
     process is left.
 
+    Notes
+    -----
+    What text means is what `numpy.loadtxt` says, bit for bit. Where it may surprise:
+
+    ============================================  =================================================
+    in the file                                   in the array
+    ============================================  =================================================
+    a number too large for its integer type       an error; `numpy.loadtxt` refuses it too
+    ``2.5``, ``1e5`` as an integer                an error, as from numpy 2.5 on
+    ``-1`` as an unsigned integer                 an error
+    ``1e400``, ``1e-400`` as a float              inf, 0.0
+    ``nan``, ``inf``, ``-Infinity``, any case     themselves
+    ``NA``, an empty field, as a number           an error; ``converters=`` may read it
+    ``0x10``, ``1_000``                           an error
+    digits past those that a float holds          the nearest float
+    ``300`` as a bool                             True; ``True`` is an error
+    text longer than its ``S`` or ``U`` field     an error, where `numpy.loadtxt` cuts it
+    ``é`` in an ``S`` field                       its Latin-1 byte; an error if it has none
+    a line with fewer or more columns             an error
+    a blank line, a line that is a comment        no row
+    an empty file                                 an empty array, without a warning
+    a NUL byte in the first 4 kB                  an error: no text; later ones are characters
+    ============================================  =================================================
+
     Examples
     --------
     >>> from shmkit.sample import methylation
@@ -128,6 +163,7 @@ def shared_load(
         "encoding": encoding,
         "quotechar": quotechar,
         "ndmin": ndmin,
+        "categories": [categories] if isinstance(categories, str) else categories,
     }
     parameters = inspect.signature(shared_load).parameters
     options = {n: value for n, value in given.items() if value is not parameters[n].default}
@@ -141,29 +177,10 @@ def shared_load(
         named,
         reader=reader,
         options=options,
+        datasets=[dataset] if isinstance(dataset, str) else dataset,
+        prefix=len(named) > 1 or isinstance(files, Mapping),
         processes=processes or _limits.cpus(),
         backing=backing,
         skip_failed=on_error == "skip",
-        monitor=_monitor(progress),
+        monitor=load_monitor(progress),
     )
-
-
-def _monitor(progress: bool | None) -> Monitor:
-    if progress is False:
-        return NoMonitor()
-    if _in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
-        from shmkit.widgets import Panel  # noqa: PLC0415 - `import shmkit` loads no front end
-
-        return Panel()
-    if progress or _in_notebook() or (sys.stderr is not None and sys.stderr.isatty()):
-        from shmkit._console import ConsoleBar  # noqa: PLC0415 - as above
-
-        return ConsoleBar()
-    return NoMonitor()
-
-
-def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook: who imported no IPython runs in none."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")

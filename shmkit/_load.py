@@ -1,6 +1,8 @@
 """One load, from files to views.
 
     notebook's process                              loader processes
+    list    ── path of an HDF5 file ──────────────▶ which datasets it has: each is as a file
+            ◀──── names ───────────────────────────
     probe   ── path, options ─────────────────────▶ look into each file
             ◀──── plan: dtype, shape ──────────────
     count   ── path, bytes a..b ──────────────────▶ how many rows each part of a large file has
@@ -9,6 +11,7 @@
     read    ── path, plan, segment ───────────────▶ reserve, read into it; write the board
             ◀──── done, an error, or dead ─────────
     join    ── segment, rows of the parts ────────▶ one array again
+    recode  ── segment, codes of categories ──────▶ the same in all arrays
     views      one SharedArray a file
 
 The notebook's process names and owns every segment before a loader touches it. So whatever
@@ -23,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +35,13 @@ from shmkit import _limits, _reading
 from shmkit._array import SharedArray, shared_empty, view
 from shmkit._arrays import SharedArrays
 from shmkit._backing import NAMES, Backing, choose_backing
+from shmkit._categories import coded, with_enums
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
 from shmkit._parts import LEAST_NBYTES, File, cut
 from shmkit._progress import RECORD, Board, Monitor, State
 from shmkit._segment import allow, create, taken
 from shmkit._workers import Died, Loaders, Task
-from shmkit.errors import LoaderDiedError, NotEnoughMemoryError
+from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.readers import Part
 
 __all__ = ["load"]
@@ -52,20 +56,36 @@ def load(
     backing: str | os.PathLike[str],
     skip_failed: bool,
     monitor: Monitor,
+    datasets: Sequence[str] = ("*",),
+    prefix: bool = False,
 ) -> SharedArrays:
-    """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else."""
+    """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else.
+
+    Datasets of HDF5 files are loaded as if they were files: those that match one of `datasets`,
+    named after their file too if `prefix` is true.
+    """
     nbytes = [os.stat(path).st_size for path in files.values()]
     directories = [] if backing in ("auto", "shm", "memfd") else [os.path.abspath(backing)]
     if remove_orphans([NAMES, *directories]):  # their guard was killed as well
         kill_orphaned_loaders()
     processes = min(processes, max(len(files), sum(nbytes) // LEAST_NBYTES))
-    with Loaders(processes) as loaders, shared_empty(len(files), RECORD) as records:
-        board = Board(list(files), list(files.values()), records, processes)
-        records["bytes_total"] = nbytes
+    with contextlib.ExitStack() as stack:
+        loaders = stack.enter_context(Loaders(processes))
+        pickled = _reading.pickled_reader(reader, options)
+        sources = {
+            name: _Source(path, size, pickled)
+            for (name, path), size in zip(files.items(), nbytes, strict=True)
+        }
+        if reader is None:
+            sources = _with_datasets(sources, datasets, loaders, prefix=prefix)
+        records = stack.enter_context(shared_empty(len(sources), RECORD))
+        records["bytes_total"] = [source.nbytes for source in sources.values()]
+        paths = [source.path for source in sources.values()]
+        board = Board(list(sources), paths, records, processes)
         monitor.begin(board)
         try:
-            pickled = _reading.pickled_reader(reader, options)
-            arrays = _Load(board, loaders, monitor, pickled, skip_failed).run(backing)
+            listed = list(sources.values())
+            arrays = _Load(board, loaders, monitor, listed, skip_failed).run(backing)
             _end(board, monitor)
         except BaseException as error:
             for segment in board.segments:
@@ -86,7 +106,37 @@ def load(
         if (os.getpid(), threading.get_ident()) == here:
             monitor.close(board)
 
-    return SharedArrays(arrays, failures, close)
+    return SharedArrays(arrays, failures, close, board)
+
+
+class _Source(NamedTuple):
+    """What becomes one array."""
+
+    path: str
+    nbytes: int
+    reader: bytes  # pickled, with its options
+    failure: Exception | Died | None = None
+
+
+def _with_datasets(
+    sources: Mapping[str, _Source], patterns: Sequence[str], loaders: Loaders, *, prefix: bool
+) -> dict[str, _Source]:
+    """The sources, with the datasets of an HDF5 file in its place."""
+    files = [name for name in sources if _reading.is_hdf5(sources[name].path)]
+    tasks = [Task(_reading.datasets, (sources[name].path, patterns)) for name in files]
+    found = {files[number]: outcome for number, outcome in loaders.run(tasks, lambda: None)}
+    listed: dict[str, _Source] = {}
+    for name, source in sources.items():
+        datasets = found.get(name, ())
+        if name not in found:
+            listed[name] = source
+        elif isinstance(datasets, Exception | Died):
+            listed[name] = source._replace(failure=datasets)
+        for dataset, nbytes in datasets if isinstance(datasets, list) else ():
+            whole = f"{name}/{dataset}" if len(datasets) > 1 else name
+            reader = _reading.pickled_dataset(dataset)
+            listed[whole if prefix else dataset] = _Source(source.path, nbytes, reader)
+    return listed
 
 
 def _end(board: Board, monitor: Monitor) -> None:
@@ -102,10 +152,11 @@ class _Load:
     board: Board
     loaders: Loaders
     monitor: Monitor
-    reader: bytes  # pickled, with its options
+    sources: Sequence[_Source]
     skip_failed: bool
     parts: dict[int, list[Part]] = field(default_factory=dict)  # of the files read in parts
     files: list[File] = field(default_factory=list)  # that are being read
+    named: list[File] = field(default_factory=list)  # that have categories
 
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
         self.probe()
@@ -120,6 +171,7 @@ class _Load:
         movable = backing == "auto" and chosen.kind == "shm"
         if without_room := self.read(good, chosen, movable=movable):
             self.read(without_room, choose_backing("memfd", 0), movable=False)
+        self.name_categories()
         return {
             name: view(segment)
             for name, segment, record in zip(
@@ -129,10 +181,17 @@ class _Load:
         }
 
     def probe(self) -> None:
-        tasks = [Task(_reading.probe, (path, self.reader)) for path in self.board.paths]
-        for number, outcome in self.loaders.run(tasks, self.tick):
-            if not self.note_failure(number, outcome):
-                self.board.plans[number] = outcome
+        numbers = []
+        for number, source in enumerate(self.sources):
+            if not self.note_failure(number, source.failure):
+                numbers.append(number)
+        tasks = [
+            Task(_reading.probe, (self.sources[number].path, self.sources[number].reader))
+            for number in numbers
+        ]
+        for index, outcome in self.loaders.run(tasks, self.tick):
+            if not self.note_failure(numbers[index], outcome):
+                self.board.plans[numbers[index]] = outcome
 
     def count(self) -> None:
         """Cut the large files into parts, and count their rows."""
@@ -140,7 +199,10 @@ class _Load:
         spans = {number: plan.span for number, plan in plans.items() if plan and plan.span}
         cuts = cut(spans, self.board.processes)
         tasks = [
-            Task(_reading.count, (self.board.paths[number], self.reader, plans[number], *edges))
+            Task(
+                _reading.count,
+                (self.sources[number].path, self.sources[number].reader, plans[number], *edges),
+            )
             for number, *edges in cuts
         ]
         found: dict[int, Part] = {}
@@ -164,9 +226,13 @@ class _Load:
                 records = stack.enter_context(shared_empty(count, RECORD))
             self.files = self.new_files(numbers, backing, records)
             without_room, to_join = self.run_tasks(movable=movable)
-            tasks = [file.join(self.reader) for file in to_join]
+            tasks = [file.join(self.sources[file.number].reader) for file in to_join]
             for index, outcome in self.loaders.run(tasks, self.tick):
                 self.settle(to_join[index], outcome)
+            for file in self.files:
+                if file.parts is not None:
+                    mine = records[file.first : file.first + len(file.parts)]
+                    self.board.parts[file.number] = np.array(mine)
             self.files = []  # they hold the records
         return without_room
 
@@ -190,7 +256,7 @@ class _Load:
         jobs = [
             (file, number, task)
             for file in self.files
-            for number, task in enumerate(file.tasks(self.reader))
+            for number, task in enumerate(file.tasks(self.sources[file.number].reader))
         ]
         without_room, to_join = [], []
         for index, outcome in self.loaders.run([task for *_, task in jobs], self.tick):
@@ -211,15 +277,46 @@ class _Load:
 
     def settle(self, file: File, outcome: Any) -> None:
         """Note that a file is ready, or has failed."""
-        if self.note_failure(file.number, outcome):
-            file.segment.unlink()
+        if self.fail(file, outcome):
             return
+        if any(piece.names for piece in file.pieces()):
+            self.named.append(file)
         record = self.board.records[file.number]
         file.show(record)
-        record["bytes_done"], record["ended"] = record["bytes_total"], time.time()
-        record["state"] = State.READY
+        record["bytes_done"], record["state"] = record["bytes_total"], State.READY
         options = {} if file.plan is None else dict(file.plan.options)
         file.segment.source = {"file": file.path, "options": options}
+
+    def name_categories(self) -> None:
+        """Give each category the same code in all arrays, in the order of first appearance."""
+        self.named.sort(key=lambda file: file.number)
+        found = [piece.names for file in self.named for piece in file.pieces()]
+        # HDF5 has no empty name; as the first of several it is in the file too, as a gap.
+        codes = {f: {"": 0} for names in found for f, texts in names.items() if "" in texts}
+        tasks, owners = [], []
+        for file in self.named:
+            try:
+                codes = coded(codes, [piece.names for piece in file.pieces()])
+            except ValueError as error:
+                self.fail(file, LoadError(file.path, None, None, str(error)))
+        good = [file for file in self.named if file.number not in self.board.errors]
+        for file in good:
+            recoding = file.recode(codes)
+            tasks += recoding
+            owners += [file] * len(recoding)
+        for index, outcome in self.loaders.run(tasks, self.tick):
+            self.fail(owners[index], outcome)
+        for file in good:
+            if file.number not in self.board.errors:
+                file.segment.name(with_enums(file.segment.dtype, codes))
+        self.named = []  # they hold the records
+
+    def fail(self, file: File, outcome: Any) -> bool:
+        """As `note_failure`, for a file that has a segment."""
+        failed = self.note_failure(file.number, outcome)
+        if failed:
+            file.segment.unlink()
+        return failed
 
     def note_failure(self, number: int, outcome: Any) -> bool:
         """Whether the outcome is a failure; raises it unless failed files are to be skipped."""

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
+from shmkit.readers._compression import ENDINGS
+
 __all__ = ["PathType", "named_paths"]
 
 PathType = str | os.PathLike[str]
@@ -43,25 +45,34 @@ def _expanded(item: PathType) -> list[str]:
 def _with_names(paths: Sequence[str]) -> dict[str, str]:
     """Name each path by its stem; where stems collide, by as much of the path as tells them apart.
 
-    >>> list(_with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.npy"]))
-    ['x', 'a-y', 'b-y', 'z.txt', 'z.npy']
+    >>> list(_with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.txt.gz"]))
+    ['x', 'a-y', 'b-y', 'z.txt', 'z.txt.gz']
     """
     by_stem: dict[str, list[PurePath]] = {}
     for pure in map(PurePath, paths):
-        by_stem.setdefault(pure.stem, []).append(pure)
+        by_stem.setdefault(_stem(pure), []).append(pure)
     tails = {
         stem: next((level for level in range(_LEVELS) if _tells_apart(set(group), level)), 0)
         for stem, group in by_stem.items()
     }
     named: dict[str, str] = {}
     for pure in map(PurePath, paths):
-        name = tail = _tail(pure, tails[pure.stem])
+        name = tail = _tail(pure, tails[_stem(pure)])
         number = 1
         while name in named:  # one file twice
             number += 1
             name = f"{tail}-{number}"
         named[name] = str(pure)
     return named
+
+
+def _stem(pure: PurePath) -> str:
+    """The name without its ending, or its two if the file is compressed.
+
+    >>> [_stem(PurePath(name)) for name in ("calls.v2.txt.gz", "calls.BGZ", ".gz")]
+    ['calls.v2', 'calls', '.gz']
+    """
+    return PurePath(pure.stem).stem if pure.suffix.lower() in ENDINGS else pure.stem
 
 
 def _tells_apart(group: set[PurePath], level: int) -> bool:
@@ -71,4 +82,4 @@ def _tells_apart(group: set[PurePath], level: int) -> bool:
 def _tail(pure: PurePath, level: int) -> str:
     """The end of a path: stem, file name, folder and stem, folder and file name, and so on."""
     folders = pure.parent.parts[1:][-(level // 2) :] if level > 1 else ()
-    return "-".join([*folders, pure.name if level % 2 else pure.stem])
+    return "-".join([*folders, pure.name if level % 2 else _stem(pure)])

@@ -1,8 +1,14 @@
-"""The image of an array that .npy files and segments hold: a header, then the data (NEP 1)."""
+"""The image of an array that .npy files and segments hold: a header, then the data (NEP 1).
+
+    header │ data │ trailer: the names of its categories, if it has any (_categories)
+
+What reads .npy files does not look behind the data.
+"""
 
 from __future__ import annotations
 
 import ast
+import json
 import math
 import os
 import sys
@@ -11,10 +17,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-__all__ = ["Header", "header_bytes", "read_header"]
+from shmkit._categories import enums, with_enums
+
+__all__ = ["Header", "header_bytes", "read_header", "read_trailer", "trailer_bytes"]
 
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
 _LONGEST_HEADER = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
+_TRAILER = b"shmkit enums\n"
+_LONGEST_TRAILER = 1 << 25  # bytes; a field takes 17 MB at most
 _MOST_DIMENSIONS = 64  # numpy's NPY_MAXDIMS
 
 
@@ -42,7 +52,7 @@ def header_bytes(
 
     Raises ValueError for a dtype that has no description, and for one that is too long.
     """
-    descr = npy.dtype_to_descr(dtype)
+    descr = npy.dtype_to_descr(npy.drop_metadata(dtype))
     text = repr({"descr": descr, "fortran_order": fortran_order, "shape": shape})
     # Version 3 is version 2 with field names in UTF-8.
     version, encoded = (2, text.encode("latin1")) if text.isascii() else (3, text.encode())
@@ -97,3 +107,39 @@ def read_header(file: BinaryIO) -> Header:
     if min(shape, default=0) < 0 or need > nbytes:
         raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
     return header
+
+
+def trailer_bytes(dtype: np.dtype[Any]) -> bytes:
+    """What stands behind the data: nothing, or the names in the dtype.
+
+    Raises ValueError if they are too long.
+    """
+    found = enums(dtype)
+    trailer = _TRAILER + json.dumps(found, default=int).encode() if found else b""
+    if len(trailer) > _LONGEST_TRAILER:
+        raise ValueError(f"the names of its categories take {len(trailer)} bytes")
+    return trailer
+
+
+def read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
+    """The header's dtype with the names that stand behind the data.
+
+    Anything else there is no part of the image: what is being loaded may be longer. Raises
+    ValueError for names that are damaged.
+    """
+    file.seek(header.data_offset + header.nbytes)
+    if file.read(len(_TRAILER)) != _TRAILER:
+        return header.dtype
+    text = file.read(_LONGEST_TRAILER + 1)
+    if len(text) > _LONGEST_TRAILER:
+        raise ValueError("the names of its categories are too long")
+    try:
+        found = {field: dict(enum) for field, enum in json.loads(text).items()}
+        dtype = with_enums(header.dtype, found)
+        if enums(dtype) != found or not all(
+            type(code) is int for enum in found.values() for code in enum.values()
+        ):
+            raise ValueError("they are of other fields, or their codes are no numbers")
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"the names of its categories: {error}") from None
+    return dtype

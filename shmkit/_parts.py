@@ -78,7 +78,7 @@ class File:
 
     def tasks(self, reader: bytes) -> list[Task]:
         """What the loader processes are to do."""
-        place = _reading.Place(self.segment.path, self.segment.identity, self.records, self.first)
+        place = self._place()
         if self.parts is None:
             return [Task(_reading.read, (self.path, reader, self.plan, place))]
         assert self.plan is not None
@@ -122,10 +122,32 @@ class File:
         """The task that makes one array of the parts, when all are read."""
         assert self.parts is not None
         rows = accumulate((part.rows for part in self.parts), initial=0)
-        counts = [self.outcomes[number] for number in range(len(self.parts))]
-        place = _reading.Place(self.segment.path, self.segment.identity, self.records, self.first)
+        counts = [piece.rows for piece in self.pieces()]
         pieces = list(zip(rows, counts, strict=False))
-        return Task(_reading.join, (self.path, reader, self.plan, pieces, place))
+        return Task(_reading.join, (self.path, reader, self.plan, pieces, self._place()))
+
+    def pieces(self) -> list[_reading.Piece]:
+        """What was read, in order."""
+        return [piece for _, piece in sorted(self.outcomes.items())]
+
+    def recode(self, codes: Mapping[str, Mapping[str, int]]) -> list[Task]:
+        """The tasks that give each piece these codes for its names, where it has others."""
+        tasks, start = [], 0
+        for piece in self.pieces():
+            stop = None if piece.rows is None else start + piece.rows
+            found = {
+                field: np.array([codes[field][name] for name in names], np.uint16)
+                for field, names in piece.names.items()
+            }
+            other = {f: new for f, new in found.items() if (new != np.arange(len(new))).any()}
+            if other and start != stop:
+                segment = self.segment.path, self.segment.identity
+                tasks.append(Task(_reading.recode, (self.path, start, stop, other, *segment)))
+            start = stop or 0
+        return tasks
+
+    def _place(self) -> _reading.Place:
+        return _reading.Place(self.segment.path, self.segment.identity, self.records, self.first)
 
     def show(self, record: np.void) -> None:
         """Sum up what is done of the parts in the record of the file."""
@@ -136,5 +158,6 @@ class File:
         if len(begun):
             record["state"] = State.LOADING
             record["pid"], record["started"] = begun["pid"][0], begun["started"].min()
+            record["ended"] = begun["ended"].max()
             for name in ("bytes_done", "rows"):
                 record[name] = begun[name].sum()

@@ -13,6 +13,7 @@ join        rows that no line gave, where comments or blank lines were many â”€â
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import sys
@@ -35,17 +36,24 @@ from shmkit.errors import LoadError, ShmkitError
 from shmkit.readers import InParts, Part, Plan, Reader, custom, npy, text
 
 __all__ = [
+    "Piece",
     "Place",
     "count",
+    "datasets",
+    "is_hdf5",
     "join",
     "named_error",
+    "pickled_dataset",
     "pickled_reader",
     "probe",
     "read",
     "read_part",
+    "recode",
 ]
 
 _MOVE_ROWS = 1 << 16
+_HDF5 = frozenset([".h5", ".hdf5", ".hdf", ".he5", ".nc4"])
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> bytes:
@@ -68,6 +76,11 @@ def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, An
             cloudpickle.unregister_pickle_by_value(module)
 
 
+def pickled_dataset(name: str) -> bytes:
+    """The reader of a dataset of an HDF5 file."""
+    return pickle.dumps((None, {"dataset": name}))
+
+
 def _is_users(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     installed = tuple(sysconfig.get_paths().values())
@@ -78,29 +91,68 @@ def _is_users(module: ModuleType) -> bool:
 class _Target:
     """A segment and a record of the board, as a reader sees them."""
 
-    def __init__(self, segment: Segment, record: NDArray[Any]) -> None:
+    def __init__(self, segment: Segment, record: NDArray[Any], written: int = 0) -> None:
         self._segment = segment
         self._record = record
+        self._written = written  # bytes
+        self.names: Mapping[str, list[str]] = {}
 
     def reserve(
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
-    ) -> NDArray[Any]:
+    ) -> None:
         self._segment.reserve(dtype, shape, fortran_order=fortran_order)
-        return np.asarray(view(self._segment))
+
+    def write(self, array: NDArray[Any]) -> None:
+        if array.nbytes:
+            self._segment.write(self._written, array.reshape(-1).view(np.uint8).data)
+            self._written += array.nbytes
 
     def advance(self, *, bytes_done: int, rows: int) -> None:
         self._record["bytes_done"], self._record["rows"] = bytes_done, rows
 
-    def resize(self, shape: tuple[int, ...]) -> NDArray[Any]:
+    def name(self, names: Mapping[str, list[str]]) -> None:
+        self.names = names
+
+    def resize(self, shape: tuple[int, ...]) -> None:
         self._segment.resize(shape)
-        return np.asarray(view(self._segment))
 
 
-def _reader(path: str, function: Callable[[str], Any] | None) -> Reader:
+def _reader(path: str, function: Callable[[str], Any] | None, options: Mapping[str, Any]) -> Reader:
     """The reader for a file: the user's function, or that of its format."""
     if function is not None:
         return custom.reader(function)
+    if "dataset" in options:
+        return cast("Reader", _hdf5())
     return npy if path.lower().endswith(".npy") else text
+
+
+def _hdf5() -> Any:
+    from shmkit.readers import hdf5  # noqa: PLC0415 - h5py takes longer to import than the rest
+
+    return hdf5
+
+
+def is_hdf5(path: str) -> bool:
+    """Whether it is an HDF5 file, by its name and, where that is another format's too, content."""
+    ending = os.path.splitext(path)[1].lower()
+    if ending != ".nc":
+        return ending in _HDF5
+    with open(path, "rb") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE
+
+
+def datasets(path: str, patterns: Sequence[str]) -> list[tuple[str, int]]:
+    """The datasets of an HDF5 file whose names match, and the bytes that each takes there."""
+    with _naming(path):
+        found: list[tuple[str, int]] = _hdf5().datasets(path, patterns)
+        return found
+
+
+class Piece(NamedTuple):
+    """What was read by one task."""
+
+    rows: int | None  # None for those of the whole file
+    names: Mapping[str, list[str]]  # of the codes of a category field
 
 
 class Place(NamedTuple):
@@ -116,18 +168,20 @@ def probe(path: str, pickled: bytes) -> Plan | None:
     """What is in the file; raises errors that name it."""
     function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
     with _naming(path):
-        return _reader(path, function).probe(path, options)
+        return _reader(path, function, options).probe(path, options)
 
 
-def read(path: str, pickled: bytes, plan: Plan | None, place: Place) -> None:
+def read(path: str, pickled: bytes, plan: Plan | None, place: Place) -> Piece:
     """Read the file into the segment."""
     record = place.records[place.number : place.number + 1]
     record["pid"], record["started"] = os.getpid(), time.time()
     record["state"] = State.LOADING
-    function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
     target = _Target(attach(place.segment, place.identity), record)
     with _naming(path):
-        _reader(path, function).read_into(path, plan, target)
+        _reader(path, function, options).read_into(path, plan, target)
+    record["ended"] = time.time()
+    return Piece(None, target.names)
 
 
 def count(path: str, pickled: bytes, plan: Plan, start: int, stop: int) -> Part:
@@ -138,18 +192,18 @@ def count(path: str, pickled: bytes, plan: Plan, start: int, stop: int) -> Part:
 
 def read_part(
     path: str, pickled: bytes, plan: Plan, part: Part, line: int, row: int, place: Place
-) -> int:
-    """Read a part, before which there are `line` lines and `row` rows; gives its rows."""
+) -> Piece:
+    """Read a part, before which there are `line` lines and `row` rows."""
     record = place.records[place.number : place.number + 1]
     record["pid"], record["started"] = os.getpid(), time.time()
     segment = attach(place.segment, place.identity)
-    rows = 0
+    row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
+    target = _Target(segment, record, row * row_nbytes)
     with _naming(path):
-        segment.reserve_rows(row, row + part.rows)
-        array = np.asarray(view(segment))[row : row + part.rows]
-        for nbytes, rows in _in_parts(path, pickled).read_part(path, plan, part, line, array):
-            record["bytes_done"], record["rows"] = nbytes, rows
-    return rows
+        segment.expect(part.rows * row_nbytes)
+        rows = _in_parts(path, pickled).read_part(path, plan, part, line, target)
+    record["ended"] = time.time()
+    return Piece(rows, target.names)
 
 
 def join(
@@ -161,16 +215,33 @@ def join(
     with _naming(path):
         for row, count in parts:
             if row != stop:
-                for i in range(0, count, _MOVE_ROWS):  # numpy copies what overlaps first
-                    rows = min(_MOVE_ROWS, count - i)
-                    array[stop + i : stop + i + rows] = array[row + i : row + i + rows]
+                target = _Target(segment, place.records, stop * array.strides[0])
+                for i in range(row, row + count, _MOVE_ROWS):  # where both may overlap: copied
+                    target.write(array[i : min(i + _MOVE_ROWS, row + count)].copy())
             stop += count
         segment.resize(_in_parts(path, pickled).whole_shape(plan, stop))
 
 
+def recode(
+    path: str,
+    start: int,
+    stop: int | None,
+    codes: Mapping[str, NDArray[Any]],
+    segment: str,
+    identity: Identity,
+) -> None:
+    """Give these rows other codes, in each field that has some: at the code's place."""
+    rows = np.asarray(view(attach(segment, identity))).reshape(-1)[start:stop]
+    with _naming(path):
+        for field, others in codes.items():
+            for i in range(0, len(rows), _MOVE_ROWS):
+                column = rows[field][i : i + _MOVE_ROWS]
+                column[:] = others[column]
+
+
 def _in_parts(path: str, pickled: bytes) -> InParts:
-    function, _ = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
-    return cast("InParts", _reader(path, function))
+    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+    return cast("InParts", _reader(path, function, options))
 
 
 @contextmanager

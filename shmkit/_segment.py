@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import math
 import mmap
 import multiprocessing
 import os
@@ -32,11 +31,11 @@ import numpy as np
 
 from shmkit import _guard, _limits, _published
 from shmkit._backing import Backing, check_room, kind_of
-from shmkit._npy import Header, header_bytes, read_header
+from shmkit._npy import Header, header_bytes, read_header, read_trailer, trailer_bytes
 from shmkit._owner import owner_of, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 
-__all__ = ["Identity", "Mapped", "Segment", "allow", "attach", "create", "taken"]
+__all__ = ["Identity", "Mapped", "Segment", "allow", "attach", "create", "mapped_here", "taken"]
 
 _HEADER_NBYTES = 512  # more than nearly all headers have
 _STEP_NBYTES = 1 << 28
@@ -63,7 +62,9 @@ class Mapped(mmap.mmap):
         self.close()
 
 
-_mapped_here: weakref.WeakValueDictionary[str, Mapped] = weakref.WeakValueDictionary()
+# By path, as long as it leads there; and all of them, since the path of a memfd is used again.
+_mapped_at: weakref.WeakValueDictionary[str, Mapped] = weakref.WeakValueDictionary()
+_mapped: weakref.WeakSet[Mapped] = weakref.WeakSet()
 
 
 class Segment:
@@ -110,7 +111,8 @@ class Segment:
         if self._header is None:
             with self._open() as file:
                 try:
-                    self._header = read_header(file)
+                    header = read_header(file)
+                    self._header = header._replace(dtype=read_trailer(file, header))
                 except ValueError as error:
                     reason = f"is not a segment, or is damaged: {error}"
                     raise SegmentError(self.path, reason) from None
@@ -129,6 +131,9 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Bytes that it takes: the array's data and the header."""
+        mapped = self._mapped() if self._mapped is not None else None
+        if mapped is not None:  # also if its owner has unlinked it before the header was read
+            return len(mapped)
         return self.header.data_offset + self.header.nbytes
 
     @property
@@ -151,10 +156,11 @@ class Segment:
             if _MAPPING_HOLDS_DESCRIPTOR:
                 _limits.allow_descriptors(1)
             with self._open() as file:
-                mapped = _mapped(file.fileno())
+                mapped = _mapping(file.fileno())
             mapped.segment = self
             self._mapped = weakref.ref(mapped)
-            _mapped_here[self.path] = mapped
+            _mapped_at[self.path] = mapped
+            _mapped.add(mapped)
             if self.owned:
                 weakref.finalize(mapped, self._unlink)
         return mapped
@@ -163,6 +169,15 @@ class Segment:
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
     ) -> None:
         """Reserve room for an array and write its header, before any data are written."""
+        self._header = self._begin(dtype, shape, fortran_order=fortran_order, reserve=True)
+
+    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """Write the header of an array whose data `write` brings, which needs no room reserved."""
+        self._begin(dtype, shape, fortran_order=False, reserve=False)
+
+    def _begin(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool, reserve: bool
+    ) -> Header:
         if dtype.hasobject:
             raise TypeError(
                 f"an array of Python objects ({dtype}) cannot lie in shared memory; give it a "
@@ -175,71 +190,83 @@ class Segment:
                 f"an array of {dtype} cannot lie in a segment: {error}; "
                 "numpy.lib.recfunctions.repack_fields makes one that can"
             ) from None
-        self._rewrite(Header(dtype, shape, fortran_order, len(text)), text)
+        header = Header(dtype, shape, fortran_order, len(text))
+        self._rewrite(header, text, reserve=reserve)
+        return header
 
-    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-        """Write the header of an array whose room `reserve_rows` reserves, a part at a time."""
-        text = header_bytes(dtype, shape, fortran_order=False)
-        header = Header(dtype, shape, fortran_order=False, data_offset=len(text))
-        nbytes = header.data_offset + header.nbytes
-        with self._open() as file:
-            try:
-                os.truncate(file.fileno(), nbytes)
-            except OSError as error:
-                raise self._without_room(error, nbytes) from None
-            self._reserve(file.fileno(), 0, len(text))
-            file.write(text)
+    def write(self, start: int, data: memoryview) -> None:
+        """Write bytes of the array's data, from the byte `start` of them on; it may grow.
 
-    def reserve_rows(self, start: int, stop: int) -> None:
-        """Reserve room for these rows of an outlined array, before any data are written there."""
-        dtype, shape, _, offset = self.header
-        row_nbytes = dtype.itemsize * math.prod(shape[1:])
+        Where there is no room this fails cleanly, unlike a store into the mapping. It is also three
+        times as fast as one, which takes a page fault for each new page, and clears it first.
+        """
+        at = self.header.data_offset + start
+        if at // _STEP_NBYTES != (at + len(data)) // _STEP_NBYTES:
+            self.expect(_STEP_NBYTES)
         with self._open() as file:
-            self._reserve(file.fileno(), offset + start * row_nbytes, offset + stop * row_nbytes)
+            while data:
+                try:
+                    count = os.pwrite(file.fileno(), data, at)
+                except OSError as error:
+                    raise self._without_room(error, self.nbytes) from None
+                data, at = data[count:], at + count
 
     def resize(self, shape: tuple[int, ...]) -> None:
-        """Give the array another length: reserve more room, or give back what it does not need.
+        """Give the array the length that was written, and give back what it does not need.
 
         A view of this process may be used afterwards only as far as the array still goes: the
         memory behind the rest is gone.
         """
+        if shape == self.shape:
+            return
         text = header_bytes(self.dtype, shape, self.header.fortran_order, self.header.data_offset)
-        self._rewrite(self.header._replace(shape=shape), text)
+        self._header = self.header._replace(shape=shape)
+        self._rewrite(self._header, text, reserve=False)
         self._mapped = None  # it is as long as the array was
 
-    def _rewrite(self, header: Header, text: bytes) -> None:
-        """Make room for the array, no more and no less, then write the header."""
-        nbytes = header.data_offset + header.nbytes
-        with self._open() as file:
-            before = os.fstat(file.fileno()).st_size
-            if nbytes < before:
-                os.truncate(file.fileno(), nbytes)
-            else:
-                self._reserve(file.fileno(), before, nbytes)
-            file.write(text)
+    def name(self, dtype: np.dtype[Any]) -> None:
+        """Give the array's codes the names that this dtype has, which else is the array's."""
+        header = self.header._replace(dtype=dtype)
+        text = header_bytes(dtype, header.shape, header.fortran_order, header.data_offset)
+        self._rewrite(header, text, reserve=False)
         self._header = header
 
-    def _reserve(self, fd: int, start: int, stop: int) -> None:
-        """Have the memory behind these bytes of the file, or raise NotEnoughMemoryError.
-
-        Writing to memory that is not there ends in SIGBUS; reserving it fails cleanly
-        (cpython#114390). A container's limit kills even then: so it is looked at before every
-        step, and two loaders that look at the same time pass it by two steps at most. For small
-        arrays one look in 64 will do: it takes longer than loading them.
-        """
-        if not hasattr(os, "posix_fallocate"):
-            os.truncate(fd, stop)
-            return
-        while start < stop:
-            step = min(_STEP_NBYTES, stop - start)
-            small = step < _SMALL_NBYTES and next(_small_steps) % 64
-            if self.backing != "file" and not small:
-                check_room(_limits.memory(), stop - start)
+    def _rewrite(self, header: Header, text: bytes, *, reserve: bool) -> None:
+        """Make the file as long as the array, and write the header and the trailer."""
+        at, trailer = header.data_offset + header.nbytes, memoryview(trailer_bytes(header.dtype))
+        nbytes = at + len(trailer)
+        with self._open() as file:
             try:
-                os.posix_fallocate(fd, start, step)
+                os.truncate(file.fileno(), nbytes)
+                if reserve:
+                    self._reserve(file.fileno(), nbytes)
+                file.write(text)
+                while trailer:
+                    count = os.pwrite(file.fileno(), trailer, at)
+                    trailer, at = trailer[count:], at + count
             except OSError as error:
-                raise self._without_room(error, stop - start) from None
-            start += step
+                raise self._without_room(error, nbytes) from None
+
+    def expect(self, nbytes: int) -> None:
+        """Raise NotEnoughMemoryError unless there is so much memory: a container's limit kills.
+
+        It is looked at before every step, and two loaders that look at the same time pass it by two
+        steps at most. For small arrays one look in 64 will do: it takes longer than loading them.
+        """
+        small = nbytes < _SMALL_NBYTES and next(_small_steps) % 64
+        if self.backing != "file" and not small:
+            check_room(_limits.memory(), nbytes)
+
+    def _reserve(self, fd: int, nbytes: int) -> None:
+        """Have the memory behind the bytes of the file.
+
+        Storing to memory that is not there ends in SIGBUS; reserving it fails cleanly
+        (cpython#114390).
+        """
+        if hasattr(os, "posix_fallocate"):
+            for start in range(0, nbytes, _STEP_NBYTES):
+                self.expect(nbytes - start)
+                os.posix_fallocate(fd, start, min(_STEP_NBYTES, nbytes - start))
 
     def _without_room(self, error: OSError, need: int) -> Exception:
         """What to raise when there is no room for so many bytes."""
@@ -308,13 +335,18 @@ def allow(count: int, kind: str) -> None:
         _limits.allow_descriptors(held)
 
 
+def mapped_here() -> list[Segment]:
+    """The segments that a view in this process maps, whoever created them."""
+    return [mapped.segment for mapped in list(_mapped)]
+
+
 def attach(path: str, identity: Identity | None = None) -> Segment:
     """The segment at `path`, which some process created; raises `SegmentGoneError`.
 
     With an `identity`, only if it is that very file: the path of a memfd may lead to another one
     by now, or to any file that its owner has opened since.
     """
-    mapped = _mapped_here.get(path)
+    mapped = _mapped_at.get(path)
     if mapped is not None and mapped.segment.linked and identity in (None, mapped.segment.identity):
         return mapped.segment
     if owner_of(path) is None:
@@ -329,7 +361,7 @@ def attach(path: str, identity: Identity | None = None) -> Segment:
         return Segment(path, kind_of(path), file.fileno(), owned=False)
 
 
-def _mapped(fd: int) -> Mapped:
+def _mapping(fd: int) -> Mapped:
     try:
         if sys.version_info >= (3, 13):
             return Mapped(fd, 0, trackfd=False)

@@ -1,5 +1,7 @@
 """A target in the test's own memory, for readers."""
 
+import math
+
 import numpy as np
 
 
@@ -7,28 +9,32 @@ class MemoryTarget:
     """Takes what a reader gives, and notes what it said on the way."""
 
     def __init__(self):
-        self.array = None
         self.reserved = None
         self.advances = []
+        self._written = bytearray()
 
     def reserve(self, dtype, shape, *, fortran_order=False):
-        # Garbage, so that what a reader leaves out shows.
-        order = "F" if fortran_order else "C"
-        self.array = np.empty(shape, dtype, order=order)
-        flat = self.array.T if fortran_order else self.array
-        flat.reshape(-1).view(np.uint8)[...] = 0xA5
-        self.reserved = shape
-        return self.array
+        self._dtype, self._order = dtype, "F" if fortran_order else "C"
+        self.reserved = self._shape = shape
+
+    def write(self, array):
+        assert array.flags.c_contiguous
+        self._written += array.tobytes()
 
     def advance(self, *, bytes_done, rows):
         self.advances.append((bytes_done, rows))
 
+    def name(self, names):
+        self.names = names
+
     def resize(self, shape):
-        old = self.array.reshape(-1)
-        new = np.empty(int(np.prod(shape)), old.dtype)
-        new[: old.size] = old[: new.size]
-        self.array = new.reshape(shape)
-        return self.array
+        self._shape = shape
+
+    @property
+    def array(self):
+        """What was written, all of it and nothing else."""
+        assert len(self._written) == math.prod(self._shape) * self._dtype.itemsize
+        return np.ndarray(self._shape, self._dtype, self._written, order=self._order)
 
 
 def read(reader, path, **options):

@@ -2,10 +2,15 @@
 
 import gzip
 import itertools
+import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shmkit.readers._lines import count_lines, decompressed, lines_of
+from shmkit.readers import _lines
+from shmkit.readers._compression import decompressed
+from shmkit.readers._lines import count_lines, lines_of
 
 ENDS = ["\n", "\r\n", "\r"]
 
@@ -63,6 +68,24 @@ def test_line_ends_cut_by_a_piece_count_once(tmp_path):
     for before in range((1 << 20) - 2, (1 << 20) + 2):
         path.write_bytes(b"a" * before + b"\r\nb\r")
         assert counted(path, "utf-8") == (before + 4, 2)
+
+
+BY = [_lines.ends_by_numpy] if _lines.parser is None else [_lines.ends_by_numpy, _lines.parser.ends]
+
+
+@pytest.mark.parametrize("ends", BY)
+@given(st.lists(st.sampled_from([b"a", b"#", b"\n", b"\r", b"\r\n"]), max_size=500), st.data())
+@settings(deadline=None)
+def test_lines_without_a_row_are_told_in_any_piece(ends, text, data):
+    text = b"\n\n" + b"".join(text)
+    codes = memoryview(text)
+    cut = data.draw(st.integers(2, len(text)))
+    found = [ends(codes, 2, cut, ord("#")), ends(codes, cut, len(text), ord("#"))]
+    lines = re.findall(rb"[^\r\n]*(?:\r\n|\r(?!$)|\n)", text[2:])
+    assert sum(lines for lines, _ in found) == len(lines)
+    # Of the empty lines those are missed that a lone \r ends, or that are behind one.
+    sure = rb"(?<=\n)(?:\r?\n|#)"
+    assert sum(rows for _, rows in found) == len(re.findall(sure, text[1:]))
 
 
 @pytest.mark.parametrize("ending", [".gz", ".GZ"])

@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bgzip import bgzip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from targets import MemoryTarget
 
 from shmkit import LoaderDiedError, LoadError, shared_load
 from shmkit._workers import _idle
 from shmkit.readers import text
+from shmkit.readers._compression import content_nbytes, decompressed
 from shmkit.readers._lines import line_start
 
 DTYPE = np.dtype([("name", "S6"), ("pos", "i4"), ("x", "f8")])
@@ -25,14 +28,14 @@ texts = st.tuples(
     st.booleans(),
 ).map(lambda drawn: drawn[1].join(drawn[0]) + drawn[1] * drawn[2])
 cuts = st.lists(st.floats(0, 1), max_size=6)
+block_nbytes = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 
 
 def in_parts(path, positions, **options):
-    """The rows of the file, cut at these fractions of it, and its plan."""
+    """The rows of the file, cut at these fractions of it."""
     plan = text.probe(str(path), {"dtype": DTYPE, "delimiter": "\t", **options})
-    with open(path, "rb") as data:
-        first = line_start(data, options.get("skiprows", 0))
-    last = path.stat().st_size
+    with decompressed(str(path)) as data:
+        first, last = line_start(data, options.get("skiprows", 0)), content_nbytes(data)
     plan = replace(plan, span=(first, last))
     edges = [first, *(first + int((last - first) * f) for f in sorted(positions)), last]
     parts = [text.count(str(path), plan, a, b) for a, b in itertools.pairwise(edges)]
@@ -40,13 +43,13 @@ def in_parts(path, positions, **options):
         *(part.start for part in parts),
         last,
     ]
-    found, line = [np.empty(0, DTYPE)], options.get("skiprows", 0)
+    target, line, rows = MemoryTarget(), options.get("skiprows", 0), 0
     for part in parts:
-        array = np.empty(part.rows, DTYPE)
-        done = list(text.read_part(str(path), plan, part, line, array))
-        found.append(array[: done[-1][1]] if done else array[:0])
-        line += part.lines
-    return np.concatenate(found)
+        count = text.read_part(str(path), plan, part, line, target)
+        assert count <= part.rows
+        line, rows = line + part.lines, rows + count
+    target.reserve(DTYPE, (rows,))
+    return target.array
 
 
 @pytest.fixture
@@ -55,26 +58,38 @@ def path(tmp_path):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(content=texts, positions=cuts, bom=st.booleans())
-def test_any_cut_gives_the_same_rows(path, content, positions, bom):
-    path.write_bytes(b"\xef\xbb\xbf" * bom + content.encode())
+@given(content=texts, positions=cuts, bom=st.booleans(), nbytes=st.none() | block_nbytes)
+def test_any_cut_gives_the_same_rows(path, content, positions, bom, nbytes):
+    data = b"\xef\xbb\xbf" * bom + content.encode()
+    path.write_bytes(bgzip(data, nbytes) if data and nbytes else data)
     expected = text.loadtxt(content.splitlines(), dtype=DTYPE, delimiter="\t", ndmin=1)
     assert in_parts(path, positions).tobytes() == expected.tobytes()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(content=texts.filter(len), positions=cuts, skip=st.integers(0, 4))
-def test_any_cut_behind_skipped_lines_gives_the_same_rows(path, content, positions, skip):
-    path.write_bytes(content.encode())
+@given(
+    content=texts.filter(len),
+    positions=cuts,
+    skip=st.integers(0, 4),
+    nbytes=st.none() | block_nbytes,
+)
+def test_any_cut_behind_skipped_lines_gives_the_same_rows(path, content, positions, skip, nbytes):
+    path.write_bytes(bgzip(content.encode(), nbytes) if nbytes else content.encode())
     given = {"delimiter": "\t", "skiprows": skip}
     expected = text.loadtxt(content.splitlines(), dtype=DTYPE, ndmin=1, **given)
     assert in_parts(path, positions, skiprows=skip).tobytes() == expected.tobytes()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(before=st.lists(lines, max_size=12), after=st.lists(lines, max_size=12), positions=cuts)
-def test_any_cut_names_the_same_line(path, before, after, positions):
-    path.write_text("\n".join([*before, "chr1\tten\t2.5", *after]))
+@given(
+    before=st.lists(lines, max_size=12),
+    after=st.lists(lines, max_size=12),
+    positions=cuts,
+    nbytes=st.none() | block_nbytes,
+)
+def test_any_cut_names_the_same_line(path, before, after, positions, nbytes):
+    data = "\n".join([*before, "chr1\tten\t2.5", *after]).encode()
+    path.write_bytes(bgzip(data, nbytes) if nbytes else data)
     with pytest.raises(LoadError) as caught:
         in_parts(path, positions)
     assert (caught.value.line, caught.value.column) == (len(before) + 1, 2)
@@ -101,6 +116,15 @@ def large(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def blocks(large):
+    """The same in blocks of bgzip."""
+    path = large.with_suffix(".txt.gz")
+    path.write_bytes(bgzip(large.read_bytes()))
+    assert text.probe(str(path), {"dtype": LARGE}).span == (0, large.stat().st_size)
+    return path
+
+
 LARGE = np.dtype([("name", "S12"), ("pos", "i4"), ("x", "f8")])
 
 
@@ -113,13 +137,14 @@ LARGE = np.dtype([("name", "S12"), ("pos", "i4"), ("x", "f8")])
         {"dtype": float, "usecols": (1, 2)},
     ],
 )
-def test_any_number_of_processes_gives_the_same_array(large, processes, options):
-    with shared_load(large, processes=processes, progress=False, **options) as (array,):
-        source = array.segment.source["options"]
+def test_any_number_of_processes_gives_the_same_array(large, blocks, processes, options):
+    with shared_load([large, blocks], processes=processes, progress=False, **options) as arrays:
+        source = arrays[0].segment.source["options"]
         expected = np.loadtxt(large, **source)
-        assert array.dtype == expected.dtype
-        assert array.tobytes() == expected.tobytes()
-        assert array.segment.path
+        for array in arrays:
+            assert array.segment.source["options"] == source
+            assert array.dtype == expected.dtype
+            assert array.tobytes() == expected.tobytes()
 
 
 def test_a_bad_token_in_the_last_line_is_named_with_its_line(large, tmp_path):
@@ -128,6 +153,19 @@ def test_a_bad_token_in_the_last_line_is_named_with_its_line(large, tmp_path):
     with pytest.raises(LoadError) as caught:
         shared_load(path, dtype=LARGE, progress=False)
     assert (caught.value.path, caught.value.line, caught.value.column) == (str(path), ROWS + 1, 2)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_damaged_block_is_named_with_its_byte_and_about_its_line(blocks, tmp_path, share):
+    data = bytearray(blocks.read_bytes())
+    at = int(share * len(data))
+    data[at] ^= 0x55
+    begin = data.rfind(bgzip(b"")[:14], 0, at)
+    path = tmp_path / "bad.txt"
+    path.write_bytes(data)
+    with pytest.raises(LoadError, match=f"in the block at byte {begin:,} ") as caught:
+        shared_load(path, dtype=LARGE, processes=2, progress=False)
+    assert abs(caught.value.line - share * ROWS) < ROWS / 100
 
 
 def test_skipping_the_whole_file_leaves_no_rows(large):
@@ -211,7 +249,7 @@ def test_a_file_that_is_cut_short_after_it_was_counted_is_an_error(path):
     part = text.count(str(path), plan, 0, path.stat().st_size)
     path.write_text("a\t1\t2\n" * 900)
     with pytest.raises(LoadError, match="changed while loading"):
-        list(text.read_part(str(path), plan, part, 0, np.empty(part.rows, DTYPE)))
+        text.read_part(str(path), plan, part, 0, MemoryTarget())
     path.write_text("a\t1\t2\n" * 1000)
     with pytest.raises(LoadError, match="changed while loading"):
-        list(text.read_part(str(path), plan, part, 0, np.empty(10, DTYPE)))
+        text.read_part(str(path), plan, part._replace(rows=10), 0, MemoryTarget())

@@ -62,7 +62,10 @@ def test_large_arrays_come_in_pieces(tmp_path, order, shape):
     np.save(tmp_path / "a.npy", saved)
     array, _, target = read(npy, tmp_path / "a.npy")
     assert np.array_equal(array, saved)
-    assert [rows for _, rows in target.advances] == ([3, 6, 9] if order == "C" else [0, 0, 9])
+    rows = [rows for _, rows in target.advances]
+    assert sorted(set(rows)) == (list(range(10)) if order == "C" else [0, 9])
+    assert rows == sorted(rows)
+    assert rows.count(9) == 1
 
 
 def test_what_follows_the_array_is_not_read(tmp_path):

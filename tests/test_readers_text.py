@@ -1,8 +1,6 @@
 """Text files are read as np.loadtxt reads them, and what does not fit is named."""
 
-import bz2
 import gzip
-import lzma
 import os
 import pickle
 import time
@@ -189,20 +187,6 @@ def test_dates_and_booleans(file):
 def test_text_of_no_given_width_is_as_wide_as_the_widest(file, dtype):
     path = file(many({MANY: "chr1\tfarlongerthanall\t0"}))
     assert same(path, dtype=dtype).shape == (MANY, 3)
-
-
-@pytest.mark.parametrize(
-    ("ending", "compress"),
-    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)],
-)
-def test_compressed_files(file, ending, compress):
-    data = compress(many({1: "chr\tpos\tpct"}).encode())
-    path = file(data, "calls.txt" + ending)
-    array = same(path)
-    assert array.shape == (MANY - 1,)
-    assert array.dtype.names == ("chr", "pos", "pct")
-    damaged = file(data[: len(data) // 2], "damaged.txt" + ending)
-    assert "compressed data are damaged" in refused(damaged, dtype=CALL).reason
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-be", "utf-8", "cp1252"])

@@ -1,13 +1,13 @@
 """Readers, one module a format. Each has two functions, both run in a loader process:
 
     probe(path, options) -> Plan         what is in the file: dtype, shape, resolved options
-    read_into(path, plan, target)        reserve the array in the target, fill it
+    read_into(path, plan, target)        reserve the array in the target, write it
 
 A reader of large files that can be read in parts, by several loader processes at once, says in
 the plan which bytes these are, and has three more:
 
     count(path, plan, start, stop) -> Part      which lines begin there, how many rows at most
-    read_part(path, plan, part, …)              fill these rows of the array
+    read_part(path, plan, part, …) -> rows      write these rows of the array
     whole_shape(plan, rows)                     the shape of the array, once they are counted
 
 The notebook's process sees every plan, with the rows counted, before any array is reserved, so it
@@ -18,7 +18,7 @@ can tell, an estimate: `Target.resize` makes more room, and gives back what is n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -42,7 +42,8 @@ class Plan:
         The reader's options with everything inferred filled in: reading the file again with these
         gives the same array, so they are what an export records.
     span
-        Bytes of the file that may be read in parts, from and to; None if it is read whole.
+        Bytes of the file (decompressed) that may be read in parts, from and to; None if it is
+        read whole.
     """
 
     dtype: np.dtype[Any]
@@ -60,28 +61,38 @@ class Plan:
 class Part(NamedTuple):
     """Whole lines of a file that is read in parts."""
 
-    start: int  # bytes of the file
+    start: int  # bytes, as in the span
     stop: int
     lines: int
     rows: int  # at most: blank lines and comments may be among the lines
 
 
 class Target(Protocol):
-    """Where a reader puts its array: one segment, seen from the loader process."""
+    """Where a reader puts its array: one segment, seen from the loader process.
+
+    A reader fills a small buffer again and again, which stays in the cache of its core, and writes
+    it. That takes a third of the time of filling the segment's own memory (see `Segment.write`).
+    """
 
     def reserve(
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
-    ) -> NDArray[Any]:
-        """Reserve room and give the writable array over it; raises `NotEnoughMemoryError`."""
+    ) -> None:
+        """Reserve room for the array; raises `NotEnoughMemoryError`."""
+
+    def write(self, array: NDArray[Any]) -> None:
+        """Put these items, in C order, behind those that were written.
+
+        They may be more than there is room for; raises `NotEnoughMemoryError`.
+        """
 
     def advance(self, *, bytes_done: int, rows: int) -> None:
-        """Say how many bytes of the file are read and how many rows are filled, so far in all."""
+        """Say how many bytes of the file are read and how many rows are written, so far in all."""
 
-    def resize(self, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Give the array another shape and return it; raises `NotEnoughMemoryError`.
+    def name(self, names: Mapping[str, list[str]]) -> None:
+        """Say which texts the codes of a category field stand for, by field and code."""
 
-        Larger, with what was written in place; or smaller. Arrays from before are not to be used.
-        """
+    def resize(self, shape: tuple[int, ...]) -> None:
+        """Give the array the shape that it has in the end."""
 
 
 class Reader(Protocol):
@@ -100,12 +111,10 @@ class InParts(Reader, Protocol):
     def count(self, path: str, plan: Plan, start: int, stop: int) -> Part:
         """The lines that begin in these bytes of the span."""
 
-    def read_part(
-        self, path: str, plan: Plan, part: Part, line: int, array: NDArray[Any]
-    ) -> Iterator[tuple[int, int]]:
-        """Fill the array, which has ``part.rows`` rows, from its begin; `line` lines come before.
+    def read_part(self, path: str, plan: Plan, part: Part, line: int, target: Target) -> int:
+        """Write the part's rows, before which there are `line` lines; gives their number.
 
-        Yields bytes and rows that are done, now and then and at the end.
+        They are at most ``part.rows``: the next part has its place behind them.
         """
 
     def whole_shape(self, plan: Plan, rows: int) -> tuple[int, ...]:

@@ -1,31 +1,31 @@
-r"""The lines of a text file: decompressed, decoded, and counted as they are taken.
+r"""The lines of a text file: decoded, and counted as they are taken.
 
-bytes ──(gzip, bz2, xz)──▶ bytes ──(encoding)──▶ lines, each ended by \n, \r\n or \r
+bytes, decompressed ──(encoding)──▶ lines, each ended by \n, \r\n or \r
 """
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import io
 import itertools
-import lzma
-import mmap
 import operator
-import os
 import re
 import sys
 import warnings
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
+from shmkit.readers._compression import decompressed, position
+
+try:
+    from shmkit.readers import _parser as parser
+except ImportError:  # there was no compiler
+    parser = None  # type: ignore[assignment]
 
 __all__ = [
     "LINE_END",
@@ -33,39 +33,23 @@ __all__ = [
     "count_byte_lines",
     "count_lines",
     "decoded",
-    "decompressed",
+    "ends_by_numpy",
     "estimate_lines",
-    "is_compressed",
     "line_ends_are_bytes",
     "line_start",
     "lines_of",
     "loadtxt",
     "next_line",
-    "position",
+    "parser",
 ]
 
-_COUNT_NBYTES = 1 << 20
+_COUNT_NBYTES = 1 << 18  # stays in the cache of a core until it is counted
 _ESTIMATE_NBYTES = 1 << 22
 _LIST_NBYTES = 1 << 16
 _SKIP_LINES = 10_000
 _UNDECODABLE = "\udcff"  # half of a character: in no text that was decoded
 
 LINE_END = re.compile(rb"\r\n?|\n")
-
-_OPENERS: dict[str, Callable[..., Any]] = {  # by the endings that np.loadtxt goes by, and ".GZ"
-    ".gz": igzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".lzma": lzma.open,
-}
-# What they raise while reading.
-_DAMAGED: tuple[type[Exception], ...] = (
-    EOFError,
-    zlib.error,
-    cast("type[Exception]", isal_zlib.error),  # its stub says that it is an instance
-    lzma.LZMAError,
-    igzip.BadGzipFile,
-)
 
 
 def loadtxt(lines: Iterable[str], **options: Any) -> NDArray[Any]:
@@ -74,27 +58,6 @@ def loadtxt(lines: Iterable[str], **options: Any) -> NDArray[Any]:
         warnings.filterwarnings("ignore", category=UserWarning, module=re.escape(__name__))
         warnings.filterwarnings("error", category=DeprecationWarning, module=r"numpy\.lib")
         return np.loadtxt(lines, **options)
-
-
-def is_compressed(path: str) -> bool:
-    """Whether np.loadtxt would decompress it."""
-    return os.path.splitext(path)[1].lower() in _OPENERS
-
-
-def position(data: BinaryIO) -> int:
-    """Bytes of the file, as it lies there, that were read."""
-    return os.lseek(data.fileno(), 0, os.SEEK_CUR)
-
-
-@contextmanager
-def decompressed(path: str) -> Iterator[BinaryIO]:
-    """What is in the file."""
-    with _OPENERS.get(os.path.splitext(path)[1].lower(), open)(path, "rb") as data:
-        try:
-            yield data
-        except _DAMAGED as error:
-            reason = f"its compressed data are damaged, cut short, or none ({error}); copy it again"
-            raise LoadError(path, None, None, reason) from None
 
 
 def line_ends_are_bytes(encoding: str) -> bool:
@@ -119,32 +82,38 @@ def count_byte_lines(data: BinaryIO, nbytes: int, mark: bytes) -> tuple[int, int
     Those are the empty ones, and those that begin with `mark` if that is one character. Some such
     may be missed, where they are rare.
     """
+    ends = ends_by_numpy if parser is None else parser.ends
     lines = without_rows = 0
-    last = b"\n"
-    while nbytes and (piece := data.read(min(_COUNT_NBYTES, nbytes))):
-        nbytes -= len(piece)
-        codes = np.frombuffer(last + piece, np.uint8)
-        ends = codes == ord("\n")  # several times faster than bytes.count, where every line has one
-        lines += int(np.count_nonzero(ends[1:]))
-        without_rows += int(np.count_nonzero(ends[1:] & ends[:-1]))
-        if len(mark) == 1 and mark in piece:
-            without_rows += int(np.count_nonzero((codes[1:] == mark[0]) & ends[:-1]))
-        if b"\r" in piece:  # a lone one ends a line too (old Mac); that of \r\n is no second one
-            lines += piece.count(b"\r") - piece.count(b"\r\n")
-            without_rows += piece.count(b"\n\r\n")
-        lines -= last == b"\r" and piece.startswith(b"\n")
-        last = piece[-1:]
-    return lines + (last not in b"\r\n"), without_rows
+    text = np.empty(2 + _COUNT_NBYTES, np.uint8)
+    text[:2] = ord("\n")  # then the last two bytes of the piece before
+    while nbytes:
+        count: int = data.readinto(text[2 : 2 + nbytes].data)  # type: ignore[attr-defined] # all do
+        if not count:
+            break
+        nbytes -= count
+        found = ends(text.data, 2, 2 + count, mark[0] if len(mark) == 1 else ord("\n"))
+        lines, without_rows = lines + found[0], without_rows + found[1]
+        text[:2] = text[count : count + 2]
+    return lines + int(text[1] != ord("\n")), without_rows
+
+
+def ends_by_numpy(text: memoryview, start: int, stop: int, mark: int) -> tuple[int, int]:
+    """As `_parser.ends`, for where there is none."""
+    codes = np.frombuffer(text, np.uint8)[start - 2 : stop]
+    ends, returns = codes == ord("\n"), codes == ord("\r")
+    lines = ends[2:] | returns[1:-1]
+    empty = ends[1:-1] & (ends[2:] | (codes[2:] == mark)) | ends[:-2] & returns[1:-1] & ends[2:]
+    return int(np.count_nonzero(lines)), int(np.count_nonzero(empty))
 
 
 def line_start(data: BinaryIO, number: int) -> int:
     """Where in the file the line begins that has so many before it; a byte order mark is none."""
     begin = len(codecs.BOM_UTF8) if data.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
-    if number == 0:
-        return begin
-    text = mmap.mmap(data.fileno(), 0, access=mmap.ACCESS_READ)
-    ends = (found.end() for found in LINE_END.finditer(text, begin))
-    return next(itertools.islice(ends, number - 1, None), len(text))
+    data.seek(begin)
+    text = io.TextIOWrapper(data, "latin-1", newline="")  # of one byte each, line ends as they are
+    start = begin + sum(map(len, itertools.islice(text, number)))
+    text.detach()
+    return start
 
 
 def next_line(data: BinaryIO, position: int, first: int, last: int) -> int:

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkit._categories import LONGEST_NAME, enum_of
 from shmkit.errors import LoadError
 from shmkit.readers import Plan
 from shmkit.readers._infer import EXACT, is_number, split_fields, split_options
@@ -35,6 +36,7 @@ __all__ = [
     "fits",
     "guesses_comments",
     "holds_whole_numbers",
+    "is_category",
     "may_lose_text",
     "parse_options",
 ]
@@ -81,8 +83,15 @@ def columns(dtype: np.dtype[Any], name: str = "", offset: int = 0) -> Iterator[C
         yield Column(name, dtype, offset)
 
 
+def is_category(dtype: np.dtype[Any]) -> bool:
+    """Whether text becomes codes, whose names are to be found."""
+    return enum_of(dtype) == {}
+
+
 def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype with room for one character more, so that no text is cut unseen."""
+    if is_category(dtype):
+        return np.dtype(object)
     if dtype.kind not in "SU":
         return dtype
     return np.dtype(f"{dtype.kind}{dtype.itemsize // (4 if dtype.kind == 'U' else 1) + 1}")
@@ -111,7 +120,7 @@ def fits(rows: NDArray[Any], plan: TextPlan) -> bool:
         return not any(
             _change(rows[f"f{i}"], column.dtype, plan, whole=i in whole)
             for i, column in enumerate(columns(plan.dtype))
-            if column.dtype.kind in "SU" or i in whole
+            if column.dtype.kind in "SU" or is_category(column.dtype) or i in whole
         )
     if len(plan.shape) == 2 and rows.shape[1] != plan.shape[1]:
         return False
@@ -137,6 +146,13 @@ def _change(
                 texts = values.ravel()[begin].astype(str)
                 if (np.strings.endswith(texts, '"') & (np.strings.str_len(texts) > 1)).any():
                     return _IN_QUOTES
+    if is_category(dtype):
+        texts = set(map(str, values.tolist()))
+        if any("\0" in text or len(text.encode()) > LONGEST_NAME for text in texts):
+            return f"holds a NUL or more than {LONGEST_NAME} bytes, so it is no category"
+        quoted = (text for text in texts if text[1:] and text[0] == text[-1] == '"')
+        if "dtype" in plan.inferred and "quotechar" not in plan.options and any(quoted):
+            return _IN_QUOTES
     if whole and not holds_whole_numbers(values):
         return "is beyond 2**53, above which float64 changes whole numbers"
     return None
@@ -181,7 +197,8 @@ def _cut(fields: list[str], at: int, comment: str, plan: TextPlan) -> bool:
         return (not keys or min(keys) < 0) and bool(comment.lstrip("#")[:1].strip())
     used = [at] if keys is None else [i for i, key in enumerate(keys) if key % len(fields) == at]
     names = plan.dtype.names or ()
-    is_text = any(plan.dtype[i].kind in "SU" for i in used if i < len(names))
+    types = [plan.dtype[i] for i in used if i < len(names)]
+    is_text = any(dtype.kind in "SU" or is_category(dtype) for dtype in types)
     return bool(used) and (is_text or not is_number(fields[at]))
 
 
@@ -294,6 +311,8 @@ def _field_misfit(
     if dtype.kind in "SU":
         kind = "S" if dtype.kind == "S" and text.isascii() else "U"
         option = f'give dtype= with "{kind}{len(text)}" or longer'
+    if is_category(dtype):
+        option = "leave it out of categories="
     try:
         value = loadtxt(row, dtype=_wide(dtype), ndmin=1, max_rows=1, **options)
         reason = _change(value, dtype, plan, whole=whole)

@@ -31,8 +31,10 @@ int character(PyObject* option, void* result) {
 
 // Why these arguments would lead out of the buffers, or nullptr.
 const char* wrong(const Py_buffer& data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t itemsize,
-                  const Py_buffer& packed) {
-    if (start < 0 || stop < start || stop > data.len) return "start and stop are not in data";
+                  const Py_buffer& packed, const Py_buffer& tables) {
+    if (start < 0 || stop < start || stop > data.len - shmkit::behind) {
+        return "start and stop are not in data, 16 bytes before its end";
+    }
     if (itemsize <= 0) return "itemsize is not positive";
     if (packed.len % sizeof(shmkit::Field) ||
         reinterpret_cast<uintptr_t>(packed.buf) % alignof(shmkit::Field)) {
@@ -40,6 +42,7 @@ const char* wrong(const Py_buffer& data, Py_ssize_t start, Py_ssize_t stop, Py_s
     }
     const auto* const fields = static_cast<const shmkit::Field*>(packed.buf);
     const size_t count = packed.len / sizeof(shmkit::Field);
+    size_t categories = 0;
     for (size_t i = 0; i < count; ++i) {
         const shmkit::Field& field = fields[i];
         if (field.offset < 0 || field.width < 0 || field.width > itemsize ||
@@ -49,6 +52,11 @@ const char* wrong(const Py_buffer& data, Py_ssize_t start, Py_ssize_t stop, Py_s
         if (field.column < (i ? fields[i - 1].column : 0)) {
             return "fields are not sorted by column, or a column is negative";
         }
+        categories += field.kind == 'C';
+    }
+    if (static_cast<size_t>(tables.len) != categories * sizeof(shmkit::Table) ||
+        reinterpret_cast<uintptr_t>(tables.buf) % alignof(shmkit::Table)) {
+        return "tables are not one for each category";
     }
     return nullptr;
 }
@@ -56,22 +64,22 @@ const char* wrong(const Py_buffer& data, Py_ssize_t start, Py_ssize_t stop, Py_s
 PyObject* parse(PyObject*, PyObject* args, PyObject* options) {
     static const char* const names[] = {"data",    "start",     "stop",      "out",     "itemsize",
                                         "fields",  "delimiter", "comments",  "quotechar",
-                                        "columns", "utf8",      "max_rows",  nullptr};
-    Py_buffer data, out, packed;
+                                        "columns", "utf8",      "tables",    "max_rows", nullptr};
+    Py_buffer data, out, packed, tables{};
     Py_ssize_t start, stop, itemsize, columns = -1, max_rows = PY_SSIZE_T_MAX;
     shmkit::Syntax syntax{-1, -1, -1, false, -1};
     int utf8 = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, options, "y*nnw*ny*|$O&O&O&npn:parse",
+    if (!PyArg_ParseTupleAndKeywords(args, options, "y*nnw*ny*|$O&O&O&npw*n:parse",
                                      const_cast<char**>(names), &data, &start, &stop, &out,
                                      &itemsize, &packed, character, &syntax.delimiter, character,
                                      &syntax.comment, character, &syntax.quote, &columns, &utf8,
-                                     &max_rows)) {
+                                     &tables, &max_rows)) {
         return nullptr;
     }
     syntax.utf8 = utf8 != 0;
     syntax.columns = columns;
     shmkit::Taken taken{0, 0, 0};
-    const char* const reason = wrong(data, start, stop, itemsize, packed);
+    const char* const reason = wrong(data, start, stop, itemsize, packed, tables);
     if (reason) {
         PyErr_SetString(PyExc_ValueError, reason);
     } else if (syntax.quote != not_covered) {
@@ -81,6 +89,7 @@ PyObject* parse(PyObject*, PyObject* args, PyObject* options) {
         taken = shmkit::parse(text + start, text + stop, syntax,
                               static_cast<const shmkit::Field*>(packed.buf),
                               packed.len / sizeof(shmkit::Field),
+                              static_cast<shmkit::Table*>(tables.buf),
                               static_cast<shmkit::byte*>(out.buf), itemsize,
                               max_rows < room ? max_rows : room);
         Py_END_ALLOW_THREADS;
@@ -88,17 +97,64 @@ PyObject* parse(PyObject*, PyObject* args, PyObject* options) {
     PyBuffer_Release(&data);
     PyBuffer_Release(&out);
     PyBuffer_Release(&packed);
+    if (tables.obj) PyBuffer_Release(&tables);
     if (reason) return nullptr;
     return Py_BuildValue("LLL", static_cast<long long>(taken.rows),
                          static_cast<long long>(taken.nbytes),
                          static_cast<long long>(taken.lines));
 }
 
+PyObject* code(PyObject*, PyObject* args) {
+    Py_buffer table;
+    const char* name;
+    Py_ssize_t nbytes;
+    if (!PyArg_ParseTuple(args, "w*y#:code", &table, &name, &nbytes)) return nullptr;
+    const bool whole = table.len == sizeof(shmkit::Table) &&
+                       reinterpret_cast<uintptr_t>(table.buf) % alignof(shmkit::Table) == 0;
+    int32_t found = -1;
+    if (!whole) {
+        PyErr_SetString(PyExc_ValueError, "table is not one table");
+    } else if (nbytes <= shmkit::Table::longest && !std::memchr(name, 0, nbytes)) {
+        shmkit::byte padded[shmkit::Table::longest + 8] = {};
+        std::memcpy(padded, name, nbytes);
+        found = static_cast<shmkit::Table*>(table.buf)->code(padded, nbytes);
+    }
+    PyBuffer_Release(&table);
+    return whole ? PyLong_FromLong(found) : nullptr;
+}
+
+PyObject* ends(PyObject*, PyObject* args) {
+    Py_buffer text;
+    Py_ssize_t start, stop;
+    unsigned char mark;
+    if (!PyArg_ParseTuple(args, "y*nnb:ends", &text, &start, &stop, &mark)) return nullptr;
+    const bool inside = 2 <= start && start <= stop && stop <= text.len;
+    shmkit::Ends found{0, 0};
+    if (inside) {
+        const auto* const bytes = static_cast<const shmkit::byte*>(text.buf);
+        Py_BEGIN_ALLOW_THREADS;
+        found = shmkit::ends(bytes + start, bytes + stop, mark);
+        Py_END_ALLOW_THREADS;
+    } else {
+        PyErr_SetString(PyExc_ValueError, "start and stop are not in text, 2 bytes from its begin");
+    }
+    PyBuffer_Release(&text);
+    if (!inside) return nullptr;
+    return Py_BuildValue("LL", static_cast<long long>(found.lines),
+                         static_cast<long long>(found.without_row));
+}
+
 PyMethodDef methods[] = {
+    {"code", code, METH_VARARGS,
+     "code($module, table, name, /)\n--\n\n"
+     "The code of a name in a table of parse, a new one if need be; -1 if it does not fit."},
+    {"ends", ends, METH_VARARGS,
+     "ends($module, text, start, stop, mark, /)\n--\n\n"
+     "Count lines, and those that are sure to give no row; _parser.pyi tells more."},
     {"parse", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(parse)),
      METH_VARARGS | METH_KEYWORDS,
      "parse($module, data, start, stop, out, itemsize, fields, *, delimiter=None, comments=None, "
-     "quotechar=None, columns=-1, utf8=False, max_rows=sys.maxsize)\n--\n\n"
+     "quotechar=None, columns=-1, utf8=False, tables=bytearray(), max_rows=sys.maxsize)\n--\n\n"
      "Parse lines of text into records, as far as they are covered; _parser.pyi tells more."},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -1,12 +1,14 @@
-"""The rows of a text, written into an array: by the compiled parser, or by np.loadtxt.
+"""The rows of a text, written to a target: by the compiled parser, or by np.loadtxt.
 
-    block of whole lines ──▶ the parser ─────────────────────────────▶ rows of the array, in place
-                               │ a line of which it is not sure                   ▲
-                               ▼                                                  │
-                             np.loadtxt, for that line and some after it ──▶ checked
-                                                                                  │ does not fit
-                                                                                  ▼
-                                                                     explained ──▶ LoadError
+    block of whole lines ──▶ the parser ──▶ some rows, in the cache ─────▶ written
+                               │ a line of which it is not sure              ▲
+                               ▼                                             │
+                             np.loadtxt, for it and some after it ──▶ checked
+                                                                             │ does not fit
+                                                                             ▼
+                                                                explained ──▶ LoadError
+
+Both give the texts of category columns their codes, from one table a column (_names).
 
 The parser only takes lines that it reads exactly as np.loadtxt does (see _parser.pyi); so what a
 text means, and what is wrong with it, is said in one place. Where the parser was not compiled,
@@ -19,6 +21,7 @@ import codecs
 import io
 import itertools
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -26,8 +29,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkit._categories import too_many
 from shmkit.errors import LoadError
-from shmkit.readers._lines import LINE_END, Lines, loadtxt
+from shmkit.readers._lines import LINE_END, Lines, loadtxt, parser
 from shmkit.readers._misfit import (
     TextPlan,
     columns,
@@ -35,20 +39,20 @@ from shmkit.readers._misfit import (
     fits,
     guesses_comments,
     holds_whole_numbers,
+    is_category,
     may_lose_text,
     parse_options,
 )
-
-try:
-    from shmkit.readers import _parser
-except ImportError:  # there was no compiler
-    _parser = None  # type: ignore[assignment]
+from shmkit.readers._names import TABLE, Names
 
 __all__ = ["PARSER", "Rows", "by_lines", "lines_are_bytes"]
 
-PARSER = "compiled" if _parser is not None else "np.loadtxt (none was compiled on installation)"
+PARSER = "compiled" if parser is not None else "np.loadtxt (none was compiled on installation)"
 
-_READ_NBYTES = 1 << 18  # stays in the cache of a core until it is parsed
+_READ_NBYTES = 1 << 18  # stays in the cache of a core until it is parsed,
+_ROWS_NBYTES = 1 << 18  # and these until they are written
+_LEAST_NBYTES = 1 << 14
+_BEHIND = 16  # bytes that the parser may load behind a text
 _FEW_NBYTES = 1 << 12  # for np.loadtxt at first
 _BLOCK_ROWS = 20_000
 _BLOCK_NBYTES = 1 << 23  # np.loadtxt allocates a block in full: fewer rows where they are long
@@ -66,37 +70,34 @@ def lines_are_bytes(options: Mapping[str, Any]) -> bool:
 
 
 class Rows:
-    """An array that is filled with the rows of a text, from the first one on.
+    """Takes lines of a text, and writes their rows.
 
     Parameters
     ----------
     path, plan
         Of the file.
-    array
-        As the plan says, of any length.
-    grow
-        Gives an array of so many rows, with those that are filled.
+    write
+        Called with the next rows, again and again, in an array that is used again afterwards.
     line
         Lines of the file before the first one that is taken.
 
     Attributes
     ----------
     count : int
-        Rows that are filled.
+        Rows that are written.
     """
 
     def __init__(
         self,
         path: str,
         plan: TextPlan,
-        array: NDArray[Any],
-        grow: Callable[[int], NDArray[Any]],
+        write: Callable[[NDArray[Any]], None],
         line: int = 0,
     ) -> None:
         self.count = 0
         self._path = path
         self._plan = plan
-        self._grow = grow
+        self._write = write
         self._line = line
         self._at_top = line <= plan.options.get("skiprows", 0)
         most = plan.options.get("max_rows")
@@ -105,17 +106,28 @@ class Rows:
         self._row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
         self._fields = _packed_fields(plan)
         self._syntax = _syntax(plan, self._encoding)
-        self._use(array)
-
-    def _use(self, array: NDArray[Any]) -> None:
-        self._array = array.view(_fields_of_a_block(self._plan.dtype))
+        found = enumerate(columns(plan.dtype))
+        order = [i for i, column in found if is_category(column.dtype)]
+        if self._fields is not None and plan.options.get("usecols") is not None:
+            order.sort(key=plan.options["usecols"].__getitem__)
+        parsed = self._fields is not None
+        self._tables = np.zeros(len(order) if parsed else 0, TABLE)  # in the order of the file
+        self._names = {
+            i: Names(self._tables[n : n + 1] if parsed else None) for n, i in enumerate(order)
+        }
         if self._fields is not None:
-            self._bytes = array.reshape(-1).view(np.uint8).data
+            self._parsed = self._empty(max(1, _ROWS_NBYTES // self._row_nbytes))
 
-    def _reserve(self, count: int) -> None:
-        """Have room for so many rows: their number was an estimate, or the file grew."""
-        if count > len(self._array):
-            self._use(self._grow(max(count, len(self._array) * 3 // 2)))
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The texts of the category fields, by code."""
+        fields = self._plan.dtype.names or ()
+        return {fields[i]: names.list() for i, names in sorted(self._names.items())}
+
+    def _empty(self, count: int) -> NDArray[Any]:
+        """Room for so many rows, with zeros between their fields."""
+        shape = count, *self._plan.shape[1:]
+        return np.zeros(shape, self._plan.dtype).view(_fields_of_a_block(self._plan.dtype))
 
     @property
     def _complete(self) -> bool:
@@ -127,17 +139,22 @@ class Rows:
 
         Yields how many bytes are read, now and then and at the end.
         """
-        buffer = bytearray(_READ_NBYTES)
+        # Of a small file, not more than is needed: clearing it would take longer than reading.
+        room = min(_READ_NBYTES, nbytes, max(os.path.getsize(self._path), _LEAST_NBYTES))
+        buffer = bytearray(room + 1 + _BEHIND)
         begun = done = 0  # bytes of a line at the begin of the buffer; bytes that were read
         ended = False
         while not (ended or self._complete):
-            if begun == len(buffer):  # one line fills it
-                buffer += bytes(len(buffer))
-            with memoryview(buffer)[begun : begun + nbytes - done] as room:
-                count: int = stream.readinto(room)  # type: ignore[attr-defined] # they all have it
+            if begun == len(buffer) - _BEHIND:  # one line fills it
+                buffer += bytes(begun)
+            with memoryview(buffer)[begun:-_BEHIND][: nbytes - done] as free:
+                count: int = stream.readinto(free)  # type: ignore[attr-defined] # they all have it
             done += count
             ended = not count or done == nbytes
             filled = begun + count
+            if ended and filled and buffer[filled - 1] not in b"\r\n":  # the parser wants an end
+                buffer[filled] = ord("\n")
+                filled += 1
             end = filled if ended else _end_of_lines(buffer, filled)
             start = 0
             if skip:
@@ -157,10 +174,16 @@ class Rows:
         """
         left, first = self._most - self.count, self._at_top and self.count == 0
         for block in by_lines(self._path, self._plan, lines, left, offset, first=first):
-            stop = self.count + len(block)
-            self._reserve(stop)
-            self._array[self.count : stop] = block
-            self.count = stop
+            rows = self._empty(len(block))
+            for i, names in self._names.items():
+                try:
+                    block[f"f{i}"] = names.codes(block[f"f{i}"].tolist())
+                except OverflowError:
+                    reason = too_many((self._plan.dtype.names or ())[i])
+                    raise LoadError(self._path, None, None, reason) from None
+            rows[...] = block
+            self._write(rows)
+            self.count += len(rows)
             yield
         self._line = offset + lines.taken
         yield
@@ -170,12 +193,12 @@ class Rows:
         may_parse = self._may_parse(text, start, stop)
         nbytes = _FEW_NBYTES if may_parse else stop
         while start < stop and not self._complete:
-            parsed = self._parse(text, start, stop) if may_parse else 0
-            start += parsed
+            before = start
+            start = self._parse(text, start, stop) if may_parse else start
             if start == stop or self._complete:
                 return
             # np.loadtxt takes its time to begin: it gets more where the parser gets no further.
-            nbytes = _FEW_NBYTES if parsed else 2 * nbytes
+            nbytes = _FEW_NBYTES if start > before else 2 * nbytes
             found = LINE_END.search(text, min(start + nbytes, stop), stop)
             end = found.end() if found else stop
             lines = Lines(io.BytesIO(text[start:end]), self._encoding)
@@ -193,28 +216,33 @@ class Rows:
         return text.count(b"#", start, stop) == at_begin
 
     def _parse(self, text: bytearray, start: int, stop: int) -> int:
-        """Take the lines that the parser takes, as long as there is room; gives their bytes."""
+        """Take the lines that the parser takes; gives where they end."""
         assert self._fields is not None
-        rows, nbytes, lines = _parser.parse(
-            text,
-            start,
-            stop,
-            self._bytes[self.count * self._row_nbytes :],
-            self._row_nbytes,
-            self._fields,
-            max_rows=min(self._most, len(self._array)) - self.count,
-            **self._syntax,
-        )
-        if not self._keeps_whole_numbers(self.count, self.count + rows):
-            return 0
-        self.count += rows
-        self._line += lines
-        return nbytes
+        room = rows = len(self._parsed)
+        while rows == room and start < stop and not self._complete:
+            rows, nbytes, lines = parser.parse(
+                text,
+                start,
+                stop,
+                self._parsed.reshape(-1).view(np.uint8).data,
+                self._row_nbytes,
+                self._fields,
+                tables=self._tables.data,
+                max_rows=self._most - self.count,
+                **self._syntax,
+            )
+            parsed = self._parsed[:rows]
+            if not self._keeps_whole_numbers(parsed):
+                break
+            self._write(parsed)
+            self.count += rows
+            self._line += lines
+            start += nbytes
+        return start
 
-    def _keeps_whole_numbers(self, start: int, stop: int) -> bool:
+    def _keeps_whole_numbers(self, rows: NDArray[Any]) -> bool:
         """Whether these rows belie no guess that a column holds whole numbers."""
         whole = list(self._plan.whole_columns)
-        rows = self._array[start:stop]
         if self._plan.dtype.names is None:
             return not whole or holds_whole_numbers(rows[:, whole])
         return all(holds_whole_numbers(rows[f"f{column}"]) for column in whole)
@@ -268,7 +296,7 @@ def _end_of_lines(text: bytearray, stop: int) -> int:
 
 def _packed_fields(plan: TextPlan) -> memoryview | None:
     """The fields of a row as the parser wants them; None where it cannot fill them."""
-    if _parser is None or plan.options.get("converters") is not None or not _row_is_text(plan):
+    if parser is None or plan.options.get("converters") is not None or not _row_is_text(plan):
         return None
     found = list(columns(plan.dtype))
     if plan.dtype.names is None:
@@ -276,13 +304,17 @@ def _packed_fields(plan: TextPlan) -> memoryview | None:
         found = [found[0]._replace(offset=i * plan.dtype.itemsize) for i in range(width)]
     keys = plan.options.get("usecols")
     keys = range(len(found)) if keys is None else keys
-    if len(keys) != len(found) or min(keys, default=-1) < 0:
+    if not len(set(keys)) == len(keys) == len(found) or min(keys, default=-1) < 0:
         return None
     fields = [
-        (ord(c.dtype.kind), c.dtype.itemsize, c.offset, key, not c.dtype.isnative)
+        (_kind(c.dtype), c.dtype.itemsize, c.offset, key, not c.dtype.isnative)
         for c, key in zip(found, keys, strict=True)
     ]
     return np.array(sorted(fields, key=lambda field: field[3]), np.int64).data
+
+
+def _kind(dtype: np.dtype[Any]) -> int:
+    return ord("C" if is_category(dtype) else dtype.kind)
 
 
 def _row_is_text(plan: TextPlan) -> bool:

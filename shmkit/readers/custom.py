@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shmkit.readers import Plan, Reader, Target
 
 __all__ = ["reader"]
+
+_PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
 
 
 class _Custom:
@@ -30,8 +33,21 @@ class _Custom:
             )
         array = np.asarray(result)
         fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
-        target.reserve(array.dtype, array.shape, fortran_order=fortran_order)[...] = array
+        target.reserve(array.dtype, array.shape, fortran_order=fortran_order)
+        for piece in _pieces(array.T if fortran_order else array):
+            target.write(piece)
         target.advance(bytes_done=0, rows=len(array) if array.ndim else 1)
+
+
+def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The items in C order, contiguous, without a copy of an array that is not so as a whole."""
+    yield from np.nditer(  # type: ignore[call-overload] # its stub misspells "contig"
+        array,
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        op_flags=["readonly", "contig"],
+        buffersize=1 + _PIECE_NBYTES // max(array.dtype.itemsize, 1),
+        order="C",
+    )
 
 
 def reader(function: Callable[[str], Any]) -> Reader:

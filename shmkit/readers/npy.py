@@ -1,12 +1,12 @@
-"""Files that np.save wrote: read straight into the target's memory, bit for bit.
+"""Files that np.save wrote: copied into the target, bit for bit.
 
     file ┌────────┬─────────────────────────┐
          │ header │ data                    │
          └────────┴───────────┬─────────────┘
-                              ▼ readinto(), 8 MiB at a time, no copy between
+                              ▼ a piece at a time, which stays in the cache
          target's array  [ . . . . . . . . . ]
 
-In Fortran order the same, seen transposed.
+In Fortran order the same: the bytes are taken as they lie there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shmkit.readers import Plan, Target
 
 __all__ = ["probe", "read_into"]
 
-_PIECE_NBYTES = 8 << 20
+_PIECE_NBYTES = 1 << 18
 
 
 def probe(path: str, options: Mapping[str, Any]) -> Plan:  # noqa: ARG001 - as every reader's
@@ -63,15 +63,15 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
     with open(path, "rb", buffering=0) as file:
         if _plan(path, file) != plan:
             raise LoadError(path, None, None, "the file was replaced while loading; load it again")
-        array = target.reserve(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
+        target.reserve(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
         rows = plan.shape[0] if plan.shape else 1
         start, nbytes, done = file.tell(), plan.nbytes, 0
-        # The transpose of a Fortran array lies in memory as the file does; a view each.
-        memory = (array.T if plan.fortran_order else array).reshape(-1)
+        piece = np.empty(min(nbytes, _PIECE_NBYTES), np.uint8)
         while done < nbytes:
-            count = file.readinto(memory.view(np.uint8)[done : done + _PIECE_NBYTES].data)
+            count = file.readinto(piece[: nbytes - done].data)
             if not count:
                 raise LoadError(path, None, None, "the file was cut short while loading")
+            target.write(piece[:count])
             done += count
             # In Fortran order no row is whole before nearly all of them are.
             by_rows = not plan.fortran_order or done == nbytes

@@ -1,7 +1,7 @@
 """Text files, with np.loadtxt as the reference: its options, its values, its refusals.
 
 probe       a sample of the lines ──▶ plan: np.loadtxt's options (_infer), rows or a span
-read_into   bytes, decompressed, a block at a time ──▶ rows of the target's array (_rows)
+read_into   bytes, decompressed, a block at a time ──▶ rows, written to the target (_rows)
 read_part   the same, for a part of a large file
 """
 
@@ -10,31 +10,30 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkit._categories import category
 from shmkit.errors import LoadError
 from shmkit.readers import Part, Plan, Target
+from shmkit.readers._compression import content_nbytes, decompressed, position
 from shmkit.readers._infer import infer, take_sample
 from shmkit.readers._lines import (
     count_byte_lines,
     count_lines,
     decoded,
-    decompressed,
     estimate_lines,
-    is_compressed,
     line_ends_are_bytes,
     line_start,
     lines_of,
     loadtxt,
     next_line,
-    position,
 )
-from shmkit.readers._misfit import TextPlan, columns
+from shmkit.readers._misfit import TextPlan, columns, is_category
 from shmkit.readers._rows import Rows, by_lines, lines_are_bytes
 
 __all__ = ["TextPlan", "count", "probe", "read_into", "read_part", "whole_shape"]
@@ -49,21 +48,24 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
     Parameters
     ----------
     path
-        A text file; ``.gz``, ``.bz2``, ``.xz`` and ``.lzma`` are decompressed, as np.loadtxt does
-        (here in upper case too).
+        A text file. It is decompressed if its first bytes are those of gzip, bzip2, xz or zstd,
+        whatever its name; a name that says so wrongly is an error, as it is for np.loadtxt. One
+        of bgzip must end with the empty block that bgzip writes last: else lines may be missing.
     options
         What the user gave of np.loadtxt's ``dtype``, ``delimiter``, ``comments``, ``skiprows``,
         ``usecols``, ``max_rows``, ``converters``, ``encoding``, ``quotechar`` and ``ndmin``, each
-        with np.loadtxt's meaning. Without ``dtype`` it is inferred from a sample, and so are
-        ``delimiter``, ``quotechar`` and a header line where not given; then a quoted line end is
-        an error if ``quotechar`` is not given, as is text cut at a ``#`` if ``comments`` is not.
+        with np.loadtxt's meaning; and ``categories``, fields of which text becomes codes. Without
+        ``dtype`` it is inferred from a sample, and so are ``delimiter``, ``quotechar`` and a header
+        line where not given; then a quoted line end is an error if ``quotechar`` is not given, as
+        is text cut at a ``#`` if ``comments`` is not.
         Without ``encoding`` the file is UTF-8, whatever the locale says, with a byte order mark
         or without.
 
     Returns
     -------
     TextPlan
-        ``np.loadtxt(path, **plan.options)`` gives the array that `read_into` gives.
+        ``np.loadtxt(path, **plan.options)`` gives the array that `read_into` gives (where it
+        knows the compression by the name), but for ``categories``.
 
     Raises
     ------
@@ -88,56 +90,39 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
     >>> plan.options["delimiter"], plan.options["skiprows"]
     ('\t', 1)
     """
-    given = {name: value for name, value in options.items() if value is not None or name != "dtype"}
-    if given.get("encoding") == "bytes":
-        raise ValueError(
-            'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '
-            'the file, for example "latin-1"'
-        )
-    loadtxt([], **given)  # options that no file can satisfy are the caller's error, not the file's
-    if given.get("usecols") is not None:
-        given["usecols"] = np.atleast_1d(given["usecols"]).tolist()
+    given = _checked(options)
     whole_columns: tuple[int, ...] = ()
     found: dict[str, Any] = {}
     with decompressed(path) as data:
-        begin = data.read(_LOOK_NBYTES)
-        data.seek(0)
-        if given.get("encoding") is None:
-            given["encoding"] = "utf-8-sig" if begin.startswith(codecs.BOM_UTF8) else "utf-8"
-        utf_16 = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # reading says so
-        if b"\0" in begin and not utf_16 and line_ends_are_bytes(given["encoding"]):
-            reason = (
-                "it holds NUL bytes, so it is no text; give reader=, a function that takes the "
-                'path and returns an array, or encoding= if it is UTF-16 ("utf-16-le")'
-            )
-            raise LoadError(path, None, None, reason)
-        if "dtype" in given:
-            given["dtype"] = np.dtype(given["dtype"])
-        nbytes, lines = os.stat(path).st_size, -1
-        if is_compressed(path):
-            if "dtype" in given:
-                lines = estimate_lines(data, nbytes)
-            else:
+        given["encoding"] = _encoding(path, data, given.get("encoding"))
+        nbytes, lines = content_nbytes(data), None
+        if nbytes is None and "dtype" in given:
+            lines = estimate_lines(data, os.stat(path).st_size)
+        elif "dtype" not in given:
+            if nbytes is None:
                 nbytes, lines = count_lines(data, given["encoding"])
-        if "dtype" not in given:
-            data.seek(0)
+                data.seek(0)
             sample = take_sample(data, nbytes, given.get("skiprows", 0), given["encoding"])
             found, whole_columns = infer(path, sample, given)
-    resolved = given | found
-    skip, most, span = resolved.get("skiprows", 0), resolved.get("max_rows"), None
-    if lines < 0:
-        with open(path, "rb") as data:
+        resolved = given | found
+        skip, most, span = resolved.get("skiprows", 0), resolved.get("max_rows"), None
+        if lines is None:
+            data.seek(0)
+            assert nbytes is not None
             if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(resolved):
                 span, lines = (line_start(data, skip), nbytes), skip  # the rows are counted later
             else:
                 lines = count_lines(data, resolved["encoding"])[1]
     rows = max(0, lines - skip)
+    dtype = _with_categories(path, resolved)
     plan = TextPlan(
-        dtype=resolved["dtype"],
+        dtype=dtype,
         shape=(rows if most is None else min(rows, most),),
         options=resolved,
         inferred=frozenset(found),
-        whole_columns=whole_columns,
+        whole_columns=tuple(
+            i for i in whole_columns if dtype.names is None or not is_category(dtype[i])
+        ),
         span=span,
     )
     for column in columns(plan.dtype):
@@ -148,6 +133,55 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
             )
             raise LoadError(path, None, None, reason)
     return plan if plan.dtype.names is not None else _with_columns(path, plan)
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in one form; what no file can satisfy is the caller's error, not the file's."""
+    given = {name: value for name, value in options.items() if value is not None or name != "dtype"}
+    if given.get("encoding") == "bytes":
+        raise ValueError(
+            'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '
+            'the file, for example "latin-1"'
+        )
+    loadtxt([], **{name: value for name, value in given.items() if name != "categories"})
+    if given.get("usecols") is not None:
+        given["usecols"] = np.atleast_1d(given["usecols"]).tolist()
+    if "dtype" in given:
+        given["dtype"] = np.dtype(given["dtype"])
+    return given
+
+
+def _with_categories(path: str, options: Mapping[str, Any]) -> np.dtype[Any]:
+    """The dtype, with codes in the fields that are to be categories."""
+    dtype: np.dtype[Any] = options["dtype"]
+    wanted, fields = options.get("categories", ()), dtype.names or ()
+    for name in wanted:
+        if name not in fields or dtype[name].subdtype is not None or dtype[name].names is not None:
+            there = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
+            reason = (
+                f"categories= names {name!r}, which is no field with one column; {there}; give "
+                'names of those, or dtype= with such a field, for example [("chr", "U8"), ...]'
+            )
+            raise LoadError(path, None, None, reason)
+    if not wanted:
+        return dtype
+    return np.dtype([(f, category([]) if f in wanted else dtype[f]) for f in fields])
+
+
+def _encoding(path: str, data: BinaryIO, encoding: str | None) -> str:
+    """The encoding of the text, from its begin if none is given; refuses what is no text."""
+    begin = data.read(_LOOK_NBYTES)
+    data.seek(0)
+    if encoding is None:
+        encoding = "utf-8-sig" if begin.startswith(codecs.BOM_UTF8) else "utf-8"
+    utf_16 = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # reading says so
+    if b"\0" in begin and not utf_16 and line_ends_are_bytes(encoding):
+        reason = (
+            "it holds NUL bytes, so it is no text; give reader=, a function that takes the "
+            'path and returns an array, or encoding= if it is UTF-16 ("utf-16-le")'
+        )
+        raise LoadError(path, None, None, reason)
+    return encoding
 
 
 def read_into(path: str, plan: Plan, target: Target) -> None:
@@ -163,9 +197,9 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
         If the file cannot be read.
     """
     assert isinstance(plan, TextPlan)
-    array = target.reserve(plan.dtype, plan.shape)
+    target.reserve(plan.dtype, plan.shape)
     encoding, skip = plan.options["encoding"], plan.options.get("skiprows", 0)
-    rows = Rows(path, plan, array, lambda count: target.resize((count, *plan.shape[1:])))
+    rows = Rows(path, plan, target.write)
     if lines_are_bytes(plan.options):
         with decoded(path, encoding) as data:
             if data.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
@@ -176,6 +210,7 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
         with lines_of(path, encoding, skip) as lines:
             for _ in rows.take_lines(lines):
                 target.advance(bytes_done=lines.nbytes_taken, rows=rows.count)
+    target.name(rows.names)
     target.resize(whole_shape(plan, rows.count))
 
 
@@ -184,11 +219,13 @@ def count(path: str, plan: Plan, start: int, stop: int) -> Part:
 
     Raises
     ------
+    LoadError
+        If compressed data are damaged.
     OSError
         If the file cannot be read.
     """
     assert plan.span is not None
-    with open(path, "rb") as data:
+    with decompressed(path) as data:
         start, stop = (next_line(data, at, *plan.span) for at in (start, stop))
         data.seek(start)
         mark = plan.options.get("comments", "#")
@@ -198,12 +235,8 @@ def count(path: str, plan: Plan, start: int, stop: int) -> Part:
     return Part(start, stop, lines, lines - without_rows)
 
 
-def read_part(
-    path: str, plan: Plan, part: Part, line: int, array: NDArray[Any]
-) -> Iterator[tuple[int, int]]:
-    """Fill the array from its begin with the rows of a part; before it are `line` lines.
-
-    Yields how many bytes and rows are done, now and then and at the end.
+def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> int:
+    """Write the rows of a part, before which there are `line` lines; gives their number.
 
     Raises
     ------
@@ -215,16 +248,21 @@ def read_part(
     assert isinstance(plan, TextPlan)
     changed = LoadError(path, None, None, "the file changed while loading; load it again")
 
-    def refuse(_: int) -> NDArray[Any]:
-        raise changed
+    def write(array: NDArray[Any]) -> None:
+        if rows.count + len(array) > part.rows:
+            raise changed
+        target.write(array)
 
-    rows, nbytes = Rows(path, plan, array, refuse, line), 0
+    rows, nbytes = Rows(path, plan, write, line), 0
     with decoded(path, plan.options["encoding"]) as data:
+        packed, unpacked = os.stat(path).st_size, content_nbytes(data) or 1
         data.seek(part.start)
         for nbytes in rows.take_bytes(data, part.stop - part.start, 0):
-            yield nbytes, rows.count
+            target.advance(bytes_done=nbytes * packed // unpacked, rows=rows.count)
     if nbytes != part.stop - part.start:
         raise changed
+    target.name(rows.names)
+    return rows.count
 
 
 def whole_shape(plan: Plan, rows: int) -> tuple[int, ...]:

@@ -1,0 +1,228 @@
+"""Datasets of HDF5 files (NetCDF-4 files are such), their chunks inflated by all loaders.
+
+    chunk in the file ──read_direct_chunk──▶ bytes ──inflated──▶ its place in some rows ──▶ target
+
+HDF5 inflates chunks in one thread under one lock, with zlib. Chunks with the stock filters,
+shuffle and deflate, from whatever writer, are read here past its filters; all others through
+them, but in several processes too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._chunks import blocks, inflate
+from shmkit._encoding import decode, loaded_dtype
+from shmkit.errors import LoadError
+from shmkit.readers import Part, Plan, Target
+
+__all__ = ["Found", "count", "datasets", "probe", "read_into", "read_part", "whole_shape"]
+
+_LARGE_NBYTES = 1 << 24  # from here on a dataset is read in parts
+_PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
+_DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
+_STOCK = ((), (_DEFLATE,), (_SHUFFLE,), (_SHUFFLE, _DEFLATE))
+
+
+class Found(NamedTuple):
+    """One dataset of a file."""
+
+    name: str
+    nbytes: int  # that it takes in the file
+
+
+def datasets(path: str, patterns: Sequence[str]) -> list[Found]:
+    """The datasets whose names match one of the patterns, in the order of their names.
+
+    Raises
+    ------
+    LoadError
+        If the file is damaged, or none matches.
+    """
+    found: list[Found] = []
+    names: list[str] = []
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape is not None:  # else it holds nothing
+            names.append(name)
+            if any(fnmatch.fnmatchcase(name, pattern.strip("/")) for pattern in patterns):
+                found.append(Found(name, item.id.get_storage_size()))
+
+    with _opened(path) as file:
+        file.visititems(note)
+    if not found:
+        there = f"it has {', '.join(names[:20])}" if names else "it has none"
+        raise LoadError(path, None, None, f"no dataset matches {', '.join(patterns)}; {there}")
+    return found
+
+
+def probe(path: str, options: Mapping[str, Any]) -> Plan:
+    """Say what the dataset ``options["dataset"]`` becomes.
+
+    Raises
+    ------
+    LoadError
+        If the file is damaged, or the dataset holds what no array in shared memory can: references,
+        sequences of varying length.
+    """
+    with _opened(path) as file:
+        dataset = file[options["dataset"]]
+        stored, shape = dataset.dtype, dataset.shape
+        if h5py.check_string_dtype(stored) is not None and stored.hasobject:
+            widest = (len(text) for rows in _rows(dataset, 0, None) for text in rows.flat)
+            dtype = np.dtype(f"U{max(widest, default=1) or 1}")
+        elif stored.hasobject:
+            reason = (
+                f"{dataset.name} holds Python objects ({stored}), which cannot lie in shared "
+                "memory; dataset= says which others to load"
+            )
+            raise LoadError(path, None, None, reason)
+        else:
+            dtype = loaded_dtype(stored, dataset.attrs)
+        nbytes = math.prod(shape) * dtype.itemsize
+        span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
+    return Plan(dtype, shape, options=dict(options), span=span)
+
+
+def read_into(path: str, plan: Plan, target: Target) -> None:
+    """Read the dataset into the target; raises as `read_part`, and `NotEnoughMemoryError`."""
+    target.reserve(plan.dtype, plan.shape)
+    _write(path, plan, target, 0, plan.shape[0] if plan.shape else None)
+
+
+def count(path: str, plan: Plan, start: int, stop: int) -> Part:
+    """The rows that begin in these bytes of the array, whole chunks of them."""
+    with _opened(path) as file:
+        dataset = file[plan.options["dataset"]]
+        step = dataset.chunks[0] if dataset.chunks else 1
+    row = max(math.prod(plan.shape[1:]) * plan.dtype.itemsize, 1)
+    first, last = (
+        min(-(-nbytes // (row * step)) * step, plan.shape[0]) for nbytes in (start, stop)
+    )
+    return Part(first, last, 0, last - first)
+
+
+def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> int:  # noqa: ARG001 - as every reader's
+    """Write the part's rows.
+
+    Raises
+    ------
+    LoadError
+        If the file is damaged; names the dataset.
+    """
+    _write(path, plan, target, part.start, part.stop)
+    return part.rows
+
+
+def whole_shape(plan: Plan, rows: int) -> tuple[int, ...]:  # noqa: ARG001 - as every reader's
+    """The shape of the dataset."""
+    return plan.shape
+
+
+def _write(path: str, plan: Plan, target: Target, start: int, stop: int | None) -> None:
+    rows = nbytes = 0
+    with _opened(path) as file:
+        dataset = file[plan.options["dataset"]]
+        for block in _rows(dataset, start, stop):
+            target.write(np.ascontiguousarray(decode(block, plan.dtype)))
+            rows, nbytes = rows + (len(block) if block.ndim else 1), nbytes + block.nbytes
+            target.advance(bytes_done=nbytes, rows=rows)
+
+
+def _rows(dataset: h5py.Dataset, start: int, stop: int | None) -> Iterator[NDArray[Any]]:
+    """The rows of a dataset, a few at a time, in one array that is used again and again."""
+    shape, dtype, chunks = dataset.shape, dataset.dtype, dataset.chunks
+    if not shape:
+        yield np.asarray(dataset.asstr()[()] if dtype.hasobject else dataset[()])
+        return
+    stop = shape[0] if stop is None else stop
+    row = max(math.prod(shape[1:]) * dtype.itemsize, 1)
+    unit = chunks[0] if chunks else 1
+    step = unit * max(_PIECE_NBYTES // (unit * row), 1)
+    stock = _stock(dataset) if chunks else None
+    rows = np.empty((min(step, shape[0]), *shape[1:]), dtype)
+    for first in range(start, stop, step):
+        some = rows[: min(step, stop - first)]
+        if stock is not None:
+            _inflate(stock, first, some)
+        elif dtype.hasobject:
+            some = dataset.asstr()[first : first + len(some)]
+        else:
+            dataset.read_direct(some, np.s_[first : first + len(some)])
+        yield some
+
+
+def _filters(dataset: h5py.Dataset) -> tuple[int, ...]:
+    """The filters of its chunks, all of which HDF5 has here."""
+    properties = dataset.id.get_create_plist()
+    filters = tuple(properties.get_filter(i)[0] for i in range(properties.get_nfilters()))
+    if not all(map(h5py.h5z.filter_avail, filters)):
+        with contextlib.suppress(ImportError):
+            import hdf5plugin  # noqa: F401, PLC0415 - optional; its import makes them known
+    for code in filters:
+        if not h5py.h5z.filter_avail(code):
+            reason = (
+                f"{dataset.name} is stored by filter {code}, which HDF5 does not have here; "
+                "perhaps the package hdf5plugin has it"
+            )
+            raise LoadError(dataset.file.filename, None, None, reason)
+    return filters
+
+
+class _Stock(NamedTuple):
+    """A dataset that is read past its filters. (h5py asks HDF5 for these again every time.)"""
+
+    dataset: h5py.h5d.DatasetID
+    chunks: tuple[int, ...]
+    shuffle: bool
+    deflate: bool
+
+
+def _stock(dataset: h5py.Dataset) -> _Stock | None:
+    """What is known of it if its chunks are all there, have stock filters and numpy's types."""
+    filters = _filters(dataset)
+    grid = (-(-n // m) for n, m in zip(dataset.shape, dataset.chunks, strict=True))
+    if (
+        filters not in _STOCK
+        or h5py.h5t.py_create(dataset.dtype, logical=True) != dataset.id.get_type()
+        or dataset.id.get_num_chunks() != math.prod(grid)
+    ):
+        return None
+    return _Stock(dataset.id, dataset.chunks, _SHUFFLE in filters, _DEFLATE in filters)
+
+
+def _inflate(stock: _Stock, first: int, rows: NDArray[Any]) -> None:
+    """Fill rows from the chunks that they are in; `first` is where a chunk begins."""
+    for block in blocks(rows.shape, stock.chunks):
+        place = first + block[0].start, *(side.start for side in block[1:])
+        skipped, data = stock.dataset.read_direct_chunk(place)  # a bit for each filter
+        inflate(
+            data,
+            stock.chunks,
+            rows[block],
+            deflated=stock.deflate and not skipped >> stock.shuffle & 1,
+            shuffled=stock.shuffle and not skipped & 1,
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[h5py.File]:
+    """The file; errors name it."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (KeyError, RuntimeError, ValueError) as error:  # what h5py raises where data are wrong
+        reason = f"its HDF5 data are damaged ({error}); copy it again"
+        raise LoadError(path, None, None, reason) from None
+    except OSError as error:
+        if error.errno is not None:  # no such file, no permission
+            raise
+        raise LoadError(path, None, None, f"it cannot be read as HDF5: {error}") from None

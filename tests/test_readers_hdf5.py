@@ -1,0 +1,234 @@
+"""shared_load of HDF5 files: the same arrays as h5py gives, whoever wrote them."""
+
+import itertools
+import os
+import subprocess
+import sys
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shmkit import LoadError, shared_load, to_hdf5
+from shmkit.readers import hdf5
+
+RANDOM = np.random.default_rng(0)
+TABLE = np.zeros(700_000, [("chr", "S5"), ("pos", ">i4"), ("pct", "f4"), ("ok", "?"), ("n", "u2")])
+TABLE["pos"] = np.arange(len(TABLE))
+TABLE["pct"] = RANDOM.random(len(TABLE))
+TABLE["chr"] = RANDOM.choice([b"chr1", b"chrX"], len(TABLE))
+GRID = RANDOM.normal(280, 10, (50, 181, 361)).astype("f4")
+
+
+def write(path, data, **options):
+    with h5py.File(path, "w", **options.pop("file", {})) as file:
+        return file.create_dataset("data", data=data, **options)
+
+
+def assert_loads_as_h5py(path, **options):
+    with h5py.File(path) as file, shared_load(path, progress=False, **options) as arrays:
+        found = []
+        file.visititems(lambda name, item: found.append(name) if hasattr(item, "dtype") else None)
+        assert arrays.keys() == found
+        for name in found:
+            expected = file[name][()]
+            np.testing.assert_array_equal(arrays[name], expected)
+            assert arrays[name].dtype == expected.dtype
+            assert arrays[name].shape == expected.shape
+
+
+STOCK = {
+    "gzip": {"compression": "gzip", "shuffle": True},
+    "gzip alone": {"compression": "gzip", "compression_opts": 9},
+    "shuffle alone": {"shuffle": True, "chunks": True},
+    "chunks alone": {"chunks": True},
+    "contiguous": {},
+    "fletcher32": {"compression": "gzip", "fletcher32": True},
+    "lzf": {"compression": "lzf"},
+    "zstd": dict(hdf5plugin.Zstd()),
+    "userblock": {"compression": "gzip", "file": {"userblock_size": 1024}},
+    "latest": {"compression": "gzip", "file": {"libver": "latest"}},
+}
+
+
+@pytest.mark.parametrize("options", STOCK.values(), ids=STOCK)
+@pytest.mark.parametrize("data", [TABLE, GRID, GRID[:1, :20]], ids=["table", "grid", "small"])
+def test_any_filter_gives_what_h5py_gives(tmp_path, data, options):
+    write(tmp_path / "a.h5", data, **options)
+    assert_loads_as_h5py(tmp_path / "a.h5")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    chunks=st.lists(st.integers(1, 50), min_size=3, max_size=3),
+    shuffle=st.booleans(),
+    compression=st.sampled_from(["gzip", None]),
+    dtype=st.sampled_from(["f4", ">i8", "u1", "S3", "c16"]),
+    edges=st.lists(st.integers(0, 1 << 20), max_size=4),
+)
+def test_any_chunks_and_any_cut_give_what_h5py_gives(
+    tmp_path_factory, shape, chunks, shuffle, compression, dtype, edges
+):
+    path = str(tmp_path_factory.mktemp("any") / "a.h5")
+    data = RANDOM.integers(0, 200, shape).astype(dtype)
+    chunks = tuple(map(min, chunks, shape))
+    write(path, data, chunks=chunks, shuffle=shuffle, compression=compression)
+    plan = hdf5.probe(path, {"dataset": "data"})
+    cuts = sorted({0, plan.nbytes, *(edge % (plan.nbytes + 1) for edge in edges)})
+    rows = []
+
+    class Target:
+        def write(self, array):
+            rows.append(array.copy())
+
+        def advance(self, **_):
+            pass
+
+    for start, stop in itertools.pairwise(cuts):
+        part = hdf5.count(path, plan, start, stop)
+        assert hdf5.read_part(path, plan, part, 0, Target()) == part.rows
+    np.testing.assert_array_equal(np.concatenate(rows), data)
+
+
+def test_what_to_hdf5_saved_comes_back_with_its_dtype(tmp_path):
+    saved = {
+        "times": np.array(["2024-02-29", "NaT"], "M8[ns]"),
+        "text": np.array([["näïve", ""], ["日本語", "a"]]),
+        "table": np.array([("x", 1, "2024-01-01")], [("s", "U3"), ("n", "i4"), ("at", "M8[D]")]),
+        "scalar": np.array(2.5),
+        "empty": np.zeros((0, 3), "f4"),
+        "flags": np.array([True, False]),
+        "night": {"mean": np.arange(5.0)},
+    }
+    to_hdf5(tmp_path / "a.h5", saved)
+    with shared_load(tmp_path / "a.h5") as arrays:
+        assert sorted(arrays.keys()) == sorted([*(set(saved) - {"night"}), "night/mean"])
+        for name, loaded in arrays.items():
+            expected = saved["night"]["mean"] if name == "night/mean" else saved[name]
+            assert loaded.dtype == expected.dtype
+            np.testing.assert_array_equal(loaded, expected)
+
+
+def test_text_of_varying_length_becomes_fixed(tmp_path):
+    write(tmp_path / "a.h5", ["chr1", "", "日本語"], dtype=h5py.string_dtype())
+    with shared_load(tmp_path / "a.h5") as arrays:
+        assert arrays["data"].dtype == "U4"
+        assert arrays["data"].tolist() == ["chr1", "", "日本語"]
+
+
+def test_rows_that_were_never_written_have_the_fill_value(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        sparse = file.create_dataset(
+            "data", (10_000,), "f8", chunks=(100,), compression="gzip", fillvalue=7
+        )
+        sparse[500:600] = 1
+    assert_loads_as_h5py(tmp_path / "a.h5")
+
+
+def test_chunks_that_a_filter_skipped(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("data", (20,), "i4", chunks=(10,), compression="gzip")
+        data.id.write_direct_chunk((0,), np.arange(10, dtype="i4").tobytes(), filter_mask=1)
+        data[10:] = np.arange(10)
+    assert_loads_as_h5py(tmp_path / "a.h5")
+
+
+def test_a_filter_that_is_not_installed_is_named(tmp_path, run_script):
+    write(tmp_path / "a.h5", GRID, **hdf5plugin.Zstd())
+    done = run_script("""
+import sys
+from shmkit import LoadError
+from shmkit.readers import hdf5
+sys.modules["hdf5plugin"] = None  # as if it were not installed
+plan = hdf5.probe("a.h5", {"dataset": "data"})
+try:
+    hdf5.read_part("a.h5", plan, hdf5.count("a.h5", plan, 0, plan.nbytes), 0, None)
+except LoadError as error:
+    print(error)
+""")
+    assert done.stdout.startswith("a.h5: /data is stored by filter 32015, which HDF5 does not have")
+
+
+def test_datasets_are_chosen_by_name_and_by_glob(tmp_path):
+    to_hdf5(tmp_path / "a.h5", {"x": np.arange(2), "g": {"x": np.arange(3), "y": np.arange(4)}})
+    for dataset, names in (
+        ("x", ["x"]),
+        ("/g/x", ["g/x"]),
+        ("g/*", ["g/x", "g/y"]),
+        (["x", "*/y"], ["g/y", "x"]),
+    ):
+        with shared_load(tmp_path / "a.h5", dataset=dataset) as arrays:
+            assert arrays.keys() == names
+    with pytest.raises(LoadError, match=r"a\.h5: no dataset matches z; it has g/x, g/y, x"):
+        shared_load(tmp_path / "a.h5", dataset="z")
+
+
+def test_datasets_of_several_files_are_named_after_both(tmp_path):
+    to_hdf5(tmp_path / "one.h5", {"x": np.arange(2), "y": np.arange(3)})
+    to_hdf5(tmp_path / "two.h5", np.arange(4))
+    np.save(tmp_path / "three.npy", np.arange(5))
+    with shared_load([tmp_path / name for name in ("one.h5", "two.h5", "three.npy")]) as arrays:
+        assert arrays.keys() == ["one/x", "one/y", "two", "three"]
+        assert [len(array) for array in arrays] == [2, 3, 4, 5]
+        to_hdf5(tmp_path / "all.h5", arrays)
+    with shared_load({"all": tmp_path / "all.h5"}, dataset="one/*") as arrays:
+        assert arrays.keys() == ["all/one/x", "all/one/y"]
+
+
+def test_a_damaged_chunk_is_an_error_that_names_file_and_dataset(tmp_path):
+    path = tmp_path / "a.h5"
+    write(path, GRID, compression="gzip", shuffle=True)
+    with h5py.File(path) as file:
+        chunk = file["data"].id.get_chunk_info(3)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset + 40)
+        file.write(b"\xff" * 200)
+    with pytest.raises(LoadError, match=r"a\.h5: .*data.* deflated data are damaged"):
+        shared_load(path)
+
+
+@pytest.mark.parametrize("size", [0, 4, 300, 3000])
+def test_a_file_that_was_cut_short_is_an_error_that_names_it(tmp_path, size):
+    write(tmp_path / "a.h5", np.arange(100_000), compression="gzip")
+    os.truncate(tmp_path / "a.h5", size)
+    with pytest.raises(LoadError, match=r"a\.h5: .*HDF5"):
+        shared_load(tmp_path / "a.h5")
+    to_hdf5(tmp_path / "b.h5", {"x": np.arange(2), "y": np.arange(3)})
+    with shared_load([tmp_path / "a.h5", tmp_path / "b.h5"], on_error="skip") as arrays:
+        assert arrays.keys() == ["b/x", "b/y"]
+        assert isinstance(arrays.failures["a"], LoadError)
+
+
+def test_what_no_array_can_hold_is_named(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("lists", (2,), h5py.vlen_dtype("i4"))
+        file["good"] = np.arange(3)
+        file["nothing"] = h5py.Empty("f8")
+    with pytest.raises(LoadError, match=r"/lists holds Python objects.*dataset="):
+        shared_load(tmp_path / "a.h5")
+    with shared_load(tmp_path / "a.h5", on_error="skip") as arrays:
+        assert arrays.keys() == ["good"]
+        assert list(arrays.failures) == ["lists"]
+
+
+def test_netcdf_files_are_hdf5_files_if_their_content_is(tmp_path):
+    write(tmp_path / "a.nc", np.arange(3.0))
+    assert_loads_as_h5py(tmp_path / "a.nc")
+    (tmp_path / "old.nc").write_bytes(b"CDF\x01" + bytes(100))
+    with pytest.raises(LoadError, match=r"old\.nc: .*NUL bytes"):
+        shared_load(tmp_path / "old.nc")
+
+
+def test_h5py_is_loaded_by_no_load_of_other_files(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(3))
+    code = (
+        "import sys; from shmkit import shared_load\n"
+        "with shared_load(sys.argv[1]): assert 'h5py' not in sys.modules\n"
+        "assert 'h5py' not in shared_load(sys.argv[1], reader=lambda path: "
+        "__import__('numpy').array([*__import__('sys').modules]).astype('U50'))[0]"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a.npy"], check=True, timeout=60)

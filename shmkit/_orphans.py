@@ -1,6 +1,7 @@
 """What owners that were killed have left behind: how to tell it, and how to remove it.
 
     /dev/shm/shmkit-<owner>-<n>.npy     a segment's name        whose owner has ended ──▶ unlinked
+    .shmkit-<owner>-<n>.tmp             an unfinished export    of such an owner      ──▶ unlinked
     /dev/shm/shmkit.<uid>.<name>        a published name        that leads to none    ──▶ unlinked
     /proc/<pid>/cmdline                 a loader process        of such an owner      ──▶ killed
 
@@ -21,7 +22,7 @@ import signal
 import time
 from collections.abc import Iterable
 
-from shmkit._owner import Owner, owner_of, this_process
+from shmkit._owner import Owner, exporter_of, owner_of, this_process
 
 __all__ = [
     "LINK",
@@ -54,13 +55,13 @@ def _orphans(directory: str) -> Iterable[str]:
     except OSError:  # it is gone, or may not be read
         return
     for entry in entries:
-        if not entry.name.startswith("shmkit") or not _is_ours(entry.path):
+        if not entry.name.startswith(("shmkit", ".shmkit")) or not _is_ours(entry.path):
             continue
         if entry.is_symlink():
             if entry.name.startswith(LINK) and target_of(entry.path) is None:
                 yield entry.path
         else:
-            owner = owner_of(entry.path)
+            owner = owner_of(entry.path) or exporter_of(entry.path)
             if owner is not None and not owner.may_live():
                 yield entry.path
 

@@ -1,10 +1,12 @@
 """Who owns a segment, and whether that process still lives.
 
 The name of a segment holds its owner: the pid, when that process started (a pid is used again,
-the pair is not), and the pid namespace (containers may share /dev/shm and not their pids).
+the pair is not), and the place where that pid counts: the host, as computers share directories,
+and the pid namespace, as containers share /dev/shm.
 
-    shmkit-<pid>-<started>-<namespace>-<n>          of a memfd
-    shmkit-<pid>-<started>-<namespace>-<n>.npy      of a file
+    shmkit-<pid>-<started>-<place>-<n>          of a memfd
+    shmkit-<pid>-<started>-<place>-<n>.npy      of a file
+    .shmkit-<pid>-<started>-<place>-<n>.tmp     of a file that is being exported
 
 The guard imports this module too: the standard library is all it needs.
 """
@@ -14,12 +16,13 @@ from __future__ import annotations
 import functools
 import os
 import re
+import zlib
 from typing import NamedTuple
 
-__all__ = ["Owner", "owner_of", "this_process"]
+__all__ = ["Owner", "exporter_of", "owner_of", "this_process"]
 
-_FIRST_NAMESPACE = 0xEFFFFFFC  # the host's, PROC_PID_INIT_INO in Linux's proc_ns.h; others follow
 _FILE = re.compile(r"shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+\.npy")
+_UNFINISHED = re.compile(r"\.shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+\.tmp")
 _MEMFD = re.compile(r"/memfd:shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+ \(deleted\)")
 
 
@@ -28,20 +31,20 @@ class Owner(NamedTuple):
 
     pid: int
     started: int  # clock ticks since boot; 0 where there is no /proc
-    namespace: int  # number of the pid namespace: 0 for the host's
+    place: int  # of a host and a pid namespace; what is elsewhere, cannot be told from here
 
     def __str__(self) -> str:
-        return f"{self.pid}-{self.started:x}-{self.namespace:x}"
+        return f"{self.pid}-{self.started:x}-{self.place:x}"
 
     @classmethod
     def parse(cls, text: str) -> Owner:
         """The owner that `str` gave as `text`; raises ValueError for any other."""
-        pid, started, namespace = text.split("-")
-        return cls(int(pid), int(started, 16), int(namespace, 16))
+        pid, started, place = text.split("-")
+        return cls(int(pid), int(started, 16), int(place, 16))
 
     def may_live(self) -> bool:
         """Whether the process may be there: True also where it cannot be told."""
-        if self.namespace != _namespace():
+        if self.place != _place():
             return True
         try:
             os.kill(self.pid, 0)
@@ -64,7 +67,7 @@ def this_process() -> Owner:
         _, started = _state(pid)
     except FileNotFoundError:
         started = 0
-    return Owner(pid, started, _namespace())
+    return Owner(pid, started, _place())
 
 
 os.register_at_fork(after_in_child=this_process.cache_clear)
@@ -74,7 +77,7 @@ def owner_of(path: str) -> Owner | None:
     """The owner that the name of a segment tells; None if that is no segment's name.
 
     >>> owner_of("/dev/shm/shmkit-71-1f-0-3.npy")
-    Owner(pid=71, started=31, namespace=0)
+    Owner(pid=71, started=31, place=0)
     """
     if path.startswith("/proc/"):
         try:
@@ -83,6 +86,12 @@ def owner_of(path: str) -> Owner | None:
             return None
     else:
         found = _FILE.fullmatch(os.path.basename(path))
+    return Owner.parse(found[1]) if found else None
+
+
+def exporter_of(path: str) -> Owner | None:
+    """The process that the name of an unfinished export tells; None if that is none."""
+    found = _UNFINISHED.fullmatch(os.path.basename(path))
     return Owner.parse(found[1]) if found else None
 
 
@@ -95,8 +104,11 @@ def _state(pid: int) -> tuple[str, int]:
     return fields[0].decode(), int(fields[19])
 
 
-def _namespace() -> int:
+def _place() -> int:
     try:
-        return max(os.stat("/proc/self/ns/pid").st_ino - _FIRST_NAMESPACE, 0)
+        namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
-        return 0
+        namespace = ""
+    # Not the machine's or the boot's id: containers share the one, and what was left before a
+    # reboot is to be found after it.
+    return zlib.crc32(os.fsencode(os.uname().nodename + namespace))

@@ -1,81 +1,96 @@
-"""Arrays to one HDF5 file, deflated on every CPU.
+"""`to_hdf5`: arrays to one HDF5 file, which any HDF5 reader opens.
 
-              ┌─────────── a thread for each CPU ───────────┐
-    array ──▶ chunk ──shuffle──▶ planes ──deflate──▶ bytes ──write_direct_chunk──▶ .shmkit-….tmp
-              └─────────────────────────────────────────────┘   (one thread)            │
-                                                                                  replacing
-                                                                                        ▼
-                                                                                   results.h5
+    arrays ──_datasets──▶ names and rows ──_writing──▶ storage ──_atomic──▶ results.h5
+                                                │
+                                             progress: looked at by the calling thread
 
-HDF5 runs its filters in one thread under one lock. The filters here are the stock ones, shuffle
-and deflate, so every HDF5 reader undoes them; only who applies them differs.
+The whole of it: which options there are, what they mean, and what is left when something fails.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import itertools
-import json
-import math
+import contextlib
 import os
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, Literal
 
-import h5py
-import numpy as np
-from isal import isal_zlib
-from numpy.typing import NDArray
+from shmkit._atomic import appending, check_path, replacing
+from shmkit._datasets import Arrays, Rows, datasets, parts_of_name
+from shmkit._export import Export
+from shmkit._frontend import export_progress
+from shmkit._writing import Settings, Writer
 
-from shmkit._array import SharedArray
-from shmkit._atomic import Storage, check_path, replacing
-from shmkit._encoding import check_array, encode, time_attrs
-from shmkit._export import Dataset, Export
-from shmkit._limits import cpus
+__all__ = ["to_hdf5", "write_batches"]
 
-__all__ = ["COMPRESSIONS", "named_arrays", "to_hdf5"]
-
-COMPRESSIONS = ("gzip", "lzf", None)
-
-# The chunk cache of most HDF5 releases holds 1 MiB a dataset. A chunk that does not fit is
-# inflated again for every row somebody reads of it. Chunk and planes also fit a CPU's cache.
-_CHUNK_NBYTES = 1 << 20
-# A chunked dataset takes 2.6 kB for its index; below this size deflate hardly wins that back.
-_SMALL_NBYTES = 8 << 10
-_PIECE_NBYTES = 16 << 10  # at least so much is deflated with one Huffman table
-_LEVEL = 1  # isal's 2 and 3 are slower, and no smaller on shuffled data
-
-_Block = tuple[slice, ...]
+_TICK = 0.2  # seconds between two changes of what is shown
 
 
 def to_hdf5(
     path: str | os.PathLike[str],
-    arrays: Mapping[Any, Any] | Sequence[NDArray[Any]] | NDArray[Any],
+    arrays: Arrays,
     *,
+    group: str = "/",
+    mode: Literal["w", "x", "a"] = "w",
+    overwrite: bool = False,
     compression: str | None = "gzip",
+    level: int | None = None,
+    shuffle: bool = True,
+    chunks: int | tuple[int, ...] | None = None,
+    layout: Literal["table", "columns"] = "table",
+    concat: bool = False,
     attrs: Mapping[str, Any] | None = None,
+    progress: bool | None = None,
 ) -> Export:
     """Save arrays as one HDF5 file, which any HDF5 reader opens.
 
-    The file is written beside its place and takes its name when it is complete and on the disk;
-    if anything fails, what was there before is there still. It is closed when this returns.
+    The file is changed whole or not at all: a new one is written beside its place and takes its
+    name when it is complete and on the disk; what is added to one lies behind its end until it is
+    complete. It is closed when this returns.
 
     Parameters
     ----------
     path : path-like
-        The file. An existing one is replaced.
+        The file.
     arrays : mapping, sequence of ndarray, or ndarray
         A mapping from names to arrays, where a mapping as a value becomes a group; what
         `shared_load` returns; a sequence (datasets ``array0``, ``array1``, ...); or one array
         (dataset ``data``).
-    compression : {"gzip", "lzf", None}, default "gzip"
-        ``"gzip"`` is shuffle and deflate, on every CPU; ``"lzf"`` is for h5py only; None stores
-        the data as they are. Arrays under 8 KiB are always stored as they are.
+    group : str
+        Where in the file they are put, for example ``"2024/night"``.
+    mode : {"w", "x", "a"}
+        Whether an existing file is replaced, is an error, or is added to.
+    overwrite : bool
+        With ``mode="a"``, whether datasets of the same name are replaced; else they are an error.
+        (HDF5 does not give back the room of the old ones; ``h5repack`` does.)
+    compression : str, optional
+        ``"gzip"`` is deflate, on every CPU; ``"lzf"`` is for h5py only; None stores the data as
+        they are. With the package hdf5plugin, any of its filters by name, such as ``"zstd"``; HDF5
+        runs those in one thread, and readers need that package too. Arrays under 8 KiB are
+        always stored as they are, unless `chunks` is given.
+    level : int, optional
+        Of gzip from 0 to 9: 1 by default. Up to 3 are several times as fast as h5py's; 4 to 9 are
+        slower, and a few percent smaller. For filters of hdf5plugin, their ``clevel``.
+    shuffle : bool
+        Whether gzip, lzf and zstd get the bytes of the items sorted by their place: smaller, for
+        numbers.
+    chunks : int or tuple of int, optional
+        Rows of a chunk, or its shape; cut to the array's. By default chunks hold whole rows and
+        up to 1 MiB: the chunk cache of most HDF5 readers holds no larger one, and would inflate it
+        anew for every row that is read.
+    layout : {"table", "columns"}
+        Whether a structured array becomes one dataset, or a group with a dataset for each field,
+        which can be read by column. Fields of fields become groups.
+    concat : bool
+        Whether all arrays become one dataset ``data``, whose first dimension can grow, and
+        ``source``, a table that says which rows came from where: ``name``, ``file``, ``start``,
+        ``stop`` (excluded). They must have the same fields and row shape, and all be numbers, text
+        or times, which get numpy's common type.
     attrs : mapping, optional
-        Attributes of the file: strings, numbers or small arrays.
+        Attributes of the group, by default of the file: strings, numbers or small arrays.
+    progress : bool, optional
+        As for `shared_load`.
 
     Returns
     -------
@@ -88,9 +103,21 @@ def to_hdf5(
         If something is no array, or HDF5 cannot hold it: Python objects, masked arrays. Every
         array is checked before anything is written.
     ValueError
-        If there are no arrays, a name cannot be a name in HDF5, or `compression` is unknown.
+        If there are no arrays, a name cannot be a name in HDF5 or is taken, `compression` is
+        unknown or cannot take an array, or another option does not fit.
+    FileExistsError
+        With ``mode="x"``, if the file is there; with ``mode="a"``, if there was none, and another
+        process has made one meanwhile.
+    BlockingIOError
+        If the file is open: anywhere for ``mode="a"``, else for writing.
     OSError
-        If the file cannot be written: no such directory, no permission, no space.
+        If the file cannot be written: no such directory, no permission (a file that is read-only
+        is not replaced either), no space, a pipe or device, no HDF5 file to add to.
+
+    By the time any of these, or a KeyboardInterrupt, is raised, the file is what it was before. If
+    the process is killed, too, and what it wrote of a new file is removed at once, or by the next
+    export to that directory. (Only with ``mode="a"``, and in the moment at the end when the few
+    pages of the old content that change are written, is it neither.)
 
     Notes
     -----
@@ -100,20 +127,21 @@ def to_hdf5(
     HDF5 has no strings of numpy's ``U`` kind and no times, also not as fields:
 
     - ``U`` becomes fixed-length UTF-8; h5py gives bytes, or strings by ``dataset.asstr()``.
-    - ``datetime64`` and ``timedelta64`` become int64. The attribute ``numpy_dtype`` (for a field,
-      ``numpy_dtype.<field>``) says what they were:
-      ``dataset[:].view(dataset.attrs["numpy_dtype"])``.
+    - ``datetime64`` and ``timedelta64`` become int64.
 
-    The file has the attributes ``shmkit_version`` and ``created`` (ISO 8601, UTC), unless `attrs`
+    The attribute ``numpy_dtype`` (for a field, ``numpy_dtype.<field>``) says what they were:
+    ``dataset[:].view(dataset.attrs["numpy_dtype"])`` gives times. `shared_load` does so itself.
+
+    The group has the attributes ``shmkit_version`` and ``created`` (ISO 8601, UTC), unless `attrs`
     has others by these names. A dataset that `shared_load` read has ``source_file`` and
     ``source_options``, the reader's options as JSON; an option JSON cannot express stands there
     as its ``repr``.
 
-    Chunks hold whole rows and up to 1 MiB, the chunk cache of most HDF5 readers.
+    At most a few chunks for each CPU are in memory at a time.
 
     Examples
     --------
-    >>> import h5py
+    >>> import h5py, numpy as np
     >>> path = getfixture("tmp_path") / "results.h5"
     >>> export = to_hdf5(path, {"mean": np.arange(3.0), "night": {"mean": np.ones(2, "f4")}})
     >>> [dataset.name for dataset in export.datasets]
@@ -122,186 +150,57 @@ def to_hdf5(
     ...     print(file["night/mean"][:])
     [1. 1.]
     """
+    for name, value, known in (("mode", mode, "wxa"), ("layout", layout, ("table", "columns"))):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, known))}")
+    path = check_path(path, mode)
+    found = datasets(arrays, layout=layout, concat=concat)
+    settings = Settings(compression, level, shuffle, chunks, overwrite)
+    settings.check(found)
+    total = sum(rows.nbytes for rows in found.values())
+    with export_progress(progress) as show:
+        return write_batches(
+            path, mode, group, settings, attrs or {}, [found], lambda nbytes: show(nbytes, total)
+        )
+
+
+def write_batches(
+    path: str,
+    mode: str,
+    group: str,
+    settings: Settings,
+    attrs: Mapping[str, Any],
+    batches: Iterable[Mapping[str, Rows]],
+    meanwhile: Callable[[int], None],
+    stop: Callable[[], None] = lambda: None,
+) -> Export:
+    """Write datasets batch by batch; `batches` is iterated in another thread.
+
+    Until all is written, `meanwhile` is called a few times a second, in this one, with the bytes
+    of memory that are. After an error, `stop` is: no more batches are to be waited for.
+    """
     started = time.perf_counter()
-    if compression not in COMPRESSIONS:
-        raise ValueError(f"compression={compression!r} is none of {COMPRESSIONS}")
-    path = check_path(path)
-    named = named_arrays(arrays)
-    for name, array in named.items():
-        check_array(name, array)
+    group = "/".join(parts_of_name(group.strip("/"))) if group.strip("/") else ""
+    if mode == "a" and os.path.exists(path):
+        target, mode_of_file = appending(path), "r+"
+    else:
+        target, mode_of_file = replacing(path, exclusive=mode != "w"), "w"
     # HDF5 runs in a thread of its own, as Ctrl-C is raised in the main thread alone: among h5py's
     # destructors it would get lost, and in the middle of a write it would do harm.
-    with replacing(path) as storage, ThreadPoolExecutor(1) as thread:
-        written = thread.submit(_write_file, storage, named, compression, attrs or {})
+    with target as storage, ThreadPoolExecutor(1) as thread:
+        writer = Writer(storage, mode_of_file, settings)
+        written = thread.submit(writer.write, batches, group, attrs)
         try:
-            datasets = written.result()
+            while not wait([written], _TICK).done:
+                meanwhile(writer.nbytes)
+            found = written.result()
         except BaseException as error:
-            storage.error = storage.error or error  # ends _write_file at its next check
+            storage.error = storage.error or error  # ends the writer at its next check
+            stop()
+            while not written.done():  # its file stays open until then, whoever is in a hurry
+                with contextlib.suppress(KeyboardInterrupt):
+                    wait([written])
             raise
+        storage.flush()
         nbytes_file = os.fstat(storage.fileno()).st_size
-    return Export(path, datasets, nbytes_file, time.perf_counter() - started)
-
-
-def named_arrays(
-    arrays: Mapping[Any, Any] | Sequence[NDArray[Any]] | NDArray[Any],
-) -> dict[str, NDArray[Any]]:
-    """Every array by its path in the file; see `to_hdf5` for what `arrays` may be.
-
-    Examples
-    --------
-    >>> list(named_arrays({"a": np.arange(3), "group": {"b": np.arange(2)}}))
-    ['a', 'group/b']
-    """
-    if isinstance(arrays, np.ndarray | np.generic):
-        arrays = {"data": arrays}
-    elif isinstance(arrays, list | tuple):
-        arrays = {f"array{i}": array for i, array in enumerate(arrays)}
-    named: dict[str, NDArray[Any]] = {}
-    for name, array in _walk("", arrays):
-        if name in named:
-            raise ValueError(f"two arrays have the name {name!r}")
-        named[name] = array
-    for name in named:
-        group = name.rpartition("/")[0]
-        if group in named:
-            raise ValueError(f"{group!r} is an array, and cannot be the group of {name!r} too")
-    return named
-
-
-def _walk(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
-    if isinstance(value, np.ndarray | np.generic):
-        yield name, np.asanyarray(value)
-        return
-    if not hasattr(value, "keys"):
-        raise TypeError(
-            f"{name or 'arrays='} is no numpy array but of type {type(value).__name__}; make it "
-            "one first: numpy.asarray, numpy.stack for a list of arrays, to_records() for a pandas "
-            "table"
-        )
-    keys = list(value.keys())
-    if not keys:
-        raise ValueError(f"{name or 'the mapping'} is empty: there are no arrays to save")
-    for key in keys:
-        parts = str(key).split("/")  # as in HDF5, what stands before a slash is a group
-        if any(not part or part == "." or "\0" in part for part in parts):
-            raise ValueError(f"{str(key)!r} cannot be a name in HDF5")
-        yield from _walk("/".join([name, *parts] if name else parts), value[key])
-
-
-def _write_file(
-    storage: Storage,
-    named: Mapping[str, NDArray[Any]],
-    compression: str | None,
-    attrs: Mapping[str, Any],
-) -> tuple[Dataset, ...]:
-    """Write the whole file; every call of HDF5 is here and below."""
-    datasets = []
-    threads = cpus()
-    with h5py.File(storage, "w") as file, ThreadPoolExecutor(threads) as pool:
-        file.attrs["shmkit_version"] = importlib.metadata.version("shmkit")
-        file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-        for key, value in attrs.items():
-            try:
-                file.attrs[key] = value
-            except (TypeError, ValueError) as error:
-                raise TypeError(f"attrs[{key!r}] cannot be stored in HDF5: {error}") from error
-        for name, array in named.items():
-            stored = encode(array)
-            chunks = _chunks(stored.shape, stored.dtype.itemsize)
-            dataset = _create(file, name, stored, chunks, compression)
-            if dataset.compression == "gzip":
-                for offset, data in _deflated(stored, chunks, pool, threads):
-                    dataset.id.write_direct_chunk(offset, data)
-                    storage.check()
-            else:
-                for block in _blocks(stored.shape, chunks):  # a copy of a chunk, not of the whole
-                    dataset[block] = stored[block]
-                    storage.check()
-            _describe(dataset, array)
-            nbytes_stored = dataset.id.get_storage_size()
-            datasets.append(Dataset(name, array.shape, array.dtype, array.nbytes, nbytes_stored))
-    return tuple(datasets)
-
-
-def _create(
-    file: h5py.File,
-    name: str,
-    stored: NDArray[Any],
-    chunks: tuple[int, ...],
-    compression: str | None,
-) -> h5py.Dataset:
-    layout: dict[str, Any] = {}
-    if compression is not None and stored.nbytes >= _SMALL_NBYTES:
-        layout = {"chunks": chunks, "compression": compression, "shuffle": True}
-        layout["compression_opts"] = _LEVEL if compression == "gzip" else None
-    try:
-        return file.create_dataset(name, stored.shape, stored.dtype, **layout)
-    except (TypeError, ValueError, RuntimeError) as error:  # about 1,000 fields are the most
-        raise TypeError(f"{name}: HDF5 has no room for this dtype: {error}") from error
-
-
-def _describe(dataset: h5py.Dataset, array: NDArray[Any]) -> None:
-    """Say what the times were, and which file the array came from."""
-    dataset.attrs.update(time_attrs(array.dtype))
-    if isinstance(array, SharedArray) and array.segment is not None and array.segment.source:
-        source = array.segment.source
-        # A file's name may hold bytes that are no text, which HDF5 refuses.
-        dataset.attrs["source_file"] = os.fsencode(source["file"]).decode("utf-8", "replace")
-        dataset.attrs["source_options"] = json.dumps(dict(source["options"]), default=repr)
-
-
-def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """Whole rows, or whole rows of rows; in equal parts, so that little of the last is padding."""
-    chunks = [max(length, 1) for length in shape]
-    for axis in range(len(shape)):
-        row = math.prod(chunks[axis + 1 :]) * itemsize
-        parts = math.ceil(chunks[axis] / max(_CHUNK_NBYTES // row, 1))
-        chunks[axis] = math.ceil(chunks[axis] / parts)
-        if chunks[axis] > 1:
-            break
-    return tuple(chunks)
-
-
-def _blocks(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[_Block]:
-    """The part of the array that is in each chunk, in the order of the chunks."""
-    axes = (range(0, length, step) for length, step in zip(shape, chunks, strict=True))
-    for offset in itertools.product(*axes):
-        yield tuple(slice(start, start + step) for start, step in zip(offset, chunks, strict=True))
-
-
-def _deflated(
-    array: NDArray[Any], chunks: tuple[int, ...], pool: ThreadPoolExecutor, threads: int
-) -> Iterator[tuple[tuple[int, ...], bytes]]:
-    """Offset and bytes of each chunk, in order; a few are in flight, however large the array."""
-    pending: deque[tuple[tuple[int, ...], Future[bytes]]] = deque()
-    for block in _blocks(array.shape, chunks):
-        pending.append((tuple(s.start for s in block), pool.submit(_deflate, array, block, chunks)))
-        if len(pending) > 2 * threads:
-            offset, future = pending.popleft()
-            yield offset, future.result()
-    for offset, future in pending:
-        yield offset, future.result()
-
-
-def _deflate(array: NDArray[Any], block: _Block, chunks: tuple[int, ...]) -> bytes:
-    """One chunk as HDF5's shuffle and deflate filters would make it.
-
-    Shuffle puts the first bytes of all items first, then the second bytes, and so on. The deflater
-    is flushed after each such plane, which gives each its own Huffman table: less on the disk, and
-    planes of noise are stored quickly.
-    """
-    part = array[block]
-    if part.shape != chunks:  # at the edge: a chunk in the file is always whole
-        whole = np.zeros(chunks, array.dtype)
-        whole[tuple(slice(length) for length in part.shape)] = part
-        part = whole
-    items = np.ascontiguousarray(part).reshape(-1).view(np.uint8).reshape(-1, array.itemsize)
-    planes = items.T.copy().reshape(-1)
-    step = len(items) * math.ceil(_PIECE_NBYTES / len(items))
-    deflater = isal_zlib.compressobj(_LEVEL)
-    parts = []
-    for start in range(0, len(planes), step):
-        parts.append(deflater.compress(planes[start : start + step]))
-        parts.append(deflater.flush(isal_zlib.Z_FULL_FLUSH))
-    parts.append(deflater.flush())
-    return b"".join(parts)
+    return Export(path, found, nbytes_file, time.perf_counter() - started)

@@ -28,7 +28,7 @@ from processes import (
     state,
 )
 
-from conftest import own_segments
+from conftest import own_segments, tool
 from shmkit import LoaderDiedError, LoadError, _orphans, _published, _workers, share, shared_load
 from shmkit._owner import Owner as Identity
 from shmkit._owner import this_process
@@ -428,7 +428,7 @@ def test_only_names_of_the_dead_are_removed(tmp_path, dead):
     }
     others = {
         f"shmkit-{me}-0.npy",
-        f"shmkit-{dead._replace(namespace=dead.namespace + 1)}-0.npy",  # of another container
+        f"shmkit-{dead._replace(place=dead.place + 1)}-0.npy",  # of another container
         f"shmkit-{dead}-0.txt",
         f"shmkit-{dead}.npy",
         f"my-shmkit-{dead}-0.npy",
@@ -442,6 +442,21 @@ def test_only_names_of_the_dead_are_removed(tmp_path, dead):
     removed = _orphans.remove_orphans([str(tmp_path), "/nowhere"])
     assert set(removed) == {str(tmp_path / name) for name in orphans}
     assert set(os.listdir(tmp_path)) == others
+
+
+def test_what_another_computer_wrote_is_left_alone(tmp_path, dead):
+    """On a shared file system its pids mean nothing here, and it may be living."""
+    code = "from shmkit._owner import this_process\nprint(this_process())"
+    set_name = 'hostname another && exec "$@"'
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    under = [tool("unshare"), "--uts", *user, "sh", "-c", set_name, "sh"]
+    with Owner(code, under=under) as owner:
+        there = Identity.parse(owner.says()[0])
+    assert there.may_live()
+    assert not dead.may_live()
+    for name in (f"shmkit-{there}-0.npy", f".shmkit-{there}-0.tmp", f".shmkit-{dead}-0.tmp"):
+        (tmp_path / name).touch()
+    assert _orphans.remove_orphans([str(tmp_path)]) == [str(tmp_path / f".shmkit-{dead}-0.tmp")]
 
 
 def test_what_cannot_be_removed_does_not_protect_the_rest(tmp_path, dead):
@@ -524,7 +539,7 @@ def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
     orphan = waiting_process(mark.format(dead))
     others = [
         waiting_process(mark.format(this_process())),
-        waiting_process(mark.format(dead._replace(namespace=dead.namespace + 1))),
+        waiting_process(mark.format(dead._replace(place=dead.place + 1))),
         waiting_process(mark.format("nobody")),
         waiting_process(f"grep {mark.format(dead)}"),
         waiting_process(mark.format(dead), user=65534, group=65534, extra_groups=[]),

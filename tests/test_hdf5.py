@@ -1,23 +1,19 @@
-"""to_hdf5: what is in the file, read by h5py and by h5dump; and what a failure leaves."""
+"""to_hdf5: what is in the file, read by h5py and by h5dump."""
 
-import errno
 import json
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
+from dumps import h5dump, h5dump_values, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conftest import tool
 from shmkit import SharedArray, share, shared_load, to_hdf5
 from shmkit._export import Export
 
@@ -36,24 +32,6 @@ def records(rows):
     table["pct"] = 100 * random.random(rows)
     table["c"], table["t"] = random.integers(0, 40, (2, rows))
     return table
-
-
-def read(path, name="data"):
-    with h5py.File(path) as file:
-        return file[name][()]
-
-
-def h5dump(path, *options):
-    done = subprocess.run(
-        [tool("h5dump"), *options, path], capture_output=True, text=True, check=True, timeout=60
-    )
-    return done.stdout
-
-
-def h5dump_values(path, name, dtype, folder):
-    """The values of a numeric dataset as h5dump, with its own HDF5 library, gives them."""
-    h5dump(path, "-d", name, "-b", "LE", "-o", str(folder / "values.bin"))
-    return np.fromfile(folder / "values.bin", dtype)
 
 
 def test_records_come_back_equal(tmp_path):
@@ -88,8 +66,9 @@ def test_h5dump_reads_records(tmp_path):
     ],
     ids=["grid", "big-endian", "strided", "fortran", "rows longer than a chunk"],
 )
-def test_h5dump_reads_the_same_numbers(tmp_path, array):
-    to_hdf5(tmp_path / "a.h5", array)
+@pytest.mark.parametrize("compression", ["gzip", None])
+def test_h5dump_reads_the_same_numbers(tmp_path, array, compression):
+    to_hdf5(tmp_path / "a.h5", array, compression=compression)
     little = array.dtype.newbyteorder("<")
     values = h5dump_values(tmp_path / "a.h5", "/data", little, tmp_path)
     np.testing.assert_array_equal(values, array.ravel())
@@ -103,23 +82,57 @@ PADDED = np.dtype(
 )
 
 
+@pytest.fixture(scope="module")
+def everything():
+    """Arrays of every kind, by a name that says which."""
+    random = np.random.default_rng(1)
+    kinds = ["?", "i1", "u8", ">i2", "f2", "f4", ">f8", "g", "c8", ">c16", "G", "S7", "V5"]
+    arrays = {}
+    for dtype in map(np.dtype, [*kinds, NESTED, PADDED, h5py.enum_dtype({"OFF": 0, "ON": 1})]):
+        for shape in [(), (0,), (0, 3), (7,), (75, 110)]:
+            array = np.zeros(shape, dtype)
+            for field in dtype.names or [...]:
+                array[field] = random.integers(0, 2, array[field].shape).astype("?")
+            arrays[f"{dtype} {shape}".replace("/", "|")] = array
+    grid = random.normal(size=(40, 50, 60))
+    constant = np.array(3.5)
+    constant.flags.writeable = False
+    views = {
+        "fortran": np.asfortranarray(grid),
+        "transposed": grid.T,
+        "strided": grid[::2, 1:, ::-3],
+        "column": records(3000)["pct"],
+        "broadcast": np.broadcast_to(constant, (30, 400)),
+        "records": records(3000).view(np.recarray),
+    }
+    with share(grid) as shared:
+        yield arrays | views | {"shared": shared}
+
+
+DUMPED = [{}, {"shuffle": False, "level": 9, "chunks": 13}, {"compression": None}]
+
+
 @pytest.mark.parametrize(
-    "dtype",
-    ["?", "i1", "u8", ">i2", "f2", "f4", ">f8", "g", "c8", ">c16", "S7", "V5", NESTED, PADDED],
+    "options",
+    [
+        *DUMPED,
+        {"compression": None, "chunks": 13},
+        *({"compression": name} for name in ("lzf", "zstd", "blosc2")),
+        {"compression": "lzf", "shuffle": False, "chunks": 13},
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (7,), (50_000,), (30, 20, 100)], ids=str)
-def test_every_dtype_and_shape_comes_back_equal(tmp_path, dtype, shape):
-    dtype = np.dtype(dtype)
-    array = np.zeros(shape, dtype)
-    random = np.random.default_rng(1)
-    for field in dtype.names or [...]:
-        array[field] = random.integers(0, 2, array[field].shape).astype("?")
-    to_hdf5(tmp_path / "a.h5", array)
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["data"].dtype == dtype
-        assert file["data"].shape == shape
-        np.testing.assert_array_equal(file["data"][()], array)
+def test_every_dtype_shape_and_view_comes_back_equal(tmp_path, everything, options):
+    to_hdf5(tmp_path / "a.h5", everything, **options)
+    with h5py.File(tmp_path / "a.h5") as ours, h5py.File(tmp_path / "h5py.h5", "w") as theirs:
+        theirs.attrs.update(ours.attrs)
+        for name, array in everything.items():
+            assert ours[name].dtype == array.dtype, name
+            assert ours[name].shape == array.shape, name
+            np.testing.assert_array_equal(ours[name][()], array, err_msg=name)
+            theirs[name] = np.asarray(array)
+    if options in DUMPED:  # with filters that are part of HDF5
+        assert h5dump(tmp_path / "a.h5") == h5dump(tmp_path / "h5py.h5")
 
 
 @settings(max_examples=40, deadline=None)
@@ -182,38 +195,161 @@ def test_compression_is_as_asked(tmp_path, compression):
     export = to_hdf5(tmp_path / "a.h5", table, compression=compression)
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["data"].compression == compression
-        np.testing.assert_array_equal(file["data"][:], table)
     assert (export.datasets[0].nbytes_stored < table.nbytes) == (compression is not None)
 
 
-def test_an_unknown_compression_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="'zstd' is none of"):
-        to_hdf5(tmp_path / "a.h5", np.zeros(3), compression="zstd")
+def test_every_level_of_gzip_is_written_and_named_in_the_file(tmp_path):
+    table = records(3000)
+    sizes = []
+    for level in range(10):
+        export = to_hdf5(tmp_path / "a.h5", table, level=level)
+        with h5py.File(tmp_path / "a.h5") as file:
+            assert file["data"].compression_opts == level
+            np.testing.assert_array_equal(file["data"][:], table)
+        sizes.append(export.datasets[0].nbytes_stored)
+    assert sizes[9] < sizes[1] < table.nbytes
+
+
+def test_filters_of_hdf5plugin_are_applied_with_their_level(tmp_path):
+    text = np.frombuffer(b"".join(records(20_000)["chr"]) * 3, "u1")
+    sizes = {}
+    for name, level in [("zstd", 1), ("zstd", 19), ("blosc2", None)]:
+        export = to_hdf5(tmp_path / "a.h5", text, compression=name, level=level)
+        with h5py.File(tmp_path / "a.h5") as file:
+            filters = file["data"].id.get_create_plist()
+            number = filters.get_filter(filters.get_nfilters() - 1)[0]
+        assert number == hdf5plugin.FILTERS[name]
+        sizes[name, level] = export.datasets[0].nbytes_stored
+    assert sizes["zstd", 19] < sizes["zstd", 1] < sizes["blosc2", None] < text.nbytes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compression": "zip"}, r"compression='zip' is none of \"gzip\", \"lzf\", None, 'bshuf'"),
+        ({"compression": "lzf", "level": 1}, "compression='lzf' has no levels"),
+        ({"compression": None, "level": 1}, "compression=None has no levels"),
+        ({"compression": "lz4", "level": 1}, "compression='lz4' has no levels"),
+        ({"compression": "zstd", "level": 99}, "level must be in the range"),
+        ({"level": 10}, "level=10: gzip has 0 to 9"),
+        ({"level": -1}, "level=-1: gzip has 0 to 9"),
+        ({"chunks": 0}, "chunks=0 does not fit a: a chunk has at least one row"),
+        ({"chunks": (3, 0)}, r"chunks=\(3, 0\) does not fit a: a chunk has at least one"),
+        ({"chunks": (3,)}, r"chunks=\(3,\) does not fit a: its shape is \(70000, 70000\)"),
+        ({"chunks": 1 << 16}, "chunks=65536 does not fit a: a chunk of 4.59 GB is more than"),
+        ({"mode": "r"}, "mode='r' is none of 'w', 'x', 'a'"),
+        ({"layout": "rows"}, "layout='rows' is none of 'table', 'columns'"),
+        ({"group": "a//b"}, "'a//b' cannot be a name"),
+        ({"group": "./b"}, r"'\./b' cannot be a name"),
+    ],
+    ids=str,
+)
+def test_an_option_that_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path, options, message
+):
+    arrays = {"a": np.broadcast_to(np.zeros((), "u1"), (70_000, 70_000))}
+    with pytest.raises(ValueError, match=message):
+        to_hdf5(tmp_path / "a.h5", arrays, **options)
     assert not os.listdir(tmp_path)
 
 
-def test_text_becomes_utf8(tmp_path):
+@pytest.mark.parametrize(
+    ("given", "shape", "chunks"),
+    [
+        (100, (5000,), (100,)),
+        (np.int64(100), (5000, 3), (100, 3)),
+        (9999, (50, 3), (50, 3)),
+        ((7, 99), (50, 30), (7, 30)),
+        ([7, 3], (50, 30), (7, 3)),
+        (5, (), None),
+        (5, (0, 3), None),
+    ],
+    ids=str,
+)
+def test_chunks_are_rows_or_a_shape_and_cut_to_the_array(tmp_path, given, shape, chunks):
+    array = np.arange(np.prod(shape, dtype=int), dtype="f8").reshape(shape)
+    to_hdf5(tmp_path / "a.h5", array, chunks=given)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].chunks == chunks
+        np.testing.assert_array_equal(file["data"][()], array)
+
+
+def test_an_array_that_a_filter_cannot_take_is_an_error_that_ends_no_process(tmp_path, run_script):
+    """With the chunk in HDF5's cache the file could not be closed: a SIGSEGV at exit."""
+    done = run_script("""
+import numpy as np
+from shmkit import to_hdf5
+try:
+    to_hdf5("a.h5", np.zeros(10000), compression="sperr")
+except ValueError as error:
+    print(error)
+""")
+    assert done.stdout.startswith("compression='sperr' cannot take data (float64, (10000,)): ")
+    assert "a.h5" not in os.listdir(tmp_path)
+
+
+TEXT = [
+    ("at", ">M8[us]"),
+    ("in", [("names", "U6", (2,)), ("took", "m8[s]", (2, 2)), ("pad", PADDED)]),
+    ("price", ">f8"),
+    ("empty", "U3"),
+]
+
+
+@pytest.fixture
+def text_and_times():
+    """Such fields, in structures and subarrays, for more than one block."""
+    table = np.zeros(40_000, TEXT)
+    table["at"] = np.datetime64("2024-02-29T12:00:00.000001")
+    table["at"][7] = "NaT"
+    table["in"]["names"] = ["Zürich", "日本"]
+    table["in"]["names"][39_999, 1] = "\N{GOTHIC LETTER AHSA}" * 5
+    table["in"]["took"] = -90
+    table["price"] = np.arange(40_000)
+    return table
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": None}, {"compression": "lzf"}, {"compression": "zstd", "chunks": 999}],
+    ids=str,
+)
+def test_text_becomes_utf8_and_times_int64_as_fields_too(tmp_path, text_and_times, options):
+    to_hdf5(tmp_path / "a.h5", text_and_times, **options)
+    with h5py.File(tmp_path / "a.h5") as file:
+        back, kinds = file["data"][:], dict(file["data"].attrs)
+        stored = file["data"].dtype
+    assert kinds == {
+        "numpy_dtype.at": ">M8[us]",
+        "numpy_dtype.in.names": "<U6",
+        "numpy_dtype.in.took": "<m8[s]",
+        "numpy_dtype.empty": "<U3",
+    }
+    assert h5py.check_string_dtype(stored["in"]["names"].base) == ("utf-8", 20)
+    assert h5py.check_string_dtype(stored["empty"]) == ("utf-8", 1)
+    names = np.strings.decode(back["in"]["names"], "utf-8")
+    np.testing.assert_array_equal(names, text_and_times["in"]["names"])
+    np.testing.assert_array_equal(back["at"].view(">M8[us]"), text_and_times["at"])
+    np.testing.assert_array_equal(back["in"]["took"].view("m8[s]"), text_and_times["in"]["took"])
+    np.testing.assert_array_equal(back["price"], text_and_times["price"])
+
+
+def test_text_and_times_are_read_by_h5py_and_h5dump(tmp_path):
     names = np.array([["chr1", "", "näïve"], ["日本語", "a", "x" * 12]])
-    to_hdf5(tmp_path / "a.h5", names)
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["data"].asstr()[:].tolist() == names.tolist()
-    shown = h5dump(tmp_path / "a.h5")
-    assert "H5T_CSET_UTF8" in shown
-    assert '"xxxxxxxxxxxx"' in shown
-
-
-def test_times_become_int64_and_the_file_says_what_they_were(tmp_path):
     times = np.array(["2024-02-29", "NaT"], "M8[ns]")
-    to_hdf5(tmp_path / "a.h5", {"times": times})
+    arrays = {"names": names, "one": np.array("é"), "none": np.zeros(0, "U5"), "times": times}
+    to_hdf5(tmp_path / "a.h5", arrays)
     with h5py.File(tmp_path / "a.h5") as file:
+        assert file["names"].asstr()[:].tolist() == names.tolist()
+        assert file["one"].asstr()[()] == "é"
+        assert file["none"].asstr()[:].tolist() == []
         data = file["times"]
         assert data.dtype == "i8"
         np.testing.assert_array_equal(data[:].view(data.attrs["numpy_dtype"]), times)
-
-
-def test_record_arrays_are_records(tmp_path):
-    to_hdf5(tmp_path / "a.h5", records(10).view(np.recarray))
-    np.testing.assert_array_equal(read(tmp_path / "a.h5"), records(10))
+    shown = h5dump(tmp_path / "a.h5")
+    assert "H5T_CSET_UTF8" in shown
+    assert '"xxxxxxxxxxxx"' in shown
+    assert "(0): 1709164800000000000, -9223372036854775808" in shown
 
 
 @pytest.mark.parametrize(
@@ -227,6 +363,12 @@ def test_record_arrays_are_records(tmp_path):
         (np.zeros(2, [("a", "i4"), ("b", "S0")]), "hold nothing"),
         ([1, 2], r"group/bad is no numpy array but of type list; .*numpy\.stack"),
         (3.5, "group/bad is no numpy array but of type float"),
+        (np.array(["a", "\udce9"]), "group/bad holds text that UTF-8 does not have"),
+        (np.zeros(2, [("n", "U2", (2,))]).tolist(), "group/bad is no numpy array"),
+        (np.array([(["a", "\ud800"],)], [("n", "U2", (2,))]), "group/bad holds text that UTF-8"),
+        (np.zeros(2, []), "hold nothing"),
+        (np.zeros(2, "V0"), "hold nothing"),
+        (np.zeros(2, [("caf\udce9", "i4")]), "names that are no text"),
     ],
 )
 def test_what_hdf5_cannot_hold_is_named_before_anything_is_written(tmp_path, bad, message):
@@ -273,6 +415,8 @@ def test_what_shared_load_returns_keeps_its_names(tmp_path, two_arrays):
         ({"a": {}}, "a is empty"),
         ({"a//b": np.zeros(1)}, "'a//b' cannot be a name"),
         ({"a/b": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
+        ({"a/b/c": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
+        ({"caf\udce9": np.zeros(1)}, "'caf.udce9' cannot be a name"),
         ({"": np.zeros(1)}, "'' cannot be a name"),
         ({".": np.zeros(1)}, r"'\.' cannot be a name"),
         ({1: np.zeros(1), "1": np.zeros(1)}, "two arrays have the name '1'"),
@@ -342,77 +486,6 @@ def test_the_file_is_closed_when_the_call_returns(tmp_path):
     assert str(tmp_path / "a.h5") not in set(open_files)
 
 
-@pytest.mark.parametrize("limit", [100, 3_000, 100_000, 3_000_000])
-@pytest.mark.parametrize("compression", ["gzip", "lzf", None])
-def test_a_full_disk_is_an_error_and_leaves_the_old_file(tmp_path, run_script, compression, limit):
-    """HDF5 itself dies of it: a SIGSEGV when the interpreter exits."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    (folder / "a.h5").write_text("old")
-    done = run_script(f"""
-import resource
-import numpy as np
-from shmkit import to_hdf5
-noise = np.frombuffer(np.random.default_rng(0).bytes(6_000_000), "u1")
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-try:
-    to_hdf5("full/a.h5", noise, compression={compression!r})
-except OSError as error:
-    print(error.errno, error)
-""")
-    assert done.stdout.startswith(f"{errno.EFBIG} [Errno {errno.EFBIG}] cannot be written")
-    assert done.stderr == ""
-    assert os.listdir(folder) == ["a.h5"]
-    assert (folder / "a.h5").read_text() == "old"
-
-
-def test_an_interrupt_leaves_the_old_file(tmp_path):
-    (tmp_path / "a.h5").write_text("old")
-    child = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            textwrap.dedent(
-                """
-                import sys
-                import numpy as np
-                from shmkit import to_hdf5
-                endless = np.broadcast_to(np.arange(1 << 20), (1 << 20, 1 << 20))
-                print("begin", flush=True)
-                to_hdf5(sys.argv[1], endless)
-                """
-            ),
-            tmp_path / "a.h5",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with child:
-        assert child.stdout.readline() == "begin\n"
-        while not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]:
-            assert child.poll() is None
-        child.send_signal(signal.SIGINT)
-        error = child.communicate(timeout=60)[1]
-    assert child.returncode == -signal.SIGINT
-    assert "KeyboardInterrupt" in error
-    assert os.listdir(tmp_path) == ["a.h5"]
-    assert (tmp_path / "a.h5").read_text() == "old"
-
-
-def test_a_large_array_needs_little_memory(run_script):
-    done = run_script("""
-import resource
-import numpy as np
-from shmkit import to_hdf5
-to_hdf5("a.h5", np.zeros(30_000))  # imports and threads take what they take
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-to_hdf5("a.h5", np.broadcast_to(np.zeros(250_000), (100, 250_000)))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-""")
-    assert int(done.stdout) < 60_000, "kilobytes, for 200 MB of data"
-
-
 def test_an_export_shows_what_was_written(tmp_path):
     export = to_hdf5(
         tmp_path / "a.h5",
@@ -443,13 +516,13 @@ def test_a_table_of_many_datasets_is_cut(tmp_path):
 
 def test_more_fields_than_hdf5_can_hold_are_named(tmp_path):
     array = np.zeros(2, [(f"a long name {n}", "i1") for n in range(3000)])
-    with pytest.raises(TypeError, match=r"^wide: HDF5 has no room for this dtype"):
+    with pytest.raises(TypeError, match=r"^wide: HDF5 cannot make a dataset of it"):
         to_hdf5(tmp_path / "x.h5", {"wide": array})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_attribute_that_is_too_large_says_so(tmp_path):
-    with pytest.raises((OSError, TypeError), match=r"attrs|attribute"):
+    with pytest.raises(TypeError, match=r"^attrs\['z'\] cannot be stored in HDF5: .*too large"):
         to_hdf5(tmp_path / "x.h5", np.ones(2), attrs={"z": np.zeros(20_000)})
 
 

@@ -1,0 +1,214 @@
+"""to_hdf5: a dataset a field, all arrays as one, and where in the file they are put."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+from dumps import h5dump, h5dump_values, read
+
+from shmkit import to_hdf5
+
+NESTED = [
+    ("id", "i2"),
+    ("at", [("x", ">f8"), ("y", "f4", (2, 3)), ("when", "M8[s]")]),
+    ("who", "U4"),
+    ("km/h", "f8"),
+    ("no.", "u1"),
+]
+
+
+def nested(rows, start=0):
+    table = np.zeros(rows, NESTED)
+    table["id"] = np.arange(start, start + rows)
+    table["at"]["x"] = np.arange(rows)
+    table["at"]["y"] = np.arange(6).reshape(2, 3)
+    table["at"]["when"] = np.datetime64("2024-02-29", "s") + np.arange(rows)
+    table["who"] = "Zoë"
+    table["km/h"] = 3.6
+    table["no."] = 7
+    return table
+
+
+def contents(file):
+    """The shape and dtype of every dataset, by its path."""
+    found = {}
+    file.visititems(
+        lambda name, item: (
+            found.update({name: (item.shape, item.dtype)})
+            if isinstance(item, h5py.Dataset)
+            else None
+        )
+    )
+    return found
+
+
+@pytest.mark.parametrize("rows", [(), 0, 3, 50_000], ids=str)
+def test_columns_are_a_group_with_a_dataset_for_each_field(tmp_path, rows):
+    table = nested(rows) if rows != () else nested(1)[0]
+    shape = table.shape
+    to_hdf5(tmp_path / "a.h5", {"run": {"t": table}, "id": np.ones(2)}, layout="columns")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert contents(file) == {
+            "id": ((2,), "f8"),
+            "run/t/id": (shape, "i2"),
+            "run/t/at/x": (shape, ">f8"),
+            "run/t/at/y": ((*shape, 2, 3), "f4"),
+            "run/t/at/when": (shape, "i8"),
+            "run/t/who": (shape, "S4" if rows != 0 else "S1"),
+            "run/t/km/h": (shape, "f8"),
+            "run/t/no.": (shape, "u1"),
+        }
+        back = file["run/t"]
+        for name in ("id", "km/h", "no."):
+            np.testing.assert_array_equal(back[name][()], table[name])
+        np.testing.assert_array_equal(back["at/y"][()], table["at"]["y"])
+        when = np.asarray(back["at/when"][()]).view(back["at/when"].attrs["numpy_dtype"])
+        np.testing.assert_array_equal(when, table["at"]["when"])
+        assert set(np.ravel(back["who"].asstr()[()])) <= {"Zoë"}
+    h5dump(tmp_path / "a.h5", "-d", "/run/t/at/y")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ([("a/b", "i4"), ("a", [("b", "i4")])], "two arrays have the name 't/a/b'"),
+        ([("a/b", "i4"), ("a", "i4")], "'t/a' is an array, and cannot be the group of 't/a/b'"),
+        ([("a/b/c", "i4"), ("a", "i4")], "'t/a' is an array, and cannot be the group of 't/a/b/c'"),
+        ([(".", "i4")], r"'\.' cannot be a name"),
+        ([("a/", "i4")], "'a/' cannot be a name"),
+    ],
+    ids=str,
+)
+def test_fields_whose_names_are_in_each_others_way_are_refused(tmp_path, fields, message):
+    to_hdf5(tmp_path / "table.h5", {"t": np.zeros(2, fields)})
+    with pytest.raises(ValueError, match=message):
+        to_hdf5(tmp_path / "a.h5", {"t": np.zeros(2, fields)}, layout="columns")
+    assert os.listdir(tmp_path) == ["table.h5"]
+
+
+PADDED = np.dtype(
+    {"names": ["a", "b"], "formats": ["i1", ">f8"], "offsets": [3, 8], "itemsize": 24}
+)
+FIELDS = [
+    np.zeros(2, [("a", "i4"), ("in", [("s", "S2")]), ("n", "f8", (2,))]),
+    np.ones(3, [("a", "f8"), ("in", [("s", "S5")]), ("n", "i4", (2,))]),
+]
+JOINED = {
+    "one": ([np.arange(5)], "i8"),
+    "widths": ([np.array([b"a"]), np.array([b"abc", b""])], "S3"),
+    "text": ([np.array(["é"]), np.array([], "U9"), np.array(["a", "日本"])], "U9"),
+    "numbers": ([np.array([True]), np.arange(3, dtype="u1"), np.array([0.5], "f4")], "f4"),
+    "orders": ([np.arange(3, dtype=">i4"), np.arange(3, dtype="<i4")], "i4"),
+    "one order": ([np.arange(3, dtype=">i4"), np.arange(3, dtype=">i4")], ">i4"),
+    "times": ([np.array(["2024"], "M8[D]"), np.array(["NaT"], "M8[ms]")], "M8[ms]"),
+    "empty": ([np.zeros((0, 3)), np.ones((2, 3)), np.zeros((0, 3))], "f8"),
+    "nothing": ([np.zeros((0, 3)), np.zeros((0, 3))], "f8"),
+    "many": ([np.arange(n) for n in range(800)], "i8"),
+    "large": ([np.arange(400_000.0).reshape(-1, 10).T] * 2, "f8"),
+    "padded": ([np.ones(3, PADDED), np.zeros(2, PADDED)], PADDED),
+    "fields": (FIELDS, [("a", "f8"), ("in", [("s", "S5")]), ("n", "f8", (2,))]),
+}
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lzf", None])
+@pytest.mark.parametrize("case", JOINED)
+def test_arrays_are_joined_and_may_grow(tmp_path, case, compression):
+    arrays, dtype = JOINED[case]
+    expected = np.concatenate([array.astype(dtype) for array in arrays], dtype=dtype)
+    export = to_hdf5(tmp_path / "a.h5", arrays, concat=True, compression=compression)
+    assert [data.name for data in export.datasets] == ["data", "source"]
+    assert export.datasets[0].dtype == expected.dtype
+    if case in ("large", "numbers") and compression != "lzf":
+        values = h5dump_values(tmp_path / "a.h5", "/data", dtype, tmp_path)
+        np.testing.assert_array_equal(values, expected.ravel())
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        data, source = file["data"], file["source"]
+        assert data.compression == compression
+        back = data.asstr() if case == "text" else data
+        back = data[:].view(dtype) if case == "times" else back[:]
+        np.testing.assert_array_equal(back, expected)
+        assert data.maxshape == (None, *expected.shape[1:])
+        data.resize(len(expected) + 2, axis=0)
+        assert (data[-2:] == np.zeros((2, *expected.shape[1:]), data.dtype)).all()
+        rows = source[:]
+        source.resize(len(rows) + 1, axis=0)
+    stops = np.cumsum([len(array) for array in arrays])
+    assert [name.decode() for name in rows["name"]] == [f"array{i}" for i in range(len(arrays))]
+    assert set(rows["file"]) == {b""}
+    assert rows["stop"].tolist() == stops.tolist()
+    assert rows["start"].tolist() == [0, *stops[:-1]]
+
+
+def test_joined_arrays_can_be_columns(tmp_path):
+    to_hdf5(tmp_path / "a.h5", FIELDS, concat=True, layout="columns", compression=None)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        assert {name: found[0][0] for name, found in contents(file).items()} == {
+            "data/a": 5,
+            "data/in/s": 5,
+            "data/n": 5,
+            "source": 2,
+        }
+        assert file["data/a"][:].tolist() == [0.0, 0, 1, 1, 1]
+        assert file["data/n"][:].tolist() == [[0.0, 0]] * 2 + [[1.0, 1]] * 3
+        file["data/a"].resize(9, axis=0)
+
+
+def test_what_is_joined_is_told_by_name_and_file(tmp_path, two_arrays):
+    to_hdf5(tmp_path / "a.h5", {"source": {"data": two_arrays}}, concat=True, chunks=(2,))
+    assert read(tmp_path / "a.h5").tolist() == [0, 1, 2, 1, 2, 3]
+    assert read(tmp_path / "a.h5", "source").tolist() == [
+        (b"source/data/one", os.fsencode(tmp_path / "one.npy"), 0, 3),
+        (b"source/data/two", os.fsencode(tmp_path / "two.npy"), 3, 6),
+    ]
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].chunks == (2,)
+        assert file["data"].attrs.keys() == set()
+
+
+@pytest.mark.parametrize(("given", "chunks"), [((99, 2), (99, 2)), (50_000, (50_000, 3))])
+def test_chunks_of_what_may_grow_can_be_longer_than_it_is(tmp_path, given, chunks):
+    to_hdf5(tmp_path / "a.h5", [np.ones((5, 3)), np.ones((7, 3))], concat=True, chunks=given)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].chunks == chunks
+        assert file["data"][:].tolist() == [[1, 1, 1]] * 12
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ([np.zeros(())], r"all of one shape, but array0 has the shape \(\) and array0 \(\)"),
+        ([np.zeros(3), np.zeros(())], r"all of one shape, but .* \(3,\) and array1 \(\)"),
+        ([np.zeros((3, 2)), np.zeros((3, 3))], r"all of one shape, but .* \(3, 2\) and array1"),
+        ([np.zeros(1), np.zeros(1, [("a", "f8")])], r"the same fields.* float64 and array1 \[\("),
+        ([np.zeros(1, [("a", "f8")]), np.zeros(1, [("b", "f8")])], "the same fields"),
+        ([np.zeros(1, "i4,f4"), np.zeros(1, [("f1", "f4"), ("f0", "i4")])], "the same fields"),
+        ([np.zeros(1, [("a", "i4", 2)]), np.zeros(1, [("a", "i4", 3)])], "the same fields"),
+        ([np.zeros(1), np.zeros(1, "U3")], "all of numbers, of text, or of times, but"),
+        ([np.zeros(1, "S3"), np.zeros(1, "U3")], "all of numbers, of text, or of times, but"),
+        ([np.zeros(1, "i8"), np.zeros(1, "m8[s]")], "all of numbers, of text, or of times, but"),
+        ([np.zeros(1, "i8"), np.zeros(1, "M8[s]")], "all of numbers, of text, or of times, but"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["table", "columns"])
+def test_arrays_that_are_not_alike_cannot_be_one(tmp_path, arrays, message, layout):
+    with pytest.raises(ValueError, match=f"concat=True needs arrays .*{message}"):
+        to_hdf5(tmp_path / "a.h5", arrays, concat=True, layout=layout)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("group", ["2024/night", "/2024/night/"])
+def test_a_group_takes_the_datasets_and_the_attributes(tmp_path, group):
+    export = to_hdf5(
+        tmp_path / "a.h5",
+        {"x": np.arange(3)},
+        group=group,
+        attrs={"runs": 3, "shmkit_version": "0"},
+    )
+    assert [data.name for data in export.datasets] == ["2024/night/x"]
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["2024/night/x"][:].tolist() == [0, 1, 2]
+        assert set(file["2024/night"].attrs) == {"runs", "shmkit_version", "created"}
+        assert file["2024/night"].attrs["shmkit_version"] == "0"
+        assert not file.attrs
+        assert not file["2024"].attrs

@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import time
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 from shmkit import _limits
 from shmkit._backing import NAMES
+from shmkit._convert import convert
 from shmkit._demo import demo
-from shmkit._format import counted, nbytes_text, seconds_text, table_text
-from shmkit._machine import Found, find_segments
-from shmkit._orphans import kill_orphaned_loaders, remove_orphans
+from shmkit._format import nbytes_text, table_text
+from shmkit._machine import list_segments, remove_left
+from shmkit._options import HOW, PROGRESS, WHERE
+from shmkit._writing import Settings
+from shmkit.errors import ShmkitError
 from shmkit.readers._rows import PARSER
 
 __all__ = ["main"]
@@ -43,14 +47,74 @@ def main(arguments: Sequence[str] | None = None) -> None:
             metavar="DIRECTORY",
             nargs="*",
             type=_directory,
-            default=[NAMES],
-            help=f"where to look, if backing= was a directory (default: {NAMES})",
+            default=[],
+            help=f"where to look besides {NAMES}: what backing= was",
         )
         command.set_defaults(run=lambda given, run=run: run(given.directories))
+    _add_convert(commands)
     command = commands.add_parser("info", help="what shmkit finds here: versions, parser, memory")
     command.set_defaults(run=lambda _: _info())
     given = parser.parse_args(arguments)
     given.run(given)
+
+
+def _add_convert(commands: Any) -> None:
+    text = "load files and save them as one HDF5 file, however large they are together"
+    command = commands.add_parser(
+        "convert", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+    )
+    command.add_argument("files", metavar="FILE", nargs="+", help="a file or a glob to be loaded")
+    command.add_argument("path", metavar="OUT", help="the HDF5 file")
+    group = command.add_argument_group("how files are read")
+    group.add_argument("--delimiter", help="of text files (default: inferred)")
+    group.add_argument("--comments", help="what begins a comment in text files")
+    group.add_argument("--skiprows", metavar="N", type=int, help="lines of text files to skip")
+    group.add_argument("--dataset", metavar="NAME", action="append", help="of HDF5 files; a glob")
+    group.add_argument("--processes", metavar="N", type=_positive, help="loader processes")
+    group.add_argument(
+        "--backing", default="auto", help="auto (the default), shm, memfd or a directory"
+    )
+    group.add_argument(
+        "--skip-failed", action="store_true", help="leave out files that cannot be read, and say so"
+    )
+    for title, options in (("where they are put", WHERE), ("how they are stored", HOW)):
+        group = command.add_argument_group(title)
+        for option in (*options, *((PROGRESS,) if options is HOW else ())):
+            group.add_argument(option.flag, **option.keywords)
+    command.set_defaults(run=_convert)
+
+
+def _convert(given: argparse.Namespace) -> None:
+    text = {name: getattr(given, name) for name in ("delimiter", "comments", "skiprows")}
+    try:
+        export, failures = convert(
+            given.files,
+            given.path,
+            loading={
+                "reader": None,
+                "options": {name: value for name, value in text.items() if value is not None},
+                "datasets": given.dataset or ["*"],
+                "processes": given.processes or _limits.cpus(),
+                "backing": given.backing,
+                "skip_failed": given.skip_failed,
+            },
+            mode=given.mode,
+            group=given.group,
+            settings=Settings(
+                given.compression, given.level, given.shuffle, given.chunks, given.overwrite
+            ),
+            attrs=dict(given.attrs),
+            layout=given.layout,
+            concat=given.concat,
+            progress=given.progress,
+        )
+    except (ShmkitError, OSError, ValueError, TypeError) as error:
+        sys.exit(f"shmkit convert: {error}")
+    print(export)
+    for failure in failures.values():
+        print(f"left out: {failure}")
+    if failures:
+        sys.exit(1)
 
 
 def _positive(text: str) -> int:
@@ -69,42 +133,12 @@ def _directory(text: str) -> str:
 
 
 def _ls(directories: Sequence[str]) -> None:
-    found = find_segments(directories)
-    if not found:
-        print("no segments")
-        return
-    rows = [("SEGMENT", "NAME", "BYTES", "DTYPE", "SHAPE", "OWNER", "AGE")]
-    for segment in found:
-        dtype = shape = "?"
-        if segment.header is not None:
-            fields = segment.header.dtype.names
-            dtype = " ".join(fields) if fields is not None else str(segment.header.dtype)
-            shape = str(segment.header.shape)
-        rows.append(
-            (
-                segment.path,
-                " ".join(segment.names),
-                nbytes_text(segment.nbytes),
-                dtype,
-                shape,
-                f"{segment.owner.pid} {'ended' if segment.orphan else 'alive'}",
-                seconds_text(max(time.time() - segment.written, 0)),
-            )
-        )
-    print(table_text(rows, right=(2, 6)))
-    orphans = [segment for segment in found if segment.orphan]
-    print(_total(found))
-    if orphans:
-        print(f"{_total(orphans)}, left by processes that were killed: shmkit gc removes them")
+    print(list_segments(directories))
 
 
 def _gc(directories: Sequence[str]) -> None:
-    orphans = [segment for segment in find_segments(directories) if segment.orphan]
-    kill_orphaned_loaders()
-    removed = remove_orphans(directories)
-    for path in removed:
-        print(path)
-    print(f"removed {_total([segment for segment in orphans if segment.path in removed])}")
+    removed, summary = remove_left(directories)
+    print(*removed, summary, sep="\n")
 
 
 def _info() -> None:
@@ -118,8 +152,3 @@ def _info() -> None:
         *((r.where, f"{nbytes_text(r.free)} free of {nbytes_text(r.limit)}") for r in rooms),
     ]
     print(table_text(rows, right=()))
-
-
-def _total(segments: Sequence[Found]) -> str:
-    nbytes = sum(segment.nbytes for segment in segments)
-    return f"{counted(len(segments), 'segment', 'segments')}, {nbytes_text(nbytes)}"

@@ -1,6 +1,8 @@
-"""Examples in docstrings write their files to a folder of their own; benchmarks are no tests."""
+"""Examples in docstrings get a folder of their own and leave no figure; benchmarks are no tests."""
 
 import importlib.util
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ if importlib.util.find_spec("shmkit.readers._parser") is None:  # there was no c
 @pytest.fixture(autouse=True)
 def _examples_in_their_own_folder(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[None]:
     if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.chdir(tmp_path)
+    yield
+    if isinstance(request.node, pytest.DoctestItem) and "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

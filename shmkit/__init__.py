@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,9 @@ from shmkit.errors import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from shmkit._memory_panel import panel
     from shmkit.hdf5 import to_hdf5
+    from shmkit.plotting import preview
 
 __all__ = [
     "LoadError",
@@ -47,6 +50,8 @@ __all__ = [
     "ShmkitError",
     "TooManySegmentsError",
     "attach",
+    "panel",
+    "preview",
     "share",
     "shared_empty",
     "shared_load",
@@ -54,11 +59,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "to_hdf5":  # late: h5py takes longer to import than all of shmkit
-        from shmkit.hdf5 import to_hdf5  # noqa: PLC0415
+_LATE = {  # what these import takes longer than all of shmkit
+    "panel": "shmkit._memory_panel",  # ipywidgets
+    "preview": "shmkit.plotting",  # matplotlib
+    "to_hdf5": "shmkit.hdf5",  # h5py
+}
 
-        return to_hdf5
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        try:
+            return getattr(importlib.import_module(_LATE[name]), name)
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"shmkit.{name} needs {error.name}: pip install 'shmkit[jupyter]'"
+            ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -67,7 +82,16 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """What ``%load_ext shmkit`` calls: register the ``%%to_hdf5`` magic."""
-    from shmkit._magics import register  # noqa: PLC0415 - IPython only where it runs
+    """What ``%load_ext shmkit`` calls: register the magics ``%%to_hdf5`` and ``%shm``."""
+    from shmkit import _magics, _shm_magic  # noqa: PLC0415 - IPython only where it runs
 
-    register(shell)
+    _magics.register(shell)
+    _shm_magic.register(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """What ``%unload_ext shmkit`` calls."""
+    from shmkit import _magics, _shm_magic  # noqa: PLC0415 - as above
+
+    _magics.unregister(shell)
+    _shm_magic.unregister(shell)

@@ -24,10 +24,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from shmkit import _published, _segment
 from shmkit._backing import choose_backing
+from shmkit._categories import names_of
+from shmkit._format import nbytes_text
+from shmkit._html import array_html
 from shmkit._segment import Identity, Mapped, Segment
 from shmkit.errors import SegmentError, SegmentGoneError
 
-__all__ = ["SharedArray", "attach", "share", "shared_empty", "view"]
+__all__ = ["SharedArray", "attach", "share", "shared_empty", "state_of", "view"]
 
 
 class SharedArray(np.memmap[Any, np.dtype[Any]]):
@@ -118,6 +121,25 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
         return None if self._mmap is None else self._mmap.segment
 
     @property
+    def categories(self) -> NDArray[np.str_] | None:
+        """The texts that the codes of this field stand for; None if it has no categories.
+
+        Index it with codes: ``categories[field]`` is the text. The codes of all arrays of one load
+        agree. Arrays that are not shared keep the names in their dtype alone, where
+        ``h5py.check_enum_dtype`` finds them.
+
+        Examples
+        --------
+        >>> from shmkit import shared_load
+        >>> from shmkit.sample import methylation
+        >>> with shared_load(methylation("few.txt", rows=1000), categories=["chr"]) as arrays:
+        ...     chromosome = arrays[0]["chr"]
+        ...     print(chromosome[:2], chromosome.categories[chromosome[:2]])
+        [0 0] ['chr1' 'chr1']
+        """
+        return names_of(self.dtype)
+
+    @property
     def filename(self) -> str | None:  # type: ignore[override] # numpy.memmap's is never gone
         """The segment's path, as long as it is linked: what joblib sends instead of the data."""
         if self.segment is None:
@@ -176,6 +198,13 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def _repr_html_(self) -> str:
+        """What and where it is, and its first and last values."""
+        summary = [nbytes_text(self.nbytes)]
+        if self.segment is not None:
+            summary += [state_of(self.segment), self.segment.path]
+        return array_html("SharedArray", " · ".join(summary), np.asarray(self))
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         segment = self.segment
         # The segment that a worker made and returns would be gone before its reference arrives.
@@ -221,6 +250,13 @@ def _same_place(a: SharedArray, b: SharedArray) -> bool:
     # Its __array_interface__ also says whether it may be written to, which is of no matter.
     same_memory = a.ctypes.data == b.ctypes.data and a.strides == b.strides
     return same_memory and a.dtype == b.dtype and a.shape == b.shape
+
+
+def state_of(segment: Segment) -> str:
+    """What has become of a segment that was ready, in a word."""
+    if segment.linked:
+        return "ready"
+    return "unlinked" if segment.mapped else "freed"
 
 
 def view(segment: Segment) -> SharedArray:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
-from numpy.typing import NDArray
-
-from shmkit._array import SharedArray
-from shmkit._format import nbytes_text
+from shmkit._array import SharedArray, state_of
+from shmkit._format import counted, dtype_text, nbytes_text, shape_text
+from shmkit._html import table_html
+from shmkit._progress import Board
 from shmkit._segment import Segment
 from shmkit.errors import SegmentGoneError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["SharedArrays"]
+
+_SHOWN = 30  # arrays, and failures, that a table names
+_COLUMNS = (  # heading, side
+    ("Name", "left"),
+    ("State", "left"),
+    ("Shape", "right"),
+    ("Array", "left"),
+    ("Memory", "right"),
+    ("Where", "left"),
+)
 
 
 class SharedArrays(Sequence[SharedArray]):
@@ -51,11 +65,18 @@ class SharedArrays(Sequence[SharedArray]):
         arrays: Mapping[str, SharedArray],
         failures: Mapping[str, Exception] | None = None,
         on_close: Callable[[], None] | None = None,
+        board: Board | None = None,
     ) -> None:
         self.failures = dict(failures or {})
         self._names = list(arrays)
         self._arrays: dict[str, SharedArray] | None = dict(arrays)
+        # What is shown of them after close(). Copies, which a worker may return, have no segment.
+        self._about = [(a.shape, a.dtype, a.nbytes) for a in arrays.values()]
+        self._segments: list[Segment | None] = [
+            getattr(array, "segment", None) for array in arrays.values()
+        ]
         self._on_close = on_close
+        self._board = board
 
     @overload
     def __getitem__(self, key: int | str) -> SharedArray: ...
@@ -98,7 +119,7 @@ class SharedArrays(Sequence[SharedArray]):
         """Bytes of memory that the arrays take; 0 once closed."""
         return sum(
             array.nbytes if segment is None else segment.nbytes
-            for array, segment in _with_segments(self._arrays or {})
+            for array, segment in zip((self._arrays or {}).values(), self._segments, strict=False)
         )
 
     @property
@@ -114,13 +135,79 @@ class SharedArrays(Sequence[SharedArray]):
         arrays, self._arrays = self._arrays, None  # first: another thread may close them too
         if arrays is None:
             return
-        segments = [segment for _, segment in _with_segments(arrays)]
         del arrays
-        for segment in segments:
+        for segment in self._segments:
             if segment is not None:
                 segment.unlink()
         if self._on_close is not None:
             self._on_close()
+
+    def plot_timeline(self, ax: Axes | None = None) -> Axes:
+        """Draw which loader process read which file when, and how the arrays became ready.
+
+        A row is a loader process, by its pid; a bar is a file, or a part of one that was read in
+        parts, with its name where there is room; it is empty if the file could not be loaded.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default in a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+            Seconds since the start of the load, to the right.
+
+        Raises
+        ------
+        ValueError
+            If these arrays came from another process: only that which loaded them knows.
+
+        Examples
+        --------
+        >>> import shmkit
+        >>> path = shmkit.sample.methylation("one.txt", rows=1000)
+        >>> with shmkit.shared_load(path) as arrays:
+        ...     arrays.plot_timeline().get_xlabel()
+        'seconds'
+        """
+        from shmkit import plotting  # noqa: PLC0415 - matplotlib only for those who draw
+
+        if self._board is None:
+            raise ValueError(
+                "nothing is known here of how these arrays were loaded; draw the timeline in the "
+                "process that loaded them"
+            )
+        return plotting.timeline(self._board, ax)
+
+    def plot_memory(self, ax: Axes | None = None) -> Axes:
+        """Draw what these arrays take, others take, and is free, of each limit on memory.
+
+        The limits are the room where the segments live, the machine's memory, and the container's.
+        After `close` it is what views still map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default in a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+            Percent of the limit, to the right; figures above each bar.
+
+        Examples
+        --------
+        >>> import shmkit
+        >>> path = shmkit.sample.methylation("one.txt", rows=1000)
+        >>> with shmkit.shared_load(path) as arrays:
+        ...     arrays.plot_memory().get_title(loc="left")
+        '1 array: 37.2 kB'
+        """
+        from shmkit import plotting  # noqa: PLC0415 - as above
+
+        segments = [segment for segment in self._segments if segment is not None]
+        return plotting.memory(segments, ax)
 
     def __enter__(self) -> Self:
         return self
@@ -136,6 +223,30 @@ class SharedArrays(Sequence[SharedArray]):
         shown = ", ".join(self._names[:4]) + (", …" if len(self._names) > 4 else "")
         return f"<SharedArrays: {shown} ({'closed' if self.closed else nbytes_text(self.nbytes)})>"
 
+    def _repr_html_(self) -> str:
+        """A table: what arrays there are, where they live, and what could not be loaded."""
+        rows = []
+        for name, (shape, dtype, nbytes), segment in zip(
+            self._names[:_SHOWN], self._about, self._segments, strict=False
+        ):
+            state, where = "copy", ""
+            if segment is not None:
+                state, where = state_of(segment), segment.backing
+                where = where if where == "memfd" else os.path.dirname(segment.path)
+            taken = nbytes_text(0 if state == "freed" else nbytes)
+            rows.append((name, state, shape_text(shape), dtype_text(dtype), taken, where))
+        summary = [counted(len(self), "array", "arrays")]
+        summary.append("closed" if self.closed else nbytes_text(self.nbytes))
+        notes = [f"and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        if self.failures:
+            summary.append(f"{len(self.failures)} failed")
+            failed = [f"{name} failed: {error}" for name, error in self.failures.items()]
+            notes += failed[:_SHOWN]
+            if len(failed) > _SHOWN:
+                notes.append(f"and {len(failed) - _SHOWN} more failed")
+        columns = _COLUMNS if rows else ()
+        return table_html("SharedArrays", " · ".join(summary), columns, rows, notes)
+
     def _ipython_key_completions_(self) -> list[str]:
         return self.keys()
 
@@ -147,11 +258,3 @@ class SharedArrays(Sequence[SharedArray]):
                 "the files again",
             )
         return self._arrays
-
-
-def _with_segments(
-    arrays: Mapping[str, SharedArray],
-) -> Iterator[tuple[NDArray[Any], Segment | None]]:
-    """The arrays, and the segments of those that are not copies: what a worker returns is one."""
-    for array in arrays.values():
-        yield array, array.segment if isinstance(array, SharedArray) else None

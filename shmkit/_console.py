@@ -9,7 +9,9 @@ data1: unlinked, still mapped by a, Out[3]
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
@@ -17,7 +19,9 @@ from shmkit._format import count_text, counted, nbytes_text, seconds_text
 from shmkit._holders import held_by, shell_variables
 from shmkit._progress import Board, State
 
-__all__ = ["ConsoleBar"]
+__all__ = ["ConsoleBar", "export_bar"]
+
+_PATIENCE = 0.5  # seconds that nobody minds waiting
 
 
 class _Bar(tqdm):  # type: ignore[misc] # tqdm publishes no types
@@ -29,10 +33,18 @@ class _Bar(tqdm):  # type: ignore[misc] # tqdm publishes no types
 class ConsoleBar:
     """A `Monitor` that draws on stderr, for a terminal.
 
+    Parameters
+    ----------
+    plain
+        Without the bar: only the line that stays.
+
     Examples
     --------
     `shmkit.shared_load` makes one by itself where stderr is a terminal.
     """
+
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
 
     def begin(self, board: Board) -> None:
         """Draw the bar."""
@@ -43,6 +55,7 @@ class ConsoleBar:
             unit_scale=True,
             leave=False,
             file=sys.stderr,
+            disable=self._plain,
         )
 
     def update(self, board: Board) -> None:
@@ -72,6 +85,18 @@ class ConsoleBar:
         for number, variables in held_by(board.segments, shell_variables()).items():
             names = ", ".join(variables)
             sys.stderr.write(f"{board.names[number]}: unlinked, still mapped by {names}\n")
+
+
+@contextlib.contextmanager
+def export_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar for an export, which is gone after the block."""
+    with _Bar(unit="B", unit_scale=True, leave=False, file=sys.stderr, delay=_PATIENCE) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
 
 
 def _done(board: Board) -> str:

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["count_text", "counted", "nbytes_text", "seconds_text", "table_text"]
+import numpy as np
+
+__all__ = [
+    "count_text",
+    "counted",
+    "dtype_text",
+    "few_text",
+    "nbytes_text",
+    "seconds_text",
+    "shape_text",
+    "table_text",
+]
 
 
 def nbytes_text(nbytes: float) -> str:
@@ -39,6 +51,34 @@ def counted(count: int, one: str, many: str) -> str:
     ('1 file', '0 files')
     """
     return f"{count_text(count)} {one if count == 1 else many}"
+
+
+def few_text(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are.
+
+    >>> few_text(["a", "Out[3]"]), few_text(["a", "b", "c", "d", "e"])
+    ('a, Out[3]', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def dtype_text(dtype: np.dtype[Any]) -> str:
+    """The names of the fields, or the dtype.
+
+    >>> dtype_text(np.dtype([("chr", "S5"), ("pos", "i8")])), dtype_text(np.dtype("f4"))
+    ('chr pos', 'float32')
+    """
+    return " ".join(dtype.names) if dtype.names else str(dtype)
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """The lengths of an array.
+
+    >>> shape_text((12, 721)), shape_text(())
+    ('12 \N{MULTIPLICATION SIGN} 721', 'scalar')
+    """
+    return " \N{MULTIPLICATION SIGN} ".join(map(count_text, shape)) or "scalar"
 
 
 def seconds_text(seconds: float) -> str:

@@ -1,8 +1,9 @@
-"""Which variables hold the memory of segments that were unlinked.
+"""Which variables hold the memory of segments.
 
     variable, Out[3] ──▶ array, list, dict, … ──▶ view ──base──▶ … ──base──▶ Mapped ──▶ segment
 
-The last one that lets go of it gives the memory back; somebody who waits for that wants its name.
+Once a segment is unlinked, the last one that lets go of it gives the memory back; somebody who
+waits for that wants its name.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ def shell_variables() -> Mapping[str, Any]:
 def held_by(
     segments: Iterable[Segment | None], variables: Mapping[str, Any]
 ) -> dict[int, list[str]]:
-    """The variables that keep each unlinked segment mapped: its number -> their names.
+    """The variables that keep each segment mapped: its number -> their names.
 
     `variables` are those of an IPython shell, with its outputs as ``_oh``.
     """
     numbers = {
         id(segment): number
         for number, segment in enumerate(segments)
-        if segment is not None and segment.mapped and not segment.linked
+        if segment is not None and segment.mapped
     }
     found: dict[int, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
     outputs = variables.get("_oh", {})  # what Out is, unless somebody bound that name anew

@@ -17,7 +17,16 @@ from typing import NamedTuple
 
 from shmkit.errors import TooManySegmentsError
 
-__all__ = ["Room", "allow_descriptors", "allow_mappings", "cpus", "file_size", "memory", "room_in"]
+__all__ = [
+    "Room",
+    "allow_descriptors",
+    "allow_mappings",
+    "cpus",
+    "file_size",
+    "memories",
+    "memory",
+    "room_in",
+]
 
 _SPARE_DESCRIPTORS = 256  # for the notebook's own files and sockets
 
@@ -44,7 +53,12 @@ def file_size() -> Room:
 
 
 def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Room:
-    """Memory that can still be filled, and the limit: of the machine or of the container.
+    """Memory that can still be filled, and the limit: of the machine or of the container."""
+    return min(memories(proc, cgroups), key=lambda room: room.free)
+
+
+def memories(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> list[Room]:
+    """The machine's memory, and that of each control group with a limit.
 
     What the page cache holds counts as free: the kernel gives it back when it is needed.
     """
@@ -52,15 +66,14 @@ def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -
         lines = (proc / "meminfo").read_text().splitlines()
     except OSError:  # no /proc, as on macOS: what is available is not known, so nothing is refused
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return Room("memory", total, total)
+        return [Room("memory", total, total)]
     kilobytes = {
         name: int(rest.split()[0]) for name, _, rest in (ln.partition(":") for ln in lines)
     }
-    rooms = [
+    return [
         Room("memory", kilobytes["MemAvailable"] * 1024, kilobytes["MemTotal"] * 1024),
         *_cgroup_rooms(proc, cgroups),
     ]
-    return min(rooms, key=lambda room: room.free)
 
 
 def cpus(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:

@@ -67,6 +67,8 @@ class Board:
         What the loader processes write; over shared memory while the load runs.
     plans : list of Plan or None
         What the probe found in each file: dtype, and shape as far as it is known before reading.
+    parts : dict of int to ndarray of RECORD
+        What the loader processes wrote of file number i, if it was read in parts.
     segments : list of Segment or None
         Each file's segment once it is named; its dtype and shape are there when it is READY.
     errors : dict of int to Exception
@@ -92,6 +94,7 @@ class Board:
         self.paths = paths
         self.records = records
         self.plans: list[Plan | None] = [None] * len(names)
+        self.parts: dict[int, NDArray[Any]] = {}
         self.segments: list[Segment | None] = [None] * len(names)
         self.errors: dict[int, Exception] = {}
         self.processes = processes

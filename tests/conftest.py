@@ -6,12 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from shmkit import shared_load
 from shmkit._owner import this_process
@@ -100,3 +104,35 @@ def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         )
 
     return run
+
+
+@pytest.fixture
+def orphan(tmp_path: Path) -> str:
+    """A segment in a directory, whose owner was killed together with its guard."""
+    code = (
+        "import os, shmkit\n"
+        "from shmkit import _guard\n"
+        f"array = shmkit.share([1, 2, 3], backing={str(tmp_path)!r})\n"
+        "os.kill(_guard._guard._pid, 9)\n"
+        "print(array.segment.path, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    path = done.stdout.strip()
+    assert os.path.exists(path)
+    return path
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """A real IPython shell that keeps what is displayed."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(
+        config=config,
+        user_module=types.ModuleType("notebook"),
+        display_pub_class=CapturingDisplayPublisher,
+    )
+    yield shell
+    shell.restore_sys_module_state()
+    InteractiveShell.clear_instance()

@@ -112,16 +112,23 @@ def test_failed_file_shows_its_error_and_the_others_stay(lab, go):
     load = "arrays = shared_load(['one.txt', 'bad.txt'], reader=patient, on_error='skip')"
     with lab.open([PRELUDE, load]) as notebook:
         notebook.run(0)
-        notebook.run(1)
+        notebook.start(1)
+        notebook.wait()
         panel = notebook.output(1)
         expect(panel).to_contain_text("1 ready, 1 failed")
+        whole = panel.locator("details pre")
+        expect(whole).not_to_be_visible()
+        panel.locator("summary").press("Enter")
+        expect(whole).to_contain_text("Traceback (most recent call last)")
+        expect(whole).to_be_visible()
         rows = table(panel)
         assert [rows[1][0], rows[1][1][-6:]] == ["bad", "failed"]
         assert "n/a" in rows[2][0]
         assert [rows[3][0], rows[3][1][-5:]] == ["one", "ready"]
 
 
-def test_interrupted_load_says_that_it_stopped(lab):
+@pytest.mark.parametrize("how", ["stop button", "Cancel"])
+def test_interrupted_load_says_that_it_stopped(lab, how):
     with lab.open(
         [PRELUDE, "shared_load(['one.txt', 'two.txt'], reader=patient, processes=2)"]
     ) as notebook:
@@ -129,10 +136,67 @@ def test_interrupted_load_says_that_it_stopped(lab):
         notebook.start(1)
         panel = notebook.output(1).first
         expect(panel).to_contain_text("2 loading")
-        notebook.interrupt()
+        if how == "Cancel":  # by keyboard
+            notebook.page.get_by_role("button", name="Cancel").press("Enter")
+        else:
+            notebook.interrupt()
         notebook.wait()
+        assert notebook.errors == []
         expect(panel).to_contain_text("stopped, nothing kept: 2 stopped")
         expect(notebook.output(1).last).to_contain_text("KeyboardInterrupt")
+
+
+def test_of_a_thousand_files_every_row_can_be_reached(lab, go):
+    (lab.folder / "many").mkdir()
+    for number in range(1000):
+        (lab.folder / "many" / f"{number:03}.txt").write_text("1\n" * (2000 - number))
+    cells = [
+        PRELUDE,
+        "arrays = shared_load('many/*.txt', reader=patient, processes=2)",
+        "arrays.close()",
+    ]
+    with lab.open(cells) as notebook:
+        panel = notebook.output(1)
+        notebook.run(0)
+        notebook.start(1)
+        expect(panel).to_contain_text("2 loading, 998 waiting")
+        rows = panel.locator(".shmkit-pieces")
+        last = rows.get_by_role("rowheader", name="999", exact=True)
+        expect(last).not_to_be_in_viewport()
+        rows.press("End")
+        expect(last).to_be_in_viewport()
+        go.touch()
+        notebook.wait()
+        expect(panel).to_contain_text("1\u202f000 ready")
+        expect(panel).to_contain_text("and 900 more: 900 ready")
+        notebook.run(2)
+        expect(panel).to_contain_text("closed: 1\u202f000 freed")
+        assert notebook.errors == []
+
+
+def test_buttons_between_cells_and_a_table_that_stays(lab, go):
+    go.touch()
+    cells = [
+        PRELUDE + "import shmkit",
+        "arrays = shared_load(['one.txt', 'two.txt'], reader=patient)",
+        "shmkit.panel()",
+    ]
+    with lab.open(cells) as notebook:
+        for number in range(3):
+            notebook.run(number)
+        memory, button = notebook.output(2), notebook.page.get_by_role
+        expect(memory.locator("tbody tr", has_text="arrays")).to_have_count(2)
+        button("button", name="Unlink", exact=True).press("Enter")
+        expect(memory).to_contain_text("unlinked 1 segment, 608 B; still held by arrays")
+        expect(notebook.output(1)).to_contain_text("1 ready, 1 unlinked")
+        button("button", name="Unlink all").press("Enter")
+        expect(notebook.output(1)).to_contain_text("2 unlinked")
+        button("button", name="Close").press("Enter")
+        expect(button("button", name="Unlink all")).to_have_count(0)
+        expect(memory.locator("tbody tr", has_text="unlinked")).to_have_count(2)
+        (saved,) = notebook.save().cells[2].outputs
+        assert set(saved.data) == {"text/html", "text/plain"}
+        assert notebook.errors == []
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

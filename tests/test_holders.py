@@ -1,4 +1,4 @@
-"""Who holds the memory of an unlinked segment."""
+"""Who holds the memory of a segment."""
 
 import numpy as np
 
@@ -44,9 +44,9 @@ def test_the_last_result_is_named_only_if_nothing_else_holds_it():
     assert held_by([segment], {"_oh": {}, "_": array, "x": array}) == {0: ["x"]}
 
 
-def test_only_unlinked_segments_have_holders():
+def test_a_segment_that_is_linked_has_holders_too():
     with share(np.arange(3)) as array:
-        assert held_by([array.segment], {"_oh": {}, "array": array}) == {}
+        assert held_by([array.segment], {"_oh": {}, "array": array}) == {0: ["array"]}
 
 
 def test_what_was_released_or_closed_holds_nothing():

@@ -21,10 +21,10 @@ def test_no_other_name_is_public():
 
 
 def test_import_is_light(run_script):
-    heavy = ["IPython", "ipywidgets", "matplotlib", "h5py", "tqdm", "pandas", "asyncio"]
+    late = ["IPython", "ipywidgets", "matplotlib", "h5py", "tqdm", "pandas", "asyncio", "backports"]
     done = run_script(
         "import sys, shmkit, threading, os\n"
-        f"print([name for name in {heavy!r} if name in sys.modules], threading.active_count())\n"
+        f"print([name for name in {late!r} if name in sys.modules], threading.active_count())\n"
     )
     assert (done.stdout, done.stderr) == ("[] 1\n", "")
 
@@ -35,8 +35,13 @@ def test_without_ipywidgets_the_core_works_and_says_nothing(run_script, calls):
         "sys.modules['ipywidgets'] = sys.modules['tqdm'] = sys.modules['IPython'] = None\n"
         "from shmkit import shared_load\n"
         f"print(len(shared_load({str(calls)!r})[0]))\n"
+        "try:\n"
+        "    from shmkit import panel\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
     )
-    assert (done.stdout, done.stderr) == ("2\n", "")
+    needs = "shmkit.panel needs ipywidgets: pip install 'shmkit[jupyter]'"
+    assert (done.stdout, done.stderr) == (f"2\n{needs}\n", "")
 
 
 def test_on_windows_the_import_says_what_to_do(run_script):

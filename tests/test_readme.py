@@ -17,6 +17,7 @@ def shell():
     shell = InteractiveShell.instance()
     yield shell
     shell.reset()
+    shell.restore_sys_module_state()
     InteractiveShell.clear_instance()
 
 

@@ -4,16 +4,13 @@ import json
 import pathlib
 import re
 import time
-import types
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from IPython.core.displaypub import CapturingDisplayPublisher
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
+from ipywidgets.widgets.widget import _instances
 
-from shmkit import widgets
+from shmkit import _load_html, widgets
 from shmkit._array import view
 from shmkit._arrays import SharedArrays
 from shmkit._backing import choose_backing
@@ -52,19 +49,10 @@ def make_board():
             segment.unlink()
 
 
-@pytest.fixture
-def shell(tmp_path, monkeypatch):
-    """A real IPython shell that keeps what is displayed."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    config = Config({"HistoryManager": {"enabled": False}})
-    shell = InteractiveShell.instance(
-        config=config,
-        user_module=types.ModuleType("notebook"),
-        display_pub_class=CapturingDisplayPublisher,
-    )
-    yield shell
-    shell.restore_sys_module_state()
-    InteractiveShell.clear_instance()
+@pytest.fixture(autouse=True)
+def panels_of_this_test():
+    """A panel of another test is not looked at again."""
+    widgets._watching.clear()
 
 
 def end(board):
@@ -106,11 +94,13 @@ class Page(HTMLParser):
 
 
 def table(board, held_by=None):
-    return Page(widgets._table(board, held_by or {}))
+    files = _load_html.Files(board)
+    order = dict.fromkeys(files.order("loading") + files.order("failed") + files.order())
+    return Page(_load_html.table(files, [*order], holders=held_by, headings=True))
 
 
 def summary(board):
-    return Page(widgets._summary(board, board.ended or board.started + 2))
+    return Page(_load_html.summary(_load_html.Files(board), board.ended or board.started + 2))
 
 
 def test_running_load_says_what_is_done_and_what_is_left(make_board):
@@ -139,7 +129,7 @@ def test_ready_file_shows_rows_fields_segment_and_memory(make_board):
         "2.00 MB",
         "1\u202f000",
         "chr pos pct",
-        pathlib.Path(board.segments[0].path).stem,
+        f"shm {pathlib.Path(board.segments[0].path).stem.removeprefix('shmkit-')}",
         f"{nbytes / 1000:.1f} kB",
     ]
 
@@ -173,27 +163,54 @@ def test_foreign_error_keeps_its_type(make_board):
     assert table(board).rows[2] == ["PermissionError: not yours"]
 
 
-def test_rows_are_loading_then_failed_then_by_memory(make_board):
+@pytest.mark.usefixtures("shell")
+def test_rows_are_loading_then_failed_then_the_largest(make_board):
     board = make_board(State.READY, State.WAITING, State.FAILED, State.LOADING, State.READY)
-    board.segments[4].unlink()
-    board.segments[4] = create(choose_backing("auto", 0))
-    board.segments[4].reserve(CALLS, (5000,))
-    assert [row[0] for row in table(board).rows[1:]] == [
-        "file3",
-        "file2",
-        "file4",
-        "file0",
-        "file1",
-    ]
+    board.records["bytes_total"] = [10, 30, 20, 10, 40]
+    panel = Panel()
+    panel.begin(board)
+    assert names(panel) == ["file3", "file2", "file4", "file1", "file0"]
 
 
-def test_more_than_a_hundred_files_are_summed_up_in_one_row(make_board):
-    board = make_board(*[State.WAITING] * 1200, State.FAILED)
-    board.records["state"][:700] = State.FREED
+@pytest.mark.usefixtures("shell")
+def test_of_many_files_only_the_pieces_that_changed_are_sent(make_board):
+    board = make_board(*[State.WAITING] * 250)
+    board.records["bytes_total"] = range(250)
+    panel = Panel()
+    panel.begin(board)
+    assert names(panel) == [f"file{number}" for number in reversed(range(250))]
+    sent = []
+    for widget in panel._open[:-2]:
+        widget.observe(sent.append, "value")
+    board.records["state"][42] = State.LOADING
+    panel._drawn = 0
+    panel.update(board)
+    assert [change.owner for change in sent] == [panel._summary, panel._loading, panel._rest[2]]
+    assert names(panel)[0] == names(panel)[1 + 249 - 42] == "file42"  # on top, and in its place
+
+
+def test_of_many_files_a_saved_notebook_has_a_hundred(make_board, shell):
+    board = make_board(*[State.FREED] * 700, *[State.WAITING] * 500, State.FAILED)
     board.errors[1200] = LoadError(board.paths[1200], None, None, "is empty")
-    rows = table(board).rows
-    assert len(rows) == 1 + 100 + 1 + 1  # head, files, the error, the rest
-    assert rows[-1] == ["and 1\u202f101 more: 500 waiting, 601 freed"]
+    panel = Panel()
+    panel.begin(board)
+    board.ended = time.time()
+    panel.end(board)
+    rows = Page(shell.display_pub.outputs[-1]["data"]["text/html"]).rows
+    assert len(rows) == 1 + 100 + 1 + 1  # headings, files, the error, the rest
+    assert rows[1][:2] == ["file1200", "✕failed"]
+    assert rows[-1] == ["and 1\u202f101 more: 500 stopped, 601 freed"]
+
+
+def test_an_error_is_a_line_and_whole_on_demand(make_board):
+    board = make_board(State.FAILED)
+    board.errors[0] = LoadError(board.paths[0], 7, None, "is bad\nand that is why")
+    board.errors[0].add_note("Traceback of the reader")
+    page = table(board)
+    assert len(page.tags("details")) == len(page.tags("summary")) == 1
+    line, whole = page.rows[2][0].split("shmkit.errors.LoadError: ")
+    assert line == "line 7: is bad"
+    assert whole == f"{board.paths[0]}, line 7: is bad\nand that is why\nTraceback of the reader"
 
 
 def test_names_and_errors_cannot_inject_html(make_board):
@@ -208,7 +225,8 @@ def test_names_and_errors_cannot_inject_html(make_board):
 
 def test_file_name_that_is_no_utf8_does_not_break_the_message(make_board):
     board = make_board(State.READY, names=["caf\udce9.txt"])
-    page = widgets._summary(board, time.time()) + widgets._table(board, {})
+    files = _load_html.Files(board)
+    page = _load_html.summary(files, time.time()) + _load_html.table(files, [0])
     assert json.dumps(page, ensure_ascii=False).encode()
 
 
@@ -265,10 +283,18 @@ def test_memory_line_says_where_the_segments_live(make_board, tmp_path, backing)
 
 def test_page_can_be_read_without_eyes(make_board):
     board = make_board(State.READY, State.LOADING)
-    page = Page(widgets._summary(board, time.time()) + widgets._table(board, {}))
+    files = _load_html.Files(board)
+    shown = _load_html.summary(files, time.time()) + _load_html.table(files, [0, 1], headings=True)
+    page = Page(shown)
     assert [head["scope"] for head in page.tags("th")] == ["col"] * 7 + ["row"] * 2
     assert all(bar["aria-label"] for bar in page.tags("progress"))
     assert sum("aria-live" in attributes for _, attributes in page.elements) == 1
+
+
+def names(panel):
+    """The files in the rows of a live panel."""
+    pieces = [panel._loading, panel._failed, *panel._rest]
+    return [row[0] for piece in pieces for row in Page(piece.value).rows if row]
 
 
 def load(board):
@@ -289,8 +315,10 @@ def load(board):
 
 def test_panel_ends_as_plain_html_in_the_same_place(make_board, shell):
     board = make_board(State.LOADING)
+    widgets_before = len(_instances)
     panel = Panel()
     panel.begin(board)
+    assert len(_instances) > widgets_before
     board.records["state"] = State.READY
     board.ended = time.time()
     panel.end(board)
@@ -301,7 +329,7 @@ def test_panel_ends_as_plain_html_in_the_same_place(make_board, shell):
     assert last["transient"] == live["transient"]
     assert last["data"]["text/plain"] == "1 file: 1 ready"
     assert "✓</span>ready" in last["data"]["text/html"]
-    assert panel._box.comm is panel._table.comm is panel._summary.layout.comm is None
+    assert len(_instances) == widgets_before
 
 
 @pytest.mark.usefixtures("shell")
@@ -310,7 +338,7 @@ def test_panel_changes_at_most_five_times_a_second(make_board):
     panel = Panel()
     panel.begin(board)
     changes = []
-    panel._table.observe(changes.append, "value")
+    panel._loading.observe(changes.append, "value")
     start = time.monotonic()
     while time.monotonic() - start < 0.5:
         board.records["bytes_done"] += 20
@@ -354,6 +382,20 @@ def test_panel_stops_watching_when_everything_is_freed(make_board, shell):
     assert shell.events.callbacks["post_run_cell"] == before
 
 
+def test_panel_looks_again_when_a_segment_is_unlinked_between_cells(make_board, shell):
+    board = make_board(State.READY, State.READY)
+    shell.user_ns["arrays"] = load(board)
+    board.segments[0].unlink()
+    widgets.look_again()
+    page = Page(shell.display_pub.outputs[-1]["data"]["text/html"])
+    assert [(row[0], row[1], row[5]) for row in page.rows[1:]] == [
+        ("file0", "○unlinked", "held by arrays"),
+        ("file1", "✓ready", page.rows[2][5]),
+    ]
+    shell.run_cell("del arrays")
+    assert not widgets._watching
+
+
 def test_panel_that_cannot_be_drawn_prints_nothing_into_a_cell(make_board, shell, capsys, caplog):
     board = make_board(State.READY)
     shell.user_ns["arrays"] = load(board)
@@ -362,3 +404,36 @@ def test_panel_that_cannot_be_drawn_prints_nothing_into_a_cell(make_board, shell
         shell.run_cell("array, = arrays; array.close()")
     assert [record.message for record in caplog.records] == ["the load panel stays as it is"]
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_export_has_a_bar_that_goes(shell, monkeypatch):
+    monkeypatch.setattr(widgets, "_PATIENCE", 0)
+    monkeypatch.setattr(widgets, "_PERIOD", 0)
+    with widgets.export_bar() as show:
+        show(50, 200)
+        show(100, 200)
+    outputs = shell.display_pub.outputs
+    assert [page.tags("progress")[0]["value"] for page in pages(outputs[:2])] == ["50", "100"]
+    assert outputs[-1]["data"] == {"text/html": "", "text/plain": ""}
+    assert len({output["transient"]["display_id"] for output in outputs}) == 1
+
+
+def test_a_quick_export_shows_nothing(shell):
+    with widgets.export_bar() as show:
+        show(50, 200)
+    assert shell.display_pub.outputs == []
+
+
+def pages(outputs):
+    return [Page(output["data"]["text/html"]) for output in outputs]
+
+
+def test_only_a_kernel_that_a_server_started_has_a_cancel_button(make_board, shell):
+    number = "4a894b4f-40f3-4ee2-9dbe-7e1327364bd0"
+    for path, there in ((f"/run/kernel-{number}.json", True), ("/run/kernel-71.json", False)):
+        shell.config.IPKernelApp.connection_file = path
+        panel = Panel()
+        panel.begin(make_board(State.LOADING))
+        cancel = panel._box.children[1].value
+        assert (f"'api/kernels/{number}/interrupt'" in cancel) == there
+        assert bool(cancel) == there

@@ -1,0 +1,122 @@
+"""A table for the output of a notebook's cell, quiet on light and on dark.
+
+    title  summary
+    Name     Shape   Memory     headings
+    ─────────────────────────
+    a        3 × 4     96 B     rows, with their figures to the right
+    ─────────────────────────
+    and 70 more                 notes
+
+Styles are inline, since GitHub removes any other; where JupyterLab's colours are not there, those
+of the page are taken.
+"""  # noqa: RUF002 - the sign is meant
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._format import count_text, counted, dtype_text, shape_text
+
+__all__ = ["array_html", "escaped", "table_html"]
+
+_MUTED = "opacity:.7"  # on any background
+_PRE = "margin:0;padding:4px 8px;white-space:pre;overflow:auto;font-size:13px"
+
+# What is shown of an array with fields:
+_FIRST_ROWS = 5
+_LAST_ROWS = 2
+_MOST_FIELDS = 20
+_MOST_LETTERS = 40  # of a value
+
+
+def escaped(text: str) -> str:
+    """Escaped for HTML; bytes of a file name that are no UTF-8 would break the message."""
+    return html.escape(text.encode("utf-8", "replace").decode())
+
+
+def table_html(
+    title: str,
+    summary: str,
+    columns: Sequence[tuple[str, str]] = (),
+    rows: Iterable[Sequence[str]] = (),
+    notes: Iterable[str] = (),
+) -> str:
+    """A table of texts; `columns` are pairs of a heading and a side, "left" or "right".
+
+    >>> "<td" in table_html("a < b", "1 row", [("Name", "left"), ("Rows", "right")], [("a", "1")])
+    True
+    """
+    styles = [
+        "border:0;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35));"
+        f"padding:5px 8px;white-space:nowrap;background:none;text-align:{side}"
+        for _, side in columns
+    ]
+    headings = "".join(
+        f'<th scope="col" style="{style};{_MUTED};font-weight:600">{escaped(heading)}</th>'
+        for (heading, _), style in zip(columns, styles, strict=True)
+    )
+    body = ""
+    for name, *figures in rows:
+        body += (
+            f'<tr style="background:none"><th scope="row" style="{styles[0]};font-weight:400">'
+            f"{escaped(name)}</th>"
+        )
+        for text, style in zip(figures, styles[1:], strict=True):
+            body += f'<td style="{style}">{escaped(text)}</td>'
+        body += "</tr>"
+    table = (
+        '<table style="border-collapse:collapse;border:0;margin:0;font-size:inherit;'
+        f'color:inherit"><thead><tr style="background:none">{headings}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+    below = "".join(
+        f'<div style="{_MUTED};padding:5px 8px">{escaped(note)}</div>' for note in notes
+    )
+    return (
+        '<div style="font-size:13px;line-height:1.4;font-variant-numeric:tabular-nums;'
+        'color:var(--jp-ui-font-color1,inherit)">'
+        f'<div style="padding:4px 8px"><strong>{escaped(title)}</strong> '
+        f'<span style="{_MUTED};margin-left:8px">{escaped(summary)}</span></div>'
+        f"{table if columns else ''}{below}</div>"
+    )
+
+
+def array_html(title: str, summary: str, array: NDArray[Any]) -> str:
+    """An array: the first and last rows of a table, numpy's text of any other.
+
+    >>> "⋮" in array_html("calls", "", np.zeros(9, "i4, S3"))
+    True
+    """
+    names = array.dtype.names if array.ndim == 1 else None
+    if not names:
+        summary = f"{shape_text(array.shape)} {dtype_text(array.dtype)} · {summary}"
+        return f'{table_html(title, summary)}<pre style="{_PRE}">{escaped(str(array))}</pre>'
+    shown = names[:_MOST_FIELDS]
+    columns = [("", "right")]
+    columns += [(n, "right" if array.dtype[n].kind in "iufc" else "left") for n in shown]
+    numbers = range(len(array))
+    first, last = numbers[:_FIRST_ROWS], numbers[_FIRST_ROWS:][-_LAST_ROWS:]
+    rows = [
+        [count_text(n), *(_value_text(array[name][n]) for name in shown)] for n in (*first, *last)
+    ]
+    if len(rows) < len(array):
+        rows.insert(_FIRST_ROWS, ["⋮", *("" for _ in shown)])
+    hidden = len(names) - len(shown)
+    notes = [f"and {counted(hidden, 'more field', 'more fields')}"] if hidden else []
+    summary = f"{counted(len(array), 'row', 'rows')} · {summary}"
+    return table_html(title, summary, columns, rows, notes)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "replace")
+    elif isinstance(value, np.inexact):
+        text = f"{value:.6g}"
+    else:
+        text = str(value)
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"

@@ -1,0 +1,73 @@
+"""`shmkit.panel` in a shell that says it is a kernel's: real widgets, real segments."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+from shmkit import _memory_panel, panel, share, shared_load
+
+
+@pytest.fixture
+def notebook(shell):
+    """The shell, and what is displayed in it."""
+    shell.kernel = None
+    yield shell
+    while _memory_panel._shown:
+        _memory_panel._shown.pop().close()
+
+
+def shown():
+    (one,) = _memory_panel._shown
+    return one
+
+
+def test_unlink_says_who_holds_them_still(notebook, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones(3))
+    arrays = notebook.user_ns["arrays"] = shared_load(tmp_path / "*.npy", progress=False)
+    other = notebook.user_ns["other"] = share([1])
+    panel()
+    assert [label.partition(":")[0] for label, _ in shown()._segment.options] == ["arrays", "other"]
+    shown()._segment.value = other.segment.path
+    notebook.run_cell("other = other[:]; arrays, more = arrays, arrays")  # who holds them changes
+    shown()._unlink.click()  # it is still what was chosen
+    assert not other.segment.linked
+    assert "unlinked 1 segment, 136 B; still held by other" in shown()._said.value
+    shown()._unlink.click()  # the next one is chosen
+    assert not arrays[0].segment.linked
+    assert arrays[0].sum() == 3
+    assert shown()._all.disabled
+    arrays.close()
+
+
+def test_the_table_follows_the_cells(notebook):
+    panel()
+    notebook.user_ns["share"] = share
+    notebook.run_cell("mine = share([1])")
+    assert re.search(">mine<.*>this process<", shown()._table.value)
+    notebook.run_cell("del mine")
+    assert ">mine<" not in shown()._table.value
+
+
+def test_remove_orphans_is_there_if_one_is(notebook, orphan, tmp_path):
+    with share([1], backing=tmp_path):  # where this process has segments, it looks
+        panel()
+        shown()._gc.click()
+        assert "removed 1 segment, 152 B" in shown()._said.value
+        assert not os.path.exists(orphan)
+
+
+def test_a_second_panel_leaves_the_first_as_plain_html(notebook):
+    before = len(_instances)
+    with share([1]) as array:
+        panel()
+        panel()
+        first, last = notebook.display_pub.outputs[0], notebook.display_pub.outputs[1]
+        assert last["transient"] == first["transient"]
+        assert set(last["data"]) == {"text/html", "text/plain"}
+        assert array.segment.path in last["data"]["text/plain"]
+        _memory_panel._shown[0].close()
+    assert len(_instances) == before
+    assert not notebook.events.callbacks["post_run_cell"]

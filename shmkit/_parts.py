@@ -39,6 +39,7 @@ def cut(spans: Mapping[int, tuple[int, int]], processes: int) -> list[tuple[int,
     cuts = []
     for number, (start, stop) in spans.items():
         count = 1 + (stop - start) // longest
+        count += -count % processes if count > 1 else 0  # so that none waits for another's last
         edges = [start + (stop - start) * i // count for i in range(count + 1)]
         cuts += [(number, *edge) for edge in pairwise(edges)]
     return cuts

@@ -15,9 +15,13 @@
 // As the end of a field is known before the field is read, its bytes are taken 8 at a time without
 // a look at each. Nothing behind the end is taken for the field, but up to 7 bytes there are
 // loaded. The text may change meanwhile (a mapped file) without harm to the memory.
+//
+// Most lines are alike: each field ends at the next mark. These are read together, a column at a
+// time (its ends are `columns` marks apart) and four numbers at a time; all others one by one.
 
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstring>
@@ -97,7 +101,33 @@ inline uint64_t value_of(uint64_t digits) {
 }
 
 // The first n of 8 bytes behind zeros; 1 <= n <= 8.
-inline uint64_t first(uint64_t word, int64_t n) { return word << (64 - 8 * n); }
+inline uint64_t first(uint64_t word, int64_t n) { return word << (-8 * n & 63); }
+
+constexpr int lanes = 4;
+
+// The numbers that 8 digits spell, of each; says whether they are digits.
+inline bool values_of(const uint64_t (&digits)[lanes], int32_t (&values)[lanes]) {
+#ifdef __SSE2__
+    const __m128i a = _mm_set_epi64x(digits[1], digits[0]), nine = _mm_set1_epi8(9);
+    const __m128i b = _mm_set_epi64x(digits[3], digits[2]), zero = _mm_setzero_si128();
+    const __m128i more = _mm_or_si128(_mm_subs_epu8(a, nine), _mm_subs_epu8(b, nine));
+    const auto fours = [](__m128i x) {
+        x = _mm_srli_epi16(_mm_mullo_epi16(x, _mm_set1_epi16(1 + (10 << 8))), 8);
+        return _mm_madd_epi16(x, _mm_set1_epi32(100 + (1 << 16)));
+    };
+    const __m128i all = _mm_packs_epi32(fours(a), fours(b));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(values),
+                     _mm_madd_epi16(all, _mm_set1_epi32(10000 + (1 << 16))));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(more, zero)) == 0xffff;
+#else
+    uint64_t more = 0;
+    for (int i = 0; i < lanes; ++i) {
+        more |= not_digit(digits[i]);
+        values[i] = static_cast<int32_t>(value_of(digits[i]));
+    }
+    return !more;
+#endif
+}
 
 // ---- numbers ------------------------------------------------------------------------------------
 
@@ -108,8 +138,9 @@ struct Powers {
     uint64_t inverse[28];  // 2**127 / of5, cut; that of 5**0 would not fit and is not used
     int up[28];            // by how many bits of5 is shifted
     double of10[23];       // 10**22 is the last that is exact
+    double divisor[9][2];  // 10**i and -10**i for i digits behind the point; 8 is for no point
     uint64_t of10_small[9];
-    constexpr Powers() : of5(), inverse(), up(), of10(), of10_small() {
+    constexpr Powers() : of5(), inverse(), up(), of10(), divisor(), of10_small() {
         uint64_t power = 1;
         for (int i = 0; i < 28; ++i, power *= 5) {
             up[i] = __builtin_clzll(power);
@@ -118,6 +149,7 @@ struct Powers {
         }
         double ten = 1;
         for (double& p : of10) p = ten, ten *= 10;
+        for (int i = 0; i < 9; ++i) divisor[i][0] = of10[i % 8], divisor[i][1] = -of10[i % 8];
         power = 1;
         for (uint64_t& p : of10_small) p = power, power *= 10;
     }
@@ -184,21 +216,6 @@ inline bool read_short(const byte* p, int64_t n, uint64_t& value) {
     const uint64_t digits = first(as_digits(load8(p)), n);
     value = value_of(digits);
     return !not_digit(digits);
-}
-
-// Digits with one point among them, or without; 1 <= n <= 8.
-inline bool read_short(const byte* p, int64_t n, double& value) {
-    uint64_t digits = first(as_digits(load8(p)), n);
-    const uint64_t point = not_digit(digits);
-    int behind = 0;  // digits behind the point
-    if (point) {
-        const uint64_t one = point >> 7, before = one - 1, up_to = (point << 1) - 1;
-        if (n == 1 || (digits & (up_to ^ before)) != one * ('.' ^ '0')) return false;
-        digits = (digits & ~up_to) | (digits & before) << 8;
-        behind = __builtin_clzll(point) >> 3;
-    }
-    value = static_cast<double>(value_of(digits)) / powers.of10[behind];
-    return true;
 }
 
 // A float as np.loadtxt takes it: a decimal number, inf, infinity or nan, with or without a sign.
@@ -375,24 +392,33 @@ class Marks {
     Marks(const byte* start, const byte* stop, byte delimiter, byte comment, byte quote)
         : block_(start), stop_(stop), signs_{delimiter, comment, quote} {}
 
-    // The next ones, behind which is nullptr; the very last one is the end of the text.
+    // The next ones, behind which is nullptr; the very last one is the end of the text. Before the
+    // first is the last one that was found before.
     [[gnu::noinline]] const byte* const* find() {
-        const byte** end = found_;
+        const byte** end = found_ + 1;
+        found_[0] = end_[-1];
         for (; block_ < stop_ && end <= found_ + room - 64; block_ += 64) {
-            for (uint64_t bits = in_block(); bits; bits &= bits - 1) {
-                *end++ = block_ + __builtin_ctzll(bits);
+            uint64_t bits = in_block();
+            const byte** const next = end + __builtin_popcountll(bits);
+            for (; end < next; end += 8) {  // fewer would be more jumps; the last are written over
+                for (int i = 0; i < 8; ++i, bits &= bits - 1) {
+                    end[i] = block_ + __builtin_ctzll(bits | uint64_t{1} << 63);
+                }
             }
+            end = next;
         }
-        if (end == found_) *end++ = stop_;
+        if (end == found_ + 1) *end++ = stop_;
         *end = nullptr;
-        return found_;
+        end_ = end;
+        return found_ + 1;
     }
+    const byte* const* end() const { return end_; }
 
   private:
-    static constexpr int room = 512;
+    static constexpr int room = 1024;
     const byte *block_, *const stop_;
     const byte signs_[3];
-    const byte* found_[room + 1];
+    const byte *found_[room + 8] = {}, **end_ = found_ + 1;
 
     // A bit for each of the next 64 bytes.
     uint64_t in_block() const {
@@ -443,9 +469,8 @@ class Parser {
         meaning_[byte{' '}] = meaning_[byte{'\t'}] = blank;
         if (!white) meaning_[delimiter_] = separator;
         for (int64_t i = 0; i < count; ++i) {
-            const Way way = way_of(fields[i]);
-            Table* const table = way == Way::category ? tables++ : nullptr;
-            steps_.push_back({way, fields[i].column - wanted_, fields[i], table});
+            Table* const table = fields[i].kind == 'C' ? tables++ : nullptr;
+            steps_.push_back({each_of(fields[i]), fields[i].column - wanted_, fields[i], table});
             wanted_ = fields[i].column + 1;
         }
     }
@@ -453,7 +478,25 @@ class Parser {
     Taken parse(byte* out, int64_t itemsize, int64_t max_rows) {
         Taken taken{0, 0, 0};
         Place at{start_, marks_.find()};
+        int64_t one_by_one = 1;  // lines to be read so: the first, as there is no mark before it
+        int64_t most = lanes;    // to be read together: more and more, as long as that goes well
         while (at.p < stop_ && taken.rows < max_rows) {
+            if (one_by_one-- <= 0 && 0 < columns_ && wanted_ <= columns_) {
+                const int64_t room = std::min(most, max_rows - taken.rows);
+                const Block block = lines_at(at.mark, room, out, itemsize);
+                const bool good = block.lines && together(block);
+                if (good) {
+                    at.mark += block.lines * block.columns;
+                    at.p = at.mark[-1] + 1;
+                    if (!*at.mark) at.mark = marks_.find();
+                    taken.rows += block.lines;
+                    taken.lines += block.lines;
+                    out += block.lines * itemsize;
+                }
+                most = good ? 2 * most : lanes;
+                one_by_one = good ? 0 : block.lines;
+                if (good) continue;
+            }
             Place next = white ? blanks(at) : at;
             const bool row = !at_end(next.p);
             next = row ? record(next, out) : line_end(next);
@@ -478,10 +521,18 @@ class Parser {
     };
     static constexpr Place nowhere{nullptr, nullptr};
 
-    // How a field is read: the first two are whole numbers of 4 and 8 native bytes.
-    enum class Way { in4, in8, real, number, bytes, characters, category };
+    // Lines with the same number of marks: the first mark, and how many each line has.
+    struct Block {
+        const byte* const* mark;
+        int64_t lines, columns;
+        byte* out;  // the first record
+        int64_t itemsize;
+    };
+
+    // How a column is read: the first ones are numbers in native bytes.
+    enum class Way { in4, in8, real4, real8, number, bytes, characters, category, skipped };
     struct Step {
-        Way way;
+        bool (Parser::*each)(const Field&, Table*, int64_t, const Block&) const;
         int64_t skipped;  // columns before it
         Field field;
         Table* table;  // of a category
@@ -497,13 +548,129 @@ class Parser {
     Marks marks_;
     enum Meaning : byte { other, end_of_data, blank, separator, quote } meaning_[256] = {};
 
-    static Way way_of(const Field& field) {
-        if (field.kind == 'C') return Way::category;
-        if (field.kind == 'S') return Way::bytes;
-        if (field.kind == 'U') return Way::characters;
-        if (field.kind == 'f') return Way::real;
-        if (field.kind != 'i' || field.swapped) return Way::number;
-        return field.width == 4 ? Way::in4 : field.width == 8 ? Way::in8 : Way::number;
+    static decltype(Step::each) each_of(const Field& field) {
+        const bool native = !field.swapped, in4 = field.width == 4, in8 = field.width == 8;
+        switch (field.kind) {
+            case 'C': return &Parser::each<Way::category>;
+            case 'S': return &Parser::each<Way::bytes>;
+            case 'U': return &Parser::each<Way::characters>;
+            case 'i':
+                if (native && in4) return &Parser::each<Way::in4>;
+                if (native && in8) return &Parser::each<Way::in8>;
+                break;
+            case 'f':
+                if (native) return in4 ? &Parser::each<Way::real4> : &Parser::each<Way::real8>;
+        }
+        return &Parser::each<Way::number>;
+    }
+
+    // As many lines as there are marks for, at most `most`.
+    Block lines_at(const byte* const* mark, int64_t most, byte* out, int64_t itemsize) const {
+        int64_t columns = columns_;
+        if (marks_.end() - mark > columns && *mark[columns - 1] == '\r') ++columns;
+        return {mark, std::min(most, (marks_.end() - mark) / columns), columns, out, itemsize};
+    }
+
+    // Reads lines of which each field ends at the next mark. Says whether they are such lines, and
+    // all is covered.
+    [[gnu::noinline]] bool together(const Block& block) const {
+        const Field none{};
+        for (const bool names : {false, true}) {  // last: only lines that are taken give names
+            int64_t column = 0;
+            for (const Step& step : steps_) {
+                for (; column < step.field.column; ++column) {
+                    if (!each<Way::skipped>(none, nullptr, column, block)) return false;
+                }
+                if (names == (step.table != nullptr) &&
+                    !(this->*step.each)(step.field, step.table, column, block)) {
+                    return false;
+                }
+                ++column;
+            }
+            for (; column < block.columns; ++column) {
+                if (!each<Way::skipped>(none, nullptr, column, block)) return false;
+            }
+        }
+        return true;
+    }
+
+    // Reads a column of a block.
+    template <Way way>
+    bool each(const Field& field, Table* table, int64_t column, const Block& block) const {
+        constexpr bool real = way == Way::real4 || way == Way::real8;
+        const bool line_feed = column == columns_, last = column + 1 == block.columns;
+        const byte found = *block.mark[column];
+        byte behind = white && meaning_[found] == blank ? found : delimiter_;
+        if (column + 1 >= columns_) behind = last ? '\n' : '\r';
+        const int64_t least = !line_feed && (white || columns_ == 1);  // bytes
+        const byte* const* mark = block.mark + column;
+        byte* out = block.out + field.offset;
+        int64_t left = block.lines;
+        if constexpr (real || way == Way::in4 || way == Way::in8) {
+            for (; left >= lanes; left -= lanes) {
+                uint64_t digits[lanes], odd = 0, lengths = 0;  // less 1
+                int64_t negative[lanes], any_negative = 0;
+                byte others = 0;
+                double divisor[lanes];
+                int32_t values[lanes];
+                const byte* const* next = mark;
+                for (int i = 0; i < lanes; ++i, next += block.columns) {
+                    const byte *p = next[-1] + 1, *const end = *next;
+                    negative[i] = *p == '-';
+                    any_negative |= negative[i];
+                    p += negative[i];
+                    const uint64_t n = end - p;
+                    digits[i] = first(as_digits(load8(p)), n);
+                    lengths |= n - 1;
+                    others |= *end ^ behind;
+                    if constexpr (real) {
+                        const uint64_t marks = not_digit(digits[i]), point = marks & -marks;
+                        const uint64_t one = point >> 7, before = one - 1, whole = one * 255;
+                        odd |= (digits[i] & whole) ^ one * ('.' ^ '0');
+                        lengths |= n - 1 - (point != 0);
+                        const int digits_behind = (__builtin_clzll(point | 1) + 1) >> 3;  // or 8
+                        divisor[i] = powers.divisor[digits_behind][negative[i]];
+                        const uint64_t rest = digits[i] & ~(before | whole);
+                        digits[i] = point ? rest | (digits[i] & before) << 8 : digits[i];
+                    }
+                }
+                if (others || lengths > 7 || odd || !values_of(digits, values)) break;
+                mark = next;
+                for (int i = 0; i < lanes; ++i, out += block.itemsize) {
+                    if constexpr (way == Way::real4) {
+                        const float value = static_cast<float>(values[i] / divisor[i]);
+                        std::memcpy(out, &value, 4);
+                    } else if constexpr (way == Way::real8) {
+                        const double value = values[i] / divisor[i];
+                        std::memcpy(out, &value, 8);
+                    } else {
+                        if (any_negative && negative[i]) values[i] = -values[i];
+                        const int64_t value = values[i];
+                        std::memcpy(out, &value, way == Way::in4 ? 4 : 8);
+                    }
+                }
+            }
+        }
+        for (; left; --left, mark += block.columns, out += block.itemsize) {
+            const byte *const p = mark[-1] + 1, *const end = *mark;
+            const int64_t n = end - p;
+            if (*end != behind || n < least || (line_feed && n)) return false;
+            if constexpr (way == Way::bytes) {
+                if (n > field.width) return false;
+                copy(p, n, out, field.width);
+            } else if constexpr (way == Way::characters) {
+                if (4 * n > field.width) return false;
+                for (int64_t i = 0; i < n; ++i) store(out + 4 * i, int32_t{p[i]}, field.swapped);
+                std::memset(out + 4 * n, 0, field.width - 4 * n);
+            } else if constexpr (way == Way::category) {
+                const int32_t code = table->code(p, n);
+                if (code < 0) return false;
+                store(out, static_cast<uint16_t>(code), field.swapped);
+            } else if constexpr (way != Way::skipped) {
+                if (!number(field, p, end, out)) return false;
+            }
+        }
+        return true;
     }
 
     // Behind the mark at this place.
@@ -601,52 +768,23 @@ class Parser {
 
     // Reads a field and writes it to `out`; gives the place behind it.
     [[gnu::always_inline]] Place value(const Step& step, Place at, byte* out) {
-        if (step.way == Way::bytes) return bytes(step.field, at, out);
-        if (step.way == Way::category) return category(step, at, out);
-        if (step.way == Way::characters) return characters(step.field, at, out);
-        // Most numbers are short and have nothing around them.
-        const byte* const end = *at.mark;
-        const bool negative = *at.p == '-';
-        const byte* const p = at.p + negative;
-        const int64_t n = end - p;
-        if (1 <= n && n <= 8) {
-            uint64_t whole;
-            double real;
-            if (step.way == Way::real) {
-                if (read_short(p, n, real)) {
-                    put(step.field, negative ? -real : real, out);
-                    return {end, at.mark};
-                }
-            } else if (step.way != Way::number && read_short(p, n, whole)) {
-                if (negative) whole = 0 - whole;
-                if (step.way == Way::in4) {
-                    std::memcpy(out, &whole, 4);
-                } else {
-                    std::memcpy(out, &whole, 8);
-                }
-                return {end, at.mark};
-            }
-        }
-        return number(step.field, at, out);
-    }
-
-    [[gnu::noinline]] Place number(const Field& field, Place at, byte* out) {
+        if (step.field.kind == 'S') return bytes(step.field, at, out);
+        if (step.field.kind == 'C') return category(step, at, out);
+        if (step.field.kind == 'U') return characters(step.field, at, out);
         if (!white) at = blanks(at);
-        const byte* const end = *at.mark;
-        double real;
-        if (field.kind == 'f' ? !read_double(at.p, end, real) : !integer(field, at.p, end, out)) {
-            return nowhere;
-        }
-        if (field.kind == 'f') put(field, real, out);
-        return {end, at.mark};
+        return number(step.field, at.p, *at.mark, out) ? Place{*at.mark, at.mark} : nowhere;
     }
 
-    static void put(const Field& field, double value, byte* out) {
+    static bool number(const Field& field, const byte* p, const byte* end, byte* out) {
+        if (field.kind != 'f') return integer(field, p, end, out);
+        double value;
+        if (!read_double(p, end, value)) return false;
         if (field.width == 4) {
             store(out, static_cast<float>(value), field.swapped);
         } else {
             store(out, value, field.swapped);
         }
+        return true;
     }
 
     static bool integer(const Field& field, const byte* p, const byte* end, byte* out) {
@@ -691,19 +829,20 @@ class Parser {
         const byte* p = at.p;
         at = text_end(at, ascii);
         if (!at.p || !ascii || at.p - p > field.width) return nowhere;
-        for (int64_t left = field.width;; left -= 8, out += 8) {
-            const int64_t n = at.p - p;
+        copy(p, at.p - p, out, field.width);
+        return at;
+    }
+
+    // Writes n bytes with zeros behind them.
+    [[gnu::always_inline]] static void copy(const byte* p, int64_t n, byte* out, int64_t width) {
+        for (;; width -= 8, out += 8, n -= 8, p += 8) {
             uint64_t word = 0;
-            if (n > 0) {
-                word = load8(p);
-                if (n < 8) word &= (uint64_t{1} << 8 * n) - 1;
-                p += 8;
-            }
-            if (left < 8) {
-                if (left & 4) std::memcpy(out, &word, 4), out += 4, word >>= 32;
-                if (left & 2) std::memcpy(out, &word, 2), out += 2, word >>= 16;
-                if (left & 1) *out = static_cast<byte>(word);
-                return at;
+            if (n > 0) word = n < 8 ? load8(p) & ((uint64_t{1} << 8 * n) - 1) : load8(p);
+            if (width < 8) {
+                if (width & 4) std::memcpy(out, &word, 4), out += 4, word >>= 32;
+                if (width & 2) std::memcpy(out, &word, 2), out += 2, word >>= 16;
+                if (width & 1) *out = static_cast<byte>(word);
+                return;
             }
             std::memcpy(out, &word, 8);
         }
@@ -793,7 +932,7 @@ inline bool covered(const Field& field) {
 }
 
 // Fills records from the lines in start..stop until max_rows or a line that is not covered: as the
-// last line is that has no end. The record behind the last one may have been begun then.
+// last line is that has no end. Records behind the last row may have been begun then.
 // Each field of kind 'C' has a table, in their order.
 inline Taken parse(const byte* start, const byte* stop, const Syntax& syntax, const Field* fields,
                    int64_t count, Table* tables, byte* out, int64_t itemsize, int64_t max_rows) {

@@ -53,8 +53,8 @@ def parse(
         Bytes of the data: whole lines. Behind them are at least 16 more, which may be anything.
     out : writable bytes-like
         C-contiguous, records of `itemsize` bytes, for example ``array.view(np.uint8)``. Bytes of
-        a record that belong to no field are left alone. The record after the last row may have
-        been begun.
+        a record that belong to no field are left alone. Records after the last row may have been
+        begun.
     itemsize : int
         Bytes of a record.
     fields : bytes-like

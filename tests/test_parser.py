@@ -1,8 +1,8 @@
 """The compiled parser does as np.loadtxt does with every line that it takes."""
 
 import io
-import re
 import mmap
+import re
 import sys
 import threading
 
@@ -332,8 +332,10 @@ def test_what_is_covered(kind, taken, left):
 @given(st.integers(0, 10**19), st.integers(-45, 45), st.booleans())
 @settings(max_examples=2000)
 def test_decimals_are_rounded_correctly(digits, exponent, negative):
-    token = f"{'-' * negative}{digits}e{exponent}"
-    assert parsed(token.encode(), "f8,")[0]["f0"].tolist() == [float(token)]
+    sign, text = "-" * negative, f"{digits:019}"
+    as_savetxt = f"{sign}{text[0]}.{text[1:]}e{exponent:+03}"
+    for token in (f"{sign}{digits}e{exponent}", as_savetxt):
+        assert parsed(token.encode(), "f8,")[0]["f0"].tolist() == [float(token)]
 
 
 @given(st.floats(1e-20, 1e20), st.integers(1, 3))
@@ -412,6 +414,7 @@ def test_a_line_of_another_width_is_not_covered():
     assert check(b"1 2\n1\n", "i4,i4", columns=2)[1] == 4
     assert check(b"1 2\n1 2 3\n3", "i4", usecols=[0], columns=-1)[1] == 11
     assert check(b"1 2\n1\n", "i4", usecols=[0], columns=2)[1] == 4
+    assert parsed(b"1 2\n" * 9, "i4", usecols=[2], columns=2)[1] == 0
 
 
 @pytest.mark.parametrize(

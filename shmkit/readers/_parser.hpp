@@ -172,7 +172,7 @@ inline const byte* digits(const byte* p, const byte* end, uint64_t& value, int& 
 
 // The double nearest to value * 10**exponent, the even one of two; 0 < value, |exponent| <= 27.
 inline double nearest(uint64_t value, int exponent) {
-    // A product or quotient of integers, cut to 63 or 64 bits, of which the last also says whether
+    // A product or quotient of integers, cut to 62 or 63 bits, of which the last also says whether
     // something was cut off: the processor's rounding of these is that of the exact number.
     const int i = exponent < 0 ? -exponent : exponent;
     const uint64_t power = powers.of5[i];
@@ -196,11 +196,12 @@ inline double nearest(uint64_t value, int exponent) {
         cut = static_cast<uint64_t>(product >> 64);
         cut |= static_cast<uint64_t>(product) != 0;
     }
-    const int binary = exponent - shift + (exponent < 0 ? powers.up[i] - 63 : 64 - powers.up[i]);
+    cut = cut >> 1 | (cut & 1);  // to a signed number: without a sign, half of them take a jump
+    const int binary = exponent - shift + (exponent < 0 ? powers.up[i] - 62 : 65 - powers.up[i]);
     const uint64_t bits = static_cast<uint64_t>(binary + 1023) << 52;
     double scale;  // 2**binary
     std::memcpy(&scale, &bits, 8);
-    return static_cast<double>(cut) * scale;
+    return static_cast<double>(static_cast<int64_t>(cut)) * scale;
 }
 
 // Whether the text begins with the word, which is in lower case.
@@ -218,10 +219,34 @@ inline bool read_short(const byte* p, int64_t n, uint64_t& value) {
     return !not_digit(digits);
 }
 
+// A float of 24 characters as np.savetxt writes it, like 1.234567890123456789e+00; false for most
+// others, and where `nearest` is not for it.
+inline bool read_savetxt(const byte* p, double& result) {
+    const uint64_t high = as_digits(load8(p + 2)), low = as_digits(load8(p + 10));
+    const auto digit = [p](int i) { return static_cast<unsigned>(p[i] - '0'); };
+    const unsigned head = digit(0), tail = 10 * digit(18) + digit(19);
+    const int power = static_cast<int>(10 * digit(22) + digit(23));
+    const bool minus = p[21] == '-';
+    if (p[1] != '.' || p[20] != 'e' || !(minus || p[21] == '+') || not_digit(high) ||
+        not_digit(low) || std::max({head, digit(18), digit(19), digit(22), digit(23)}) > 9) {
+        return false;
+    }
+    const int exponent = (minus ? -power : power) - 18;
+    const uint64_t value = head * 1000000000000000000 + value_of(high) * 10000000000 +
+                           value_of(low) * 100 + tail;
+    if (value == 0 || exponent < -27 || exponent > 27) return false;
+    result = nearest(value, exponent);
+    return true;
+}
+
 // A float as np.loadtxt takes it: a decimal number, inf, infinity or nan, with or without a sign.
 inline bool read_double(const byte* p, const byte* const end, double& result) {
     const bool negative = *p == '-';
     p += negative | (*p == '+');
+    if (end - p == 24 && read_savetxt(p, result)) {
+        result *= 1 - 2 * negative;
+        return true;
+    }
     const byte* const start = p;
     uint64_t value = 0;
     int count = 0, exponent = 0;

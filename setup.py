@@ -7,7 +7,7 @@ setup(
         Extension(
             "shmkit.readers._parser",
             ["shmkit/readers/_parser.cpp"],
-            depends=["shmkit/readers/_parser.hpp"],
+            depends=[f"shmkit/readers/_parser{part}.hpp" for part in ("", "_names", "_numbers")],
             extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden"],
             language="c++",
             py_limited_api=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,8 +13,8 @@ from numpy.typing import DTypeLike
 from shmkit import _limits
 from shmkit._arrays import SharedArrays
 from shmkit._frontend import load_monitor
-from shmkit._load import load
 from shmkit._names import PathType, named_paths
+from shmkit._workers import Loaders, worth
 
 __all__ = ["shared_load"]
 
@@ -173,13 +174,18 @@ def shared_load(
         raise ValueError(f'on_error={on_error!r} is neither "raise" nor "skip"')
     if processes is not None and processes < 1:
         raise ValueError(f"processes={processes} must be at least 1")
+    processes = processes or _limits.cpus()
+    # The loaders start while this process imports what it needs for a load, and nobody else does.
+    with Loaders(worth([os.stat(path).st_size for path in named.values()], processes)):
+        from shmkit._load import load  # noqa: PLC0415
+
     return load(
         named,
         reader=reader,
         options=options,
         datasets=[dataset] if isinstance(dataset, str) else dataset,
         prefix=len(named) > 1 or isinstance(files, Mapping),
-        processes=processes or _limits.cpus(),
+        processes=processes,
         backing=backing,
         skip_failed=on_error == "skip",
         monitor=load_monitor(progress),

@@ -16,7 +16,6 @@ import math
 import operator
 import os
 from collections.abc import Sequence
-from multiprocessing import parent_process
 from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
@@ -208,7 +207,7 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         segment = self.segment
         # The segment that a worker made and returns would be gone before its reference arrives.
-        fleeting = segment is not None and segment.owned and parent_process() is not None
+        fleeting = segment is not None and segment.owned and _segment.is_worker()
         if segment is None or fleeting or not segment.linked:
             return np.asarray(self).__reduce_ex__(protocol)
         assert self._mmap is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from typing import NamedTuple
 
 from shmkit import _limits
@@ -20,7 +19,11 @@ __all__ = ["NAMES", "SHM", "Backing", "check_room", "choose_backing", "kind_of"]
 
 SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
 # Where names lie: elsewhere than on Linux, the page cache of a file serves as shared memory.
-NAMES = SHM if os.path.isdir(SHM) else tempfile.gettempdir()
+NAMES = SHM
+if not os.path.isdir(SHM):
+    import tempfile
+
+    NAMES = tempfile.gettempdir()
 
 
 class Backing(NamedTuple):

@@ -13,7 +13,6 @@ of the page are taken.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from shmkit._format import count_text, counted, dtype_text, shape_text
 
 __all__ = ["array_html", "escaped", "table_html"]
 
-_MUTED = "opacity:.7"  # on any background
+_MUTED = "color:color-mix(in srgb,currentColor 70%,transparent)"  # on any background
 _PRE = "margin:0;padding:4px 8px;white-space:pre;overflow:auto;font-size:13px"
 
 # What is shown of an array with fields:
@@ -36,6 +35,8 @@ _MOST_LETTERS = 40  # of a value
 
 def escaped(text: str) -> str:
     """Escaped for HTML; bytes of a file name that are no UTF-8 would break the message."""
+    import html  # noqa: PLC0415 - its table of entities, only where something is shown
+
     return html.escape(text.encode("utf-8", "replace").decode())
 
 
@@ -69,10 +70,12 @@ def table_html(
         for text, style in zip(figures, styles[1:], strict=True):
             body += f'<td style="{style}">{escaped(text)}</td>'
         body += "</tr>"
+    # It scrolls where it is too wide, by keyboard too.
     table = (
+        f'<div role="group" aria-label="{escaped(title)}" tabindex="0" style="overflow:auto">'
         '<table style="border-collapse:collapse;border:0;margin:0;font-size:inherit;'
         f'color:inherit"><thead><tr style="background:none">{headings}</tr></thead>'
-        f"<tbody>{body}</tbody></table>"
+        f"<tbody>{body}</tbody></table></div>"
     )
     below = "".join(
         f'<div style="{_MUTED};padding:5px 8px">{escaped(note)}</div>' for note in notes
@@ -95,7 +98,8 @@ def array_html(title: str, summary: str, array: NDArray[Any]) -> str:
     names = array.dtype.names if array.ndim == 1 else None
     if not names:
         summary = f"{shape_text(array.shape)} {dtype_text(array.dtype)} · {summary}"
-        return f'{table_html(title, summary)}<pre style="{_PRE}">{escaped(str(array))}</pre>'
+        text = f'<pre tabindex="0" style="{_PRE}">{escaped(str(array))}</pre>'
+        return table_html(title, summary) + text
     shown = names[:_MOST_FIELDS]
     columns = [("", "right")]
     columns += [(n, "right" if array.dtype[n].kind in "iufc" else "left") for n in shown]

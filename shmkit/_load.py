@@ -3,13 +3,13 @@
     notebook's process                              loader processes
     list    ── path of an HDF5 file ──────────────▶ which datasets it has: each is as a file
             ◀──── names ───────────────────────────
-    probe   ── path, options ─────────────────────▶ look into each file
+    probe   ── path, options ─────────────────────▶ look into each file, but for small ones
             ◀──── plan: dtype, shape ──────────────
     count   ── path, bytes a..b ──────────────────▶ how many rows each part of a large file has
             ◀──── part ────────────────────────────
     reserve    is there room for all of it? name every segment
     read    ── path, plan, segment ───────────────▶ reserve, read into it; write the board
-            ◀──── done, an error, or dead ─────────
+            ◀──── plan, an error, or dead ─────────
     join    ── segment, rows of the parts ────────▶ one array again
     recode  ── segment, codes of categories ──────▶ the same in all arrays
     views      one SharedArray a file
@@ -24,7 +24,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -37,14 +37,19 @@ from shmkit._arrays import SharedArrays
 from shmkit._backing import NAMES, Backing, choose_backing
 from shmkit._categories import coded, with_enums
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
-from shmkit._parts import LEAST_NBYTES, File, cut
+from shmkit._parts import File, cut
 from shmkit._progress import RECORD, Board, Monitor, State
 from shmkit._segment import allow, create, taken
-from shmkit._workers import Died, Loaders, Task
+from shmkit._workers import Died, Loaders, Task, worth
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.readers import Part
 
 __all__ = ["load"]
+
+# Of a file that is read without a look into it before, which takes as long as reading it, and how
+# many times larger than the file its array may be before it finds no room.
+_SMALL_NBYTES = 1 << 18
+_SMALL_FACTOR = 4
 
 
 def load(
@@ -68,7 +73,7 @@ def load(
     directories = [] if backing in ("auto", "shm", "memfd") else [os.path.abspath(backing)]
     if remove_orphans([NAMES, *directories]):  # their guard was killed as well
         kill_orphaned_loaders()
-    processes = min(processes, max(len(files), sum(nbytes) // LEAST_NBYTES))
+    processes = worth(nbytes, processes)
     with contextlib.ExitStack() as stack:
         loaders = stack.enter_context(Loaders(processes))
         pickled = _reading.pickled_reader(reader, options)
@@ -159,10 +164,11 @@ class _Load:
     named: list[File] = field(default_factory=list)  # that have categories
 
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
-        self.probe()
+        small = self.small(backing)
+        self.probe(small)
         self.count()
         need = sum(taken(plan.nbytes) for plan in self.board.plans if plan is not None)
-        chosen = choose_backing(backing, need)
+        chosen = choose_backing(backing, need + self.most_nbytes(small))
         allow(len(self.board.names), chosen.kind)
         _limits.allow_mappings(len(self.board.names))
         good = [n for n in range(len(self.board.names)) if n not in self.board.errors]
@@ -180,10 +186,22 @@ class _Load:
             if segment is not None and record["state"] == State.READY
         }
 
-    def probe(self) -> None:
+    def small(self, backing: str | os.PathLike[str]) -> set[int]:
+        """The files that are read without a look before: small ones, if there is room for any."""
+        small = {n for n, source in enumerate(self.sources) if source.nbytes < _SMALL_NBYTES}
+        try:
+            choose_backing("shm" if backing == "auto" else backing, self.most_nbytes(small))
+        except NotEnoughMemoryError:
+            return set()
+        return small
+
+    def most_nbytes(self, numbers: Iterable[int]) -> int:
+        return sum(taken(_SMALL_FACTOR * self.sources[number].nbytes) for number in numbers)
+
+    def probe(self, small: set[int]) -> None:
         numbers = []
         for number, source in enumerate(self.sources):
-            if not self.note_failure(number, source.failure):
+            if not self.note_failure(number, source.failure) and number not in small:
                 numbers.append(number)
         tasks = [
             Task(_reading.probe, (self.sources[number].path, self.sources[number].reader))
@@ -225,10 +243,7 @@ class _Load:
             if count := sum(len(self.parts.get(number, ())) for number in numbers):
                 records = stack.enter_context(shared_empty(count, RECORD))
             self.files = self.new_files(numbers, backing, records)
-            without_room, to_join = self.run_tasks(movable=movable)
-            tasks = [file.join(self.sources[file.number].reader) for file in to_join]
-            for index, outcome in self.loaders.run(tasks, self.tick):
-                self.settle(to_join[index], outcome)
+            without_room = self.run_tasks(movable=movable)
             for file in self.files:
                 if file.parts is not None:
                     mine = records[file.first : file.first + len(file.parts)]
@@ -251,16 +266,25 @@ class _Load:
             files.append(File(number, path, plan, segment, parts, *place))
         return files
 
-    def run_tasks(self, *, movable: bool) -> tuple[list[int], list[File]]:
-        """Read the files; gives those that had no room, and those whose parts are to be joined."""
+    def run_tasks(self, *, movable: bool) -> list[int]:
+        """Read the files, and join the parts of each; gives those that had no room."""
+        readers = [self.sources[file.number].reader for file in self.files]
         jobs = [
-            (file, number, task)
-            for file in self.files
-            for number, task in enumerate(file.tasks(self.sources[file.number].reader))
+            (n, number, task)
+            for n, (file, reader) in enumerate(zip(self.files, readers, strict=True))
+            for number, task in enumerate(file.tasks(reader))
         ]
-        without_room, to_join = [], []
-        for index, outcome in self.loaders.run([task for *_, task in jobs], self.tick):
-            file, number, _ = jobs[index]
+        # A file for each loader at a time: of processes that write to one, the kernel lets one.
+        jobs.sort(key=lambda job: (job[0] // self.board.processes, job[1]))
+        tasks = [task for *_, task in jobs]
+        joined: dict[int, File] = {}  # by number of the task
+        without_room = []
+        for index, outcome in self.loaders.run(tasks, self.tick):
+            if index in joined:
+                self.settle(joined[index], outcome)
+                continue
+            n, number, _ = jobs[index]
+            file = self.files[n]
             file.outcomes[number] = outcome
             result = file.outcome()
             if file.settled or result is None:
@@ -270,10 +294,11 @@ class _Load:
                 file.segment.unlink()
                 without_room.append(file.number)
             elif file.parts is not None and isinstance(result, list):
-                to_join.append(file)
+                joined[len(tasks)] = file
+                tasks.append(file.join(readers[n]))
             else:
                 self.settle(file, result)
-        return without_room, to_join
+        return without_room
 
     def settle(self, file: File, outcome: Any) -> None:
         """Note that a file is ready, or has failed."""
@@ -284,7 +309,8 @@ class _Load:
         record = self.board.records[file.number]
         file.show(record)
         record["bytes_done"], record["state"] = record["bytes_total"], State.READY
-        options = {} if file.plan is None else dict(file.plan.options)
+        plan = file.plan or file.pieces()[0].plan
+        options = {} if plan is None else dict(plan.options)
         file.segment.source = {"file": file.path, "options": options}
 
     def name_categories(self) -> None:

@@ -5,9 +5,10 @@
     [segment ▾] [Unlink] [Unlink all] [Remove orphans] [Refresh] [Close]
     unlinked 1 segment, 312 MB; still held by a                    what was done
 
-A button runs between cells, since a kernel hears no widget while a cell runs (ipykernel 7.4). Saved
-with a notebook, a widget is of no use: Close, and the next `panel()`, leave the table as plain HTML
-in its place.
+A button runs between cells, since a kernel hears no widget while a cell runs (ipykernel 7.4). A
+widget without its kernel is of no use: JupyterLab writes "model not found" in its place, even where
+plain HTML is saved beside it. So the table is plain HTML, in an output of its own; the buttons are
+another output, which the table's style hides in a reopened notebook.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ from shmkit.widgets import look_again
 
 __all__ = ["panel"]
 
+# What JupyterLab puts in the place of widgets whose kernel is gone has the class, but no elements.
+_HIDE_DEAD = """<style>
+  .jp-OutputArea:has(.shmkit-memory) .jp-OutputArea-output.jupyter-widgets:not(:has(*))
+    { display: none }
+</style><div class="shmkit-memory"></div>"""
+
 _shown: list[_MemoryPanel] = []  # one at most
 
 
@@ -42,8 +49,9 @@ def panel() -> None:
     - *Unlink*, *Unlink all*: remove the name of a segment, or of all of this notebook's. Views stay
       valid; the memory is back when no variable holds one any more.
     - *Remove orphans*: remove what killed processes left.
-    - *Close*: leave the table as it is, as plain HTML, which a saved notebook keeps. Another
-      `panel()` closes the one before.
+    - *Close*: leave the table as it is, without buttons. Another `panel()` closes the one before.
+
+    A saved notebook keeps the table, as plain HTML.
 
     Outside a notebook it prints the table.
 
@@ -66,7 +74,6 @@ class _MemoryPanel:
     """One panel, from its display to its end."""
 
     def __init__(self) -> None:
-        self._table = ipywidgets.HTML()
         self._said = ipywidgets.HTML()
         width = {"width": "auto", "min_width": "320px"}
         self._segment = ipywidgets.Dropdown(description="Segment", layout=width)
@@ -74,24 +81,25 @@ class _MemoryPanel:
         self._all = _button("Unlink all", "Remove the names of all of them", self._unlink_all)
         self._gc = _button("Remove orphans", "Remove what killed processes left", self._remove)
         refresh = _button("Refresh", "Look again", lambda _: self._say(""))
-        close = _button("Close", "Leave the table as plain HTML", lambda _: self.close())
+        close = _button("Close", "Leave the table as it is", lambda _: self.close())
         row = [self._segment, self._unlink, self._all, self._gc, refresh, close]
         buttons = ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})
-        self._box = ipywidgets.VBox([self._table, buttons, self._said])
+        self._box = ipywidgets.VBox([buttons, self._said])
         self._shell = get_ipython()
+        self._table: Any = display({}, raw=True, display_id=True)
         self._look()
-        self._handle: Any = display(self._box, display_id=True)
+        shown = self._box._repr_mimebundle_() | {"text/plain": ""}
+        self._buttons: Any = display(shown, raw=True, display_id=True)
         self._shell.events.register("post_run_cell", self._after_cell)
 
     def close(self) -> None:
-        """Put the table in the place of the widgets and close them."""
+        """Leave the table as it is, and remove the buttons."""
         if self._box.comm is None:  # it was closed before
             return
-        listing = list_segments(variables=shell_variables())
+        self._look()
         self._shell.events.unregister("post_run_cell", self._after_cell)
-        shown = {"text/html": listing._repr_html_(), "text/plain": str(listing)}
-        self._handle.update(shown, raw=True)
-        for widget in (self._box, *self._box.children, *self._box.children[1].children):
+        self._buttons.update({"text/html": "", "text/plain": ""}, raw=True)
+        for widget in (self._box, *self._box.children, *self._box.children[0].children):
             for part in (widget.layout, getattr(widget, "style", None), widget):
                 if part is not None:
                     part.close()
@@ -101,7 +109,8 @@ class _MemoryPanel:
 
     def _look(self) -> Listing:
         listing = list_segments(variables=shell_variables())
-        self._table.value = listing._repr_html_()
+        shown = {"text/html": _HIDE_DEAD + listing._repr_html_(), "text/plain": str(listing)}
+        self._table.update(shown, raw=True)
         own = [f for f in listing.found if f.path and f.owner == this_process()]
         options = [(_label(f), f.path) for f in own]
         if options != list(self._segment.options):

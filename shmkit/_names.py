@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
 
 from shmkit.readers._compression import ENDINGS
 
@@ -48,38 +47,39 @@ def _with_names(paths: Sequence[str]) -> dict[str, str]:
     >>> list(_with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.txt.gz"]))
     ['x', 'a-y', 'b-y', 'z.txt', 'z.txt.gz']
     """
-    by_stem: dict[str, list[PurePath]] = {}
-    for pure in map(PurePath, paths):
-        by_stem.setdefault(_stem(pure), []).append(pure)
+    by_stem: dict[str, set[str]] = {}
+    for path in paths:
+        by_stem.setdefault(_stem(path), set()).add(path)
     tails = {
-        stem: next((level for level in range(_LEVELS) if _tells_apart(set(group), level)), 0)
+        stem: next((level for level in range(_LEVELS) if _tells_apart(group, level)), 0)
         for stem, group in by_stem.items()
     }
     named: dict[str, str] = {}
-    for pure in map(PurePath, paths):
-        name = tail = _tail(pure, tails[_stem(pure)])
+    for path in paths:
+        name = tail = _tail(path, tails[_stem(path)])
         number = 1
         while name in named:  # one file twice
             number += 1
             name = f"{tail}-{number}"
-        named[name] = str(pure)
+        named[name] = path
     return named
 
 
-def _stem(pure: PurePath) -> str:
+def _stem(path: str) -> str:
     """The name without its ending, or its two if the file is compressed.
 
-    >>> [_stem(PurePath(name)) for name in ("calls.v2.txt.gz", "calls.BGZ", ".gz")]
+    >>> [_stem(name) for name in ("calls.v2.txt.gz", "calls.BGZ", ".gz")]
     ['calls.v2', 'calls', '.gz']
     """
-    return PurePath(pure.stem).stem if pure.suffix.lower() in ENDINGS else pure.stem
+    stem, ending = os.path.splitext(os.path.basename(path))
+    return os.path.splitext(stem)[0] if ending.lower() in ENDINGS else stem
 
 
-def _tells_apart(group: set[PurePath], level: int) -> bool:
-    return len({_tail(pure, level) for pure in group}) == len(group)
+def _tells_apart(group: set[str], level: int) -> bool:
+    return len({_tail(path, level) for path in group}) == len(group)
 
 
-def _tail(pure: PurePath, level: int) -> str:
+def _tail(path: str, level: int) -> str:
     """The end of a path: stem, file name, folder and stem, folder and file name, and so on."""
-    folders = pure.parent.parts[1:][-(level // 2) :] if level > 1 else ()
-    return "-".join([*folders, pure.name if level % 2 else _stem(pure)])
+    folders = path.split(os.sep)[1:-1][-(level // 2) :] if level > 1 else ()
+    return "-".join([*folders, os.path.basename(path) if level % 2 else _stem(path)])

@@ -8,9 +8,11 @@ What reads .npy files does not look behind the data.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import math
 import os
+import re
 import sys
 from typing import Any, BinaryIO, NamedTuple
 
@@ -21,6 +23,7 @@ from shmkit._categories import enums, with_enums
 
 __all__ = ["Header", "header_bytes", "read_header", "read_trailer", "trailer_bytes"]
 
+_SHAPE = re.compile(r"""['"]shape['"]\s*:""")
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
 _LONGEST_HEADER = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
 _TRAILER = b"shmkit enums\n"
@@ -52,8 +55,8 @@ def header_bytes(
 
     Raises ValueError for a dtype that has no description, and for one that is too long.
     """
-    descr = npy.dtype_to_descr(npy.drop_metadata(dtype))
-    text = repr({"descr": descr, "fortran_order": fortran_order, "shape": shape})
+    description, order = _description(dtype), fortran_order
+    text = f"{{'descr': {description}, 'fortran_order': {order}, 'shape': {shape}}}"
     # Version 3 is version 2 with field names in UTF-8.
     version, encoded = (2, text.encode("latin1")) if text.isascii() else (3, text.encode())
     start = npy.MAGIC_PREFIX + bytes([version, 0])
@@ -64,6 +67,18 @@ def header_bytes(
         raise ValueError(f"its field names take {length} bytes")
     padded = encoded.ljust(length - len(start) - 5) + b"\n"
     return start + len(padded).to_bytes(4, "little") + padded
+
+
+# Cached: for many small files these would take as long as all the rest.
+@functools.lru_cache(maxsize=8)
+def _description(dtype: np.dtype[Any]) -> str:
+    return repr(npy.dtype_to_descr(npy.drop_metadata(dtype)))
+
+
+@functools.lru_cache(maxsize=8)
+def _but_shape(text: str) -> dict[str, Any]:
+    fields: dict[str, Any] = ast.literal_eval(f"{text}}}")
+    return fields | {name: npy.descr_to_dtype(fields[name]) for name in fields.keys() & {"descr"}}
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -80,8 +95,12 @@ def read_header(file: BinaryIO) -> Header:
         length = int.from_bytes(file.read(width), "little")
         if length > min(nbytes, _LONGEST_HEADER):
             raise ValueError("its header is too long")
-        fields = ast.literal_eval(file.read(length).decode(encoding).strip())
-        dtype = npy.descr_to_dtype(fields["descr"])
+        text = file.read(length).decode(encoding).strip()
+        before, shape_text = _SHAPE.split(text)
+        fields = _but_shape(before) | ast.literal_eval(f"{{'shape':{shape_text}")
+        descr = fields["descr"]
+        dtype = descr if isinstance(descr, np.dtype) else npy.descr_to_dtype(descr)
+        dtype = dtype.newbyteorder("|")  # a copy: names= changes a dtype in place
         shape = tuple(int(n) for n in fields["shape"])
         header = Header(dtype, shape, bool(fields["fortran_order"]), file.tell())
     except (

@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 from shmkit import _reading
 from shmkit._progress import State
 from shmkit._segment import Segment
-from shmkit._workers import Died, Task
+from shmkit._workers import LEAST_NBYTES, Died, Task
 from shmkit.errors import LoadError
 from shmkit.readers import Part, Plan
 
-__all__ = ["LEAST_NBYTES", "File", "cut"]
+__all__ = ["File", "cut"]
 
-LEAST_NBYTES = 1 << 23  # of a part: it takes some milliseconds to read
 _PARTS = 4  # for each loader process, so that all end at about the same time
 
 
@@ -38,7 +37,7 @@ def cut(spans: Mapping[int, tuple[int, int]], processes: int) -> list[tuple[int,
     longest = max(nbytes // (_PARTS * processes), LEAST_NBYTES)
     cuts = []
     for number, (start, stop) in spans.items():
-        count = 1 + (stop - start) // longest
+        count = max(1, round((stop - start) / longest))
         count += -count % processes if count > 1 else 0  # so that none waits for another's last
         edges = [start + (stop - start) * i // count for i in range(count + 1)]
         cuts += [(number, *edge) for edge in pairwise(edges)]

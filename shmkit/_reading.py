@@ -19,19 +19,18 @@ import pickle
 import sys
 import sysconfig
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
-import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._array import view
 from shmkit._progress import State
 from shmkit._segment import Identity, Segment, attach
+from shmkit._workers import dumps
 from shmkit.errors import LoadError, ShmkitError
 from shmkit.readers import InParts, Part, Plan, Reader, custom, npy, text
 
@@ -63,9 +62,14 @@ def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, An
     when it was first needed, and the user may have edited it since.
     """
     converters = options.get("converters")
+    if reader is None and converters is None:
+        return dumps((reader, options))
+    import cloudpickle  # noqa: PLC0415 - it takes as long to import as a tenth of numpy
+
     functions = converters.values() if isinstance(converters, Mapping) else [converters]
     modules = {sys.modules.get(getattr(f, "__module__", None) or "") for f in (reader, *functions)}
-    own = [module for module in modules if module is not None and _is_users(module)]
+    known = cloudpickle.list_registry_pickle_by_value()
+    own = [m for m in modules if m is not None and _is_users(m) and m.__name__ not in known]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -84,8 +88,7 @@ def pickled_dataset(name: str) -> bytes:
 def _is_users(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     installed = tuple(sysconfig.get_paths().values())
-    known = cloudpickle.list_registry_pickle_by_value()
-    return file is not None and not file.startswith(installed) and module.__name__ not in known
+    return file is not None and not file.startswith(installed)
 
 
 class _Target:
@@ -153,6 +156,7 @@ class Piece(NamedTuple):
 
     rows: int | None  # None for those of the whole file
     names: Mapping[str, list[str]]  # of the codes of a category field
+    plan: Plan | None  # of the whole file
 
 
 class Place(NamedTuple):
@@ -172,16 +176,24 @@ def probe(path: str, pickled: bytes) -> Plan | None:
 
 
 def read(path: str, pickled: bytes, plan: Plan | None, place: Place) -> Piece:
-    """Read the file into the segment."""
-    record = place.records[place.number : place.number + 1]
-    record["pid"], record["started"] = os.getpid(), time.time()
+    """Read the file into the segment; without a plan, look into it first."""
+    record = _begun(place)
     record["state"] = State.LOADING
     function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
     target = _Target(attach(place.segment, place.identity), record)
     with _naming(path):
-        _reader(path, function, options).read_into(path, plan, target)
+        reader = _reader(path, function, options)
+        plan = plan or reader.probe(path, options)
+        reader.read_into(path, plan, target)
     record["ended"] = time.time()
-    return Piece(None, target.names)
+    return Piece(None, target.names, plan)
+
+
+def _begun(place: Place) -> NDArray[Any]:
+    # A plain array: writing to a SharedArray's fields takes as long as parsing a small file.
+    record = np.asarray(place.records)[place.number : place.number + 1]
+    record["pid"], record["started"] = os.getpid(), time.time()
+    return record
 
 
 def count(path: str, pickled: bytes, plan: Plan, start: int, stop: int) -> Part:
@@ -194,8 +206,7 @@ def read_part(
     path: str, pickled: bytes, plan: Plan, part: Part, line: int, row: int, place: Place
 ) -> Piece:
     """Read a part, before which there are `line` lines and `row` rows."""
-    record = place.records[place.number : place.number + 1]
-    record["pid"], record["started"] = os.getpid(), time.time()
+    record = _begun(place)
     segment = attach(place.segment, place.identity)
     row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
     target = _Target(segment, record, row * row_nbytes)
@@ -203,7 +214,7 @@ def read_part(
         segment.expect(part.rows * row_nbytes)
         rows = _in_parts(path, pickled).read_part(path, plan, part, line, target)
     record["ended"] = time.time()
-    return Piece(rows, target.names)
+    return Piece(rows, target.names, plan)
 
 
 def join(
@@ -257,6 +268,8 @@ def named_error(path: str, error: Exception) -> Exception:
     if isinstance(error, ShmkitError) or (isinstance(error, OSError) and error.filename):
         return error
     named = LoadError(path, None, None, f"{type(error).__name__}: {error}")
-    # The traceback does not travel between processes, and the reader may be the user's own.
+    import traceback  # noqa: PLC0415 - only for errors
+
+    # It does not travel between processes, and the reader may be the user's own.
     named.add_note("".join(traceback.format_exception(error)))
     return named

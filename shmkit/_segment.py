@@ -16,15 +16,14 @@ killed, its guard does.
 from __future__ import annotations
 
 import errno
+import importlib
 import itertools
 import mmap
-import multiprocessing
 import os
 import stat
 import sys
 import weakref
 from collections.abc import Mapping
-from multiprocessing.util import Finalize
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -35,7 +34,17 @@ from shmkit._npy import Header, header_bytes, read_header, read_trailer, trailer
 from shmkit._owner import owner_of, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 
-__all__ = ["Identity", "Mapped", "Segment", "allow", "attach", "create", "mapped_here", "taken"]
+__all__ = [
+    "Identity",
+    "Mapped",
+    "Segment",
+    "allow",
+    "attach",
+    "create",
+    "is_worker",
+    "mapped_here",
+    "taken",
+]
 
 _HEADER_NBYTES = 512  # more than nearly all headers have
 _STEP_NBYTES = 1 << 28
@@ -97,8 +106,9 @@ class Segment:
             self._unlink = weakref.finalize(
                 self, _unlink, path, self.identity, self._links, self._creator, keep
             )
-            if multiprocessing.parent_process() is not None:  # whose end skips atexit
-                Finalize(self, self._unlink, exitpriority=0)
+            if is_worker():  # whose end skips atexit
+                util = importlib.import_module("multiprocessing.util")
+                util.Finalize(self, self._unlink, exitpriority=0)
 
     @property
     def owned(self) -> bool:
@@ -333,6 +343,15 @@ def allow(count: int, kind: str) -> None:
     held = count * ((kind == "memfd") + _MAPPING_HOLDS_DESCRIPTOR)
     if held:
         _limits.allow_descriptors(held)
+
+
+def is_worker() -> bool:
+    """Whether a process of multiprocessing started this one.
+
+    Then that package is imported; `import shmkit` alone does without it, and its sockets.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
 
 
 def mapped_here() -> list[Segment]:

@@ -1,19 +1,19 @@
 """The loader processes: started once, warm between calls, gone with their owner.
 
     notebook's process                                  loader process (one of N)
-    ┌──────────────────────────┐     socketpair       ┌────────────────────────────┐
+    ┌──────────────────────────┐      two pipes       ┌────────────────────────────┐
     │ run(tasks) ── tasks ─────┼────────────────────▶ │ serve(): call the function │
-    │     ▲                    │                      │   │      of one by one     │
+    │     ▲                    │                      │   │      of each in turn   │
     │     └──── outcome ◀──────┼──────────────────────┼───┘                        │
     └──────────────────────────┘                      └────────────────────────────┘
          the only end open    ── end of file ──▶       exits at once, in mid-task too
 
 No queue, no thread, no lock and no named semaphore stand between the two, so there is nothing to
-leak and nothing to hang on: a loader that ends, for whatever reason, closes its socket, and the
+leak and nothing to hang on: a loader that ends, for whatever reason, closes its pipe, and the
 calling thread, which waits on all of them, knows at once which task it had (or at the next tick,
-if a process that a reader forked keeps the socket open). Loaders are started
-by exec, not by fork (unsafe in a threaded kernel), and never import ``__main__``: a script needs
-no guard, and functions defined in a cell travel by cloudpickle.
+if a process that a reader forked keeps the pipe open). Loaders are started by exec, not by fork
+(unsafe in a threaded kernel), and never import ``__main__``: a script needs no guard, and functions
+defined in a cell travel by cloudpickle.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ import gc
 import os
 import pickle
 import select
-import socket
 import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
-
-import cloudpickle
 
 from shmkit import _guard
 from shmkit._backing import NAMES
 from shmkit._orphans import loader_mark
 
-__all__ = ["Died", "Loaders", "Task", "serve"]
+__all__ = ["LEAST_NBYTES", "Died", "Loaders", "Task", "dumps", "serve", "worth"]
 
+LEAST_NBYTES = 1 << 23  # of a text that are worth a task: it takes some milliseconds to read
 _TICK = 0.1  # seconds between two looks at the board
-_SHARES = 8  # of what waits, for each loader: a message costs as much as a small file
+_SHARES = 4  # of what waits, for each loader: a message costs as much as a small file
 _MOST_TASKS = 64  # in one message
+_MANY = 8  # tasks that a loader has: it is not idle soon
+_NAP = 0.001  # seconds in which outcomes of many small tasks gather, to be taken at once
+_PIECE_NBYTES = 1 << 16
+_LENGTH_NBYTES = 8  # before each outcome
 _ORPHAN_CHECK = 0.5  # seconds between two looks whether the owner lives
 _idle: list[_Loader] = []
 _idle_lock = threading.Lock()
@@ -64,59 +64,93 @@ class Died(NamedTuple):
     exitcode: int
 
 
+def dumps(value: object) -> bytes:
+    """Pickled, with what is defined in a cell by value."""
+    with contextlib.suppress(Exception):  # whatever pickle does not take, or a __reduce__ raises
+        if b"__main__" not in (pickled := pickle.dumps(value, pickle.HIGHEST_PROTOCOL)):
+            return pickled
+    import cloudpickle  # noqa: PLC0415 - it takes as long to import as a tenth of numpy
+
+    return bytes(cloudpickle.dumps(value))
+
+
 class _Loader:
-    """One loader process, and the owner's end of its socket."""
+    """One loader process, and the owner's ends of its pipes."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+        self._received = bytearray()
+        theirs, self._tasks = os.pipe()
+        self.outcomes, answer = os.pipe()
         # The path must be as it is here (a notebook's folder, an editable install) before the first
         # import there.
         code = (
             f"import sys; sys.path[:] = {_import_path()!r}; "
-            f"from shmkit._workers import serve; serve({theirs.fileno()}, {os.getpid()})"
+            f"from shmkit._workers import serve; serve({theirs}, {answer}, {os.getpid()})"
         )
         try:
-            with theirs:
-                # In a process group of its own: the stop button's SIGINT, sent to the kernel's
-                # group, does not reach it, and a kernel that shuts down does not wait for it
-                # (ipykernel waits for all of its group, in vain, and is then killed).
-                self.process = subprocess.Popen(
-                    [sys.executable, "-c", code, loader_mark()],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    cwd=_directory(),
-                    process_group=0,
-                )
+            # In a process group of its own: the stop button's SIGINT, sent to the kernel's group,
+            # does not reach it, and a kernel that shuts down does not wait for it (ipykernel waits
+            # for all of its group, in vain, and is then killed).
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, loader_mark()],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs, answer],
+                cwd=_directory(),
+                process_group=0,
+            )
         except BaseException:
-            ours.close()
+            self.let_go()
             raise
-        self.connection = Connection(ours.detach())
+        finally:
+            os.close(theirs)
+            os.close(answer)
 
     def send(self, tasks: Sequence[Task]) -> None:
         # With the place they are to run in: the notebook may have moved since it was started.
-        message = _directory(), _import_path(), len(tasks), cloudpickle.dumps(tasks)
+        message = pickle.dumps((_directory(), _import_path(), len(tasks), dumps(tasks)))
         with contextlib.suppress(OSError):  # it has ended: receive() says how
-            self.connection.send_bytes(pickle.dumps(message))
+            while message:
+                message = message[os.write(self._tasks, message) :]
 
-    def receive(self) -> Any:
-        """The outcome of the next of its tasks: a value, an exception, or `Died`."""
-        try:
-            if self.ended():
-                raise EOFError
-            message = self.connection.recv_bytes()
-        except (EOFError, OSError):
-            self.connection.close()
-            return Died(self.process.wait())
-        return pickle.loads(message)  # noqa: S301 - our own process wrote it
+    def receive(self) -> list[Any]:
+        """The outcomes that have come: values and exceptions, or `Died` if no more will."""
+        piece = b"" if self.ended() else os.read(self.outcomes, _PIECE_NBYTES)
+        if not piece:
+            self.close()
+            return [Died(self.process.returncode)]
+        self._received += piece
+        start, begin, outcomes = 0, _LENGTH_NBYTES, []
+        while len(self._received) >= begin:
+            end = begin + int.from_bytes(self._received[start:begin], "little")
+            if end > len(self._received):
+                break
+            pickled = self._received[begin:end]
+            outcomes.append(pickle.loads(pickled))  # noqa: S301 - our own process wrote it
+            start, begin = end, end + _LENGTH_NBYTES
+        del self._received[:start]
+        return outcomes
 
     def ended(self) -> bool:
         """Whether the process has ended, with nothing left to receive."""
-        return self.process.poll() is not None and not self.connection.poll()
+        return self.process.poll() is not None and not _readable([self.outcomes], 0)
 
     def close(self) -> None:
-        """Wait for the end of a process that was killed."""
+        """Wait for the end of a process that was killed, or is ending."""
         self.process.wait()
-        self.connection.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the pipes."""
+        os.close(self._tasks)
+        os.close(self.outcomes)
+
+
+def _readable(descriptors: Iterable[int], timeout: float) -> set[int]:
+    """Those from which something can be read, its end too, within `timeout` seconds."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
 
 
 def _directory() -> str:
@@ -130,6 +164,11 @@ def _import_path() -> list[str]:
     return [entry for entry in sys.path if isinstance(entry, str)]
 
 
+def worth(nbytes: Sequence[int], most: int) -> int:
+    """How many loader processes files of these sizes are worth, at most `most`."""
+    return min(most, max(len(nbytes), sum(nbytes) // LEAST_NBYTES))
+
+
 class Loaders:
     """Loader processes lent to one load: `with Loaders(n) as loaders`.
 
@@ -140,13 +179,15 @@ class Loaders:
 
     def __init__(self, count: int) -> None:
         self._free: list[_Loader] = []
-        self._busy: dict[Connection, tuple[_Loader, deque[int]]] = {}
+        self._busy: dict[int, tuple[_Loader, deque[int]]] = {}  # by descriptor of its outcomes
         _guard.watch(NAMES)  # it ends a loader whose reader holds the interpreter's lock
         with _idle_lock:
             while _idle and len(self._free) < count:
                 loader = _idle.pop()
                 if loader.process.poll() is None:
                     self._free.append(loader)
+                else:
+                    loader.close()
         try:
             while len(self._free) < count:
                 self._free.append(_Loader())
@@ -171,13 +212,17 @@ class Loaders:
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[int, Any]]:
         """Run the tasks in their order, each on the next free loader.
 
-        Yields (number of the task, its outcome) as they end; an outcome is what the function
-        returned, the exception it raised, or `Died`. A loader that died is replaced. `tick` is
-        called about ten times a second, in the calling thread.
+        A task that is added to the end of them meanwhile comes next. Yields (number of the task,
+        its outcome) as they end; an outcome is what the function returned, the exception it raised,
+        or `Died`. A loader that died is replaced. `tick` is called about ten times a second, in the
+        calling thread.
         """
         waiting = list(enumerate(tasks))[::-1]
+        known = len(waiting)
         next_tick = time.monotonic()
-        while waiting or self._busy:
+        while waiting or self._busy or known < len(tasks):
+            waiting += list(enumerate(tasks))[known:]
+            known = len(tasks)
             if not self._free and not self._busy:  # all have died
                 self._free.append(_Loader())
             while waiting and self._free:
@@ -185,37 +230,39 @@ class Loaders:
                 share = len(waiting) // (_SHARES * (len(self._free) + len(self._busy)))
                 lot = [waiting.pop() for _ in range(min(max(share, 1), _MOST_TASKS))]
                 numbers = deque(number for number, _ in lot)
-                self._busy[loader.connection] = loader, numbers  # first: an interrupt may come
+                self._busy[loader.outcomes] = loader, numbers  # first: an interrupt may come
                 self._free.pop()
                 loader.send([task for _, task in lot])
-            ready = set(wait(list(self._busy), max(next_tick - time.monotonic(), 0)))
+            if all(len(numbers) > _MANY for _, numbers in self._busy.values()):
+                time.sleep(_NAP)
+            ready = _readable(self._busy, max(next_tick - time.monotonic(), 0))
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + _TICK
                 tick()
-                # A process that a reader forked may keep the socket of a dead loader open.
-                ready |= {c for c, (loader, _) in self._busy.items() if loader.ended()}
-            for connection in ready:
-                assert isinstance(connection, Connection)
-                loader, numbers = self._busy[connection]
-                outcome = loader.receive()
-                number = numbers.popleft()
-                if isinstance(outcome, Died):
-                    waiting += [(number, tasks[number]) for number in reversed(numbers)]
-                    numbers.clear()
-                if not numbers:
-                    del self._busy[connection]
-                    if not isinstance(outcome, Died):
-                        self._free.append(loader)
-                    elif waiting:
-                        self._free.append(_Loader())
-                yield number, outcome
+                # A process that a reader forked may keep the pipe of a dead loader open.
+                ready |= {fd for fd, (loader, _) in self._busy.items() if loader.ended()}
+            for descriptor in ready:
+                loader, numbers = self._busy[descriptor]
+                for outcome in loader.receive():
+                    number = numbers.popleft()
+                    died = isinstance(outcome, Died)
+                    if died:
+                        waiting += [(number, tasks[number]) for number in reversed(numbers)]
+                        numbers.clear()
+                    if not numbers:
+                        del self._busy[descriptor]
+                        if not died:
+                            self._free.append(loader)
+                        elif waiting:
+                            self._free.append(_Loader())
+                    yield number, outcome
 
 
 def _forget() -> None:
-    """In a forked child: the loaders are the parent's, and so is their socket."""
+    """In a forked child: the loaders are the parent's, and so are their pipes."""
     global _idle, _idle_lock
     for loader in _idle:
-        loader.connection.close()
+        loader.let_go()
         loader.process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
     _idle, _idle_lock = [], threading.Lock()
 
@@ -233,28 +280,31 @@ os.register_at_fork(after_in_child=_forget)
 atexit.register(_end)
 
 
-def serve(fd: int, owner: int) -> None:
-    """The loader process: run tasks from the socket until the owner closes it or ends."""
+def serve(tasks_fd: int, outcomes_fd: int, owner: int) -> None:
+    """The loader process: run tasks from one pipe until the owner closes it or ends."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # when memory runs out, this process ends, and not the notebook's
-    # A duplicate: when a reader calls sys.exit(), the connection is closed before the process ends.
-    threading.Thread(target=_exit_with_owner, args=(os.dup(fd), owner), daemon=True).start()
-    connection = Connection(fd)
+    threading.Thread(target=_exit_with_owner, args=(tasks_fd, owner), daemon=True).start()
+    # Not closed when a reader calls sys.exit(): the owner would let go of both, and the thread end
+    # this process before it has ended with the reader's code.
+    messages = open(tasks_fd, "rb", closefd=False)  # noqa: SIM115 - see above
+    answers = open(outcomes_fd, "wb", closefd=False)  # noqa: SIM115 - see above
     while True:
         try:
-            message = connection.recv_bytes()
-        except (EOFError, OSError):
+            message = pickle.load(messages)  # noqa: S301 - our owner's
+        except (EOFError, OSError, pickle.UnpicklingError):  # it ended, in mid-message perhaps
             os._exit(0)
-        directory, sys.path[:], count, pickled = pickle.loads(message)  # noqa: S301 - our owner's
+        directory, sys.path[:], count, pickled = message
         tasks = _tasks(count, pickled)
         while tasks:
             failed, outcome = _outcome(directory, *tasks.popleft())
             if sys.stdout is not None:
                 sys.stdout.flush()  # what a reader printed
-            if failed:  # the frames of a traceback, in a cycle with it, hold the segment's memory
+            if failed:  # the frames of a traceback, in a cycle with it, hold the memory
                 gc.collect()
             try:
-                connection.send_bytes(outcome)
+                answers.write(len(outcome).to_bytes(_LENGTH_NBYTES, "little") + outcome)
+                answers.flush()
             except OSError:  # the owner ended in the middle of the task
                 os._exit(0)
 
@@ -276,12 +326,14 @@ def _outcome(
     """Whether the task has failed, and the value or the exception."""
     try:
         os.chdir(directory)
-        return False, cloudpickle.dumps(function(*arguments))
+        return False, dumps(function(*arguments))
     except Exception as error:  # noqa: BLE001 - it is the owner's to handle
         try:
-            pickled = cloudpickle.dumps(error)
+            pickled = dumps(error)
             pickle.loads(pickled)  # noqa: S301 - some exceptions pickle and do not come back
         except Exception:  # noqa: BLE001 - an exception of a reader's may hold anything
+            import traceback  # noqa: PLC0415 - only for these
+
             text = "".join(traceback.format_exception_only(error)).strip()
             pickled = pickle.dumps(RuntimeError(text))
         return True, pickled
@@ -290,7 +342,7 @@ def _outcome(
 def _exit_with_owner(fd: int, owner: int) -> None:
     """End this process when its owner ends, also in the middle of a task.
 
-    A child that the owner forked may hold the other end of the socket open, so the end of file is
+    A child that the owner forked may hold the other end of the pipe open, so the end of file is
     not enough: the parent is looked at too.
     """
     poll = select.poll()

@@ -86,12 +86,14 @@ class Panel:
             return ipywidgets.HTML(value, layout=layout, style=style)
 
         self._loading, self._failed = html(), html()
+        # By keyboard one gets into the scroll list; ipywidgets 8.1 forgets a box's own `tabbable`.
+        self._loading.tabbable = self._many or None
         self._rest = [html(table(files, piece)) for piece in self._pieces]
         kernel = _kernel(self._shell)
         cancel = html(_CANCEL.format(kernel=kernel) if kernel else "").add_class("shmkit-cancel")
         parts = [self._summary, cancel, html(table(files, [], headings=True))]
         pieces = [self._loading, self._failed, *self._rest]
-        below = ipywidgets.VBox(pieces, layout=layout, tabbable=self._many or None)
+        below = ipywidgets.VBox(pieces, layout=layout)
         below.add_class("shmkit-pieces")
         self._box = ipywidgets.VBox([*parts, below], layout=layout).add_class("shmkit-load")
         if self._many:

@@ -13,12 +13,22 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from shmkit import shared_load
 from shmkit._owner import this_process
+
+# Nor is a busy machine a failure, nor a fixture for all examples of a test. (In CI the examples are
+# the same each time: Hypothesis sees to that.)
+settings.register_profile(
+    "shmkit",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("shmkit")
 
 
 def own_segments() -> list[str]:
@@ -46,6 +56,12 @@ def superuser() -> None:
     """For what only root can set up; without it the test is refused."""
     if os.geteuid() != 0:
         refuse("only root can act as two users")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_ipython(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No history that other processes write, no start-up files of the user's."""
+    os.environ["IPYTHONDIR"] = str(tmp_path_factory.mktemp("ipython"))
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +116,7 @@ def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             capture_output=True,
             text=True,
             check=check,
-            timeout=60,
+            timeout=120,
         )
 
     return run
@@ -124,9 +140,8 @@ def orphan(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+def shell() -> Iterator[InteractiveShell]:
     """A real IPython shell that keeps what is displayed."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     config = Config({"HistoryManager": {"enabled": False}})
     shell = InteractiveShell.instance(
         config=config,

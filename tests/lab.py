@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import nbformat
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, sync_playwright
 
 import shmkit
@@ -35,30 +36,6 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# The least contrast of any text that is shown inside an element, and that text.
-_CONTRAST = """root => {
-    const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
-    const pen = canvas.getContext('2d', {willReadFrequently: true});
-    const paint = color => { pen.fillStyle = color; pen.fillRect(0, 0, 1, 1); };
-    const luminance = () => [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3)
-        .map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const contrast = element => {
-        const path = [];
-        for (let e = element; e; e = e.parentElement) path.unshift(e);
-        paint('white');
-        path.forEach(e => paint(getComputedStyle(e).backgroundColor));
-        const below = luminance();
-        paint(getComputedStyle(element).color);
-        const above = luminance();
-        return (Math.max(above, below) + 0.05) / (Math.min(above, below) + 0.05);
-    };
-    return [...root.querySelectorAll('*')]
-        .filter(e => e.tagName !== 'STYLE')
-        .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-        .map(e => [contrast(e), e.textContent])
-        .reduce((least, one) => one[0] < least[0] ? one : least);
-}"""
 
 
 class Lab:
@@ -155,6 +132,7 @@ class Lab:
         page = self._browser.new_page(
             viewport={"width": 1200, "height": 900}, device_scale_factor=scale
         )
+        page.set_default_timeout(60_000)  # ms; a busy machine is no failure
         try:
             # A workspace of its own: else the tabs of the last test come back.
             page.goto(f"{self._url}/lab/workspaces/{name}/tree/{path.name}?token={self._token}")
@@ -181,10 +159,19 @@ class Page:
         self._path = path
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-        page.wait_for_function(
+        self._wait_for_kernel()
+
+    def _wait_for_kernel(self) -> None:
+        self.page.wait_for_function(
             "() => window.jupyterapp?.shell.currentWidget"
             "?.sessionContext?.session?.kernel?.status === 'idle'"
         )
+
+    def reopen(self) -> None:
+        """Open the notebook as it was saved, with another kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.reload()
+        self._wait_for_kernel()
 
     def start(self, number: int) -> None:
         """Begin to run a cell."""
@@ -230,10 +217,20 @@ class Page:
             arg=[name, color],
         )
 
-    def contrast(self, locator: Locator) -> tuple[float, str]:
-        """The least contrast (WCAG 2, 1 to 21) of any text inside, and that text."""
-        least, text = locator.evaluate(_CONTRAST)
-        return least, text
+    def barriers(self) -> list[str]:
+        """What axe-core finds in the outputs that keeps somebody out: its rule, and the element."""
+        # JupyterLab's body has no height, so axe-core takes what is in it for invisible.
+        self.page.evaluate("() => { document.body.style.height = '100vh' }")
+        judged: set[str] = set()
+        while "color-contrast" not in judged:  # it gives up where the page moves meanwhile
+            found = Axe().run(self.page, ".jp-OutputArea-output").response
+            judged = {rule["id"] for rule in found["passes"] + found["violations"]}
+        return [
+            f"{rule['id']}: {node['html']}"
+            for rule in found["violations"]
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
 
     def save(self) -> nbformat.NotebookNode:
         """Save the notebook and read the file."""

@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterable
 from typing import Self
 
-SECONDS = 2  # this long after the end of an owner nothing of it is left
+# This long after the end of an owner nothing of it is left. It takes 0.5 s at most where there is a
+# core to run on; a busy machine is no failure.
+SECONDS = 10
 PATIENCE = 20  # seconds for what a process is about to do
 
 
@@ -199,7 +201,7 @@ def living(pids: Iterable[int], seconds: float) -> list[int]:
 
 
 def left_of(owner: int, *directories: object) -> list[str]:
-    """What is left of a process that has ended, 2 s later: of its processes, and of its names."""
+    """What is left of a process that has ended, `SECONDS` later: of its processes, its names."""
     deadline = time.monotonic() + SECONDS
     while found := started_by(owner):  # again: one of them may just have been started
         left = living(found, deadline - time.monotonic())

@@ -142,7 +142,7 @@ PIECES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(length=st.integers(0, 13_000), pieces=PIECES, cuts=st.booleans(), fails=st.booleans())
 def test_what_is_appended_is_read_back_and_done_whole_or_not_at_all(
     tmp_path_factory, length, pieces, cuts, fails

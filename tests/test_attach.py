@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import SECONDS, Owner, left_of
 
@@ -429,11 +429,7 @@ def mutations():
     return st.builds(mutate, st.sampled_from(arrays), st.lists(edit, min_size=1, max_size=4))
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=300)
 @given(content=mutations())
 def test_a_damaged_header_is_refused_or_lies_within_the_file(tmp_path, content):
     path = planted(tmp_path, content)

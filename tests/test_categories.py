@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from dumps import h5dump
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from targets import MemoryTarget
 
@@ -52,7 +52,6 @@ def two_files(tmp_path):
 
 
 @pytest.mark.usefixtures("parser")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     rows=st.lists(st.sampled_from(NAMES), min_size=1, max_size=30),
     cuts=st.lists(st.floats(0, 1), max_size=4),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from backports import zstd
 from bgzip import bgzip
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from targets import read
 
@@ -50,9 +50,6 @@ TEXT = "chr\tpos\tpct\n" + "".join(
     for pos, pct in enumerate(np.random.default_rng(1).integers(0, 1000, ROWS).tolist())
 )
 SMALL = "1\t2\n3\t4\n"
-function_scoped = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
 
 
 @pytest.fixture(params=COMPRESS)
@@ -141,7 +138,6 @@ def test_frames_of_zstd_that_hold_no_data_are_passed_over(file):
     assert read(text, path, dtype=int)[0].tolist() == [1, 2]
 
 
-@function_scoped
 @given(
     content=st.binary(min_size=1, max_size=300),
     nbytes=st.lists(st.integers(0, 40), min_size=1, max_size=5).filter(any),

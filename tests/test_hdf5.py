@@ -135,7 +135,7 @@ def test_every_dtype_shape_and_view_comes_back_equal(tmp_path, everything, optio
         assert h5dump(tmp_path / "a.h5") == h5dump(tmp_path / "h5py.h5")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     array=hnp.arrays(
         hnp.integer_dtypes() | hnp.floating_dtypes() | hnp.byte_string_dtypes(max_len=9),

@@ -16,7 +16,7 @@ def kernel(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     for name in "ab":
         np.save(tmp_path / f"{name}.npy", np.ones(1000))
-    manager = KernelManager(kernel_name="python3")
+    manager = KernelManager(kernel_name="python3", shutdown_wait_time=60)  # a busy machine
     manager.start_kernel(cwd=str(tmp_path))
     client = manager.client()
     client.start_channels()

@@ -5,7 +5,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shmkit.readers import _lines
@@ -75,7 +75,6 @@ BY = [_lines.ends_by_numpy] if _lines.parser is None else [_lines.ends_by_numpy,
 
 @pytest.mark.parametrize("ends", BY)
 @given(st.lists(st.sampled_from([b"a", b"#", b"\n", b"\r", b"\r\n"]), max_size=500), st.data())
-@settings(deadline=None)
 def test_lines_without_a_row_are_told_in_any_piece(ends, text, data):
     text = b"\n\n" + b"".join(text)
     codes = memoryview(text)

@@ -25,7 +25,6 @@ from shmkit import share
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / ".ipython"))
     monkeypatch.chdir(tmp_path)
     config = Config()
     config.HistoryManager.enabled = False

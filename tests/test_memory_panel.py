@@ -24,12 +24,19 @@ def shown():
     return one
 
 
+def displayed(notebook):
+    """What stands in the outputs now, by their display ids."""
+    outputs = notebook.display_pub.outputs
+    return {out["transient"]["display_id"]: out["data"] for out in outputs}
+
+
 def test_unlink_says_who_holds_them_still(notebook, tmp_path):
     np.save(tmp_path / "a.npy", np.ones(3))
     arrays = notebook.user_ns["arrays"] = shared_load(tmp_path / "*.npy", progress=False)
     other = notebook.user_ns["other"] = share([1])
     panel()
-    assert [label.partition(":")[0] for label, _ in shown()._segment.options] == ["arrays", "other"]
+    options = [label.partition(":")[0] for label, _ in shown()._segment.options]
+    assert sorted(options) == ["arrays", "other"]  # the clock of a file may not tell the older
     shown()._segment.value = other.segment.path
     notebook.run_cell("other = other[:]; arrays, more = arrays, arrays")  # who holds them changes
     shown()._unlink.click()  # it is still what was chosen
@@ -46,28 +53,33 @@ def test_the_table_follows_the_cells(notebook):
     panel()
     notebook.user_ns["share"] = share
     notebook.run_cell("mine = share([1])")
-    assert re.search(">mine<.*>this process<", shown()._table.value)
+    table, _ = displayed(notebook).values()
+    assert re.search(">mine<.*>this process<", table["text/html"])
     notebook.run_cell("del mine")
-    assert ">mine<" not in shown()._table.value
+    table, _ = displayed(notebook).values()
+    assert ">mine<" not in table["text/html"]
 
 
 def test_remove_orphans_is_there_if_one_is(notebook, orphan, tmp_path):
     with share([1], backing=tmp_path):  # where this process has segments, it looks
         panel()
         shown()._gc.click()
-        assert "removed 1 segment, 152 B" in shown()._said.value
+        assert re.search("removed [0-9]+ segments?, ", shown()._said.value)  # others' too
         assert not os.path.exists(orphan)
 
 
-def test_a_second_panel_leaves_the_first_as_plain_html(notebook):
+def test_a_second_panel_leaves_of_the_first_the_table_alone(notebook):
     before = len(_instances)
     with share([1]) as array:
         panel()
         panel()
-        first, last = notebook.display_pub.outputs[0], notebook.display_pub.outputs[1]
-        assert last["transient"] == first["transient"]
-        assert set(last["data"]) == {"text/html", "text/plain"}
-        assert array.segment.path in last["data"]["text/plain"]
+        first, buttons, *second = displayed(notebook).values()
+        assert array.segment.path in first["text/plain"]
+        assert "".join(buttons.values()) == ""
+        assert ["application/vnd.jupyter.widget-view+json" in data for data in second] == [
+            False,
+            True,
+        ]
         _memory_panel._shown[0].close()
     assert len(_instances) == before
     assert not notebook.events.callbacks["post_run_cell"]

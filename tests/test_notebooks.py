@@ -1,11 +1,12 @@
 """The notebooks, run from top to bottom as a user does; nbval compares their outputs besides."""
 
+import os
 import pathlib
-import shutil
 
-import nbclient
 import nbformat
 import pytest
+from nbclient import NotebookClient
+from processes import left_of, started_by
 
 NOTEBOOKS = sorted((pathlib.Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -19,12 +20,20 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
-def test_every_cell_runs_and_none_ends_in_a_usage_error(notebook, tmp_path):
+def test_every_cell_runs_none_ends_in_a_usage_error_and_nothing_is_left(notebook, tmp_path):
     # nbval and nbmake let a UsageError pass: IPython prints it and goes on.
-    copy = shutil.copy(notebook, tmp_path)
-    ran = nbclient.execute(nbformat.read(copy, as_version=4), cwd=tmp_path, timeout=120)
-    said = [out["text"] for out in outputs(ran) if out.get("name") == "stderr"]
-    assert said == []
+    ran = nbformat.read(notebook, as_version=4)
+    client = NotebookClient(ran, timeout=120, resources={"metadata": {"path": str(tmp_path)}})
+    with client.setup_kernel():
+        kernel = client.km.provisioner.pid
+        for number, cell in enumerate(ran.cells):
+            client.execute_cell(cell, number)
+        assert started_by(kernel)
+        # By its own last cell: a kernel that is killed, as by nbval, cleans up after no library.
+        names = [f"{what}{kernel}" for what in ("sem.loky-", "joblib_memmapping_folder_")]
+        assert [name for name in os.listdir("/dev/shm") if name.startswith((*names,))] == []
+    assert [out["text"] for out in outputs(ran) if out.get("name") == "stderr"] == []
+    assert left_of(kernel) == []
 
 
 def test_it_is_saved_with_outputs_that_need_no_kernel(notebook):

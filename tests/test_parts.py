@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bgzip import bgzip
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from targets import MemoryTarget
 
@@ -57,7 +57,6 @@ def path(tmp_path):
     return tmp_path / "calls.txt"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=texts, positions=cuts, bom=st.booleans(), nbytes=st.none() | block_nbytes)
 def test_any_cut_gives_the_same_rows(path, content, positions, bom, nbytes):
     data = b"\xef\xbb\xbf" * bom + content.encode()
@@ -66,7 +65,6 @@ def test_any_cut_gives_the_same_rows(path, content, positions, bom, nbytes):
     assert in_parts(path, positions).tobytes() == expected.tobytes()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     content=texts.filter(len),
     positions=cuts,
@@ -80,7 +78,6 @@ def test_any_cut_behind_skipped_lines_gives_the_same_rows(path, content, positio
     assert in_parts(path, positions, skiprows=skip).tobytes() == expected.tobytes()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     before=st.lists(lines, max_size=12),
     after=st.lists(lines, max_size=12),

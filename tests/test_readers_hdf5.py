@@ -61,7 +61,7 @@ def test_any_filter_gives_what_h5py_gives(tmp_path, data, options):
     assert_loads_as_h5py(tmp_path / "a.h5")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.lists(st.integers(1, 40), min_size=1, max_size=3),
     chunks=st.lists(st.integers(1, 50), min_size=3, max_size=3),

@@ -111,6 +111,13 @@ def test_damaged_headers_are_refused(tmp_path, header, version):
     assert "is not a .npy file that can be read" in refused(tmp_path / "a.npy")
 
 
+def test_headers_of_other_writers_are_read(tmp_path):
+    header = """{ "shape" : (3,), "fortran_order": False, 'descr': [('shape', '<i4')] }\n"""
+    content = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+    (tmp_path / "a.npy").write_bytes(content + np.arange(3, dtype="<i4").tobytes())
+    assert read(npy, str(tmp_path / "a.npy"))[0]["shape"].tolist() == [0, 1, 2]
+
+
 def test_file_replaced_after_the_probe_is_refused(tmp_path):
     path = str(tmp_path / "a.npy")
     np.save(path, np.arange(3))

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from targets import MemoryTarget, read
 
@@ -136,6 +136,13 @@ def test_skiprows_and_max_rows(file, skiprows, max_rows):
     same(path, skiprows=skiprows, max_rows=max_rows)
 
 
+def test_a_large_file_is_not_counted_for_its_first_rows(file):
+    path = file("1\n2\n#" + " long" * (text._LARGE_NBYTES // 5) + "\n3\n")
+    array, plan, _ = read(text, path, dtype="i4", max_rows=5)
+    assert plan.shape[0] == 5  # and not the 4 lines that there are
+    assert array.tolist() == [1, 2, 3]
+
+
 def test_max_rows_across_blocks(file):
     assert len(same(file(many()), dtype=CALL, max_rows=20_001)) == 20_001
 
@@ -253,7 +260,6 @@ def tables(draw):
     return end.join(lines) + draw(st.sampled_from(["", end])), options
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(tables())
 def test_drawn_tables_are_read_as_loadtxt_reads_them(file, drawn):
     content, options = drawn
@@ -455,7 +461,9 @@ def test_time_grows_with_the_columns_not_with_their_square(file):
         return time.process_time() - begin
 
     seconds(10)
-    assert seconds(32_000) < 10 * seconds(8000)  # 4 times the columns; their square would be 16
+    # 4 times the columns; their square would be 16. In one of three turns: the garbage collector
+    # may run in the one and not in the other, and so may whoever shares the core.
+    assert any(seconds(32_000) < 10 * seconds(8000) for _ in range(3))
 
 
 # What does not fit

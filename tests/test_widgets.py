@@ -335,17 +335,15 @@ def test_panel_ends_as_plain_html_in_the_same_place(make_board, shell):
 @pytest.mark.usefixtures("shell")
 def test_panel_changes_at_most_five_times_a_second(make_board):
     board = make_board(State.LOADING)
-    panel = Panel()
+    panel, start = Panel(), time.monotonic()
     panel.begin(board)
     changes = []
     panel._loading.observe(changes.append, "value")
-    start = time.monotonic()
-    while time.monotonic() - start < 0.5:
+    while len(changes) < 3:
         board.records["bytes_done"] += 20
         panel.update(board)
-    elapsed = time.monotonic() - start
+    assert time.monotonic() - start >= 3 * 0.2
     panel.end(board)
-    assert 1 <= len(changes) <= elapsed / 0.2
 
 
 def test_panel_follows_the_memory_from_cell_to_cell(make_board, shell):

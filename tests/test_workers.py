@@ -34,6 +34,16 @@ def test_loaders_stay_warm_between_calls():
     assert run([(os.getpid, ())], count=1) == first
 
 
+def test_a_task_that_is_added_meanwhile_comes_next():
+    tasks, values = [Task(int, (n,)) for n in range(3)], []
+    with Loaders(1) as loaders:
+        for number, value in loaders.run(tasks, lambda: None):
+            values.append(value)
+            if number in (0, 2):
+                tasks.append(Task(int, (10 + number,)))
+    assert values == [0, 10, 1, 2, 12]
+
+
 def test_an_exception_is_an_outcome():
     outcomes = run([(int, ("x",)), (int, ("7",))])
     assert isinstance(outcomes[0], ValueError)

@@ -40,6 +40,7 @@ __all__ = ["TextPlan", "count", "probe", "read_into", "read_part", "whole_shape"
 
 _LOOK_NBYTES = 4096  # binary files have a NUL byte in the first ones
 _LARGE_NBYTES = 1 << 24  # from here on a file is read in parts
+_FEW_ROWS = 1 << 16  # for which a large file is not counted
 
 
 def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
@@ -111,6 +112,8 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
             assert nbytes is not None
             if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(resolved):
                 span, lines = (line_start(data, skip), nbytes), skip  # the rows are counted later
+            elif nbytes >= _LARGE_NBYTES and most is not None and most <= _FEW_ROWS:
+                lines = skip + most  # there may be fewer, which only reading tells
             else:
                 lines = count_lines(data, resolved["encoding"])[1]
     rows = max(0, lines - skip)

@@ -1,11 +1,12 @@
 """Loading text beside what one could use instead, on three tasks.
 
-Run with ``python tests/benchmarks/text.py [ROWS]``; 3,000,000 rows unless given. The tasks are two
+Run with ``python tests/benchmarks/text.py [ROWS]``; 1,000,000 rows unless given. The tasks are two
 files of so many methylation calls, one file of the same size, and a float64 matrix that np.savetxt
 wrote, somewhat larger. Every peer ends with the same arrays in its process. It runs in a process of
-its own, once for the time of a fresh interpreter until its exit (cold), and several times in turn
-for the best of its calls (warm). In another run the memory of all its processes is watched, with
-every page of the arrays touched. The scripts are what one would write with the standard library.
+its own, once for the time of a fresh interpreter until its exit (cold), and in turn with the others
+for the best of its calls in some time, at least four (warm). In another run the memory of all
+its processes is watched, with every page of the arrays touched. The scripts are what one would
+write with the standard library.
 
 Then the same for many small files, and what `import shmkit` takes. Peers that are not installed
 are left out.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import itertools
 import multiprocessing
 import os
 import subprocess
@@ -27,8 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROUNDS = 3
-CALLS = 3
+ROUNDS = 2
+SECONDS = 1.5  # for the calls of a peer, all rounds together
 COLUMNS = 8  # of the matrix
 FILES = 1000
 CALL = np.dtype([("chr", "S10"), ("pos", "i4"), ("pct", "f4"), ("c", "i4"), ("t", "i4")])
@@ -186,17 +188,23 @@ OTHERS = (by_pandas, by_polars, by_pyarrow, by_duckdb)  # that may not be instal
 
 
 def run(peer, calls, matrix, *paths):
-    """Load `calls` times, and print the best time; touch all memory if `calls` is 0."""
-    task, best = Task(list(paths), matrix == "True"), float("inf")
-    for _ in range(max(int(calls), 1)):
+    """Load once or, if `calls` is "warm", as often as time allows; print the best time.
+
+    If it is "touch", all memory is touched.
+    """
+    task, best, warm = Task(list(paths), matrix == "True"), float("inf"), calls == "warm"
+    end = time.perf_counter() + warm * SECONDS / ROUNDS
+    for number in itertools.count():
+        if number > warm and time.perf_counter() >= end:
+            break
         KEPT.clear()
         begin = time.perf_counter()
         arrays = PEERS[peer](task)
         best = min(best, time.perf_counter() - begin)
-        if int(calls) == 0:
+        if calls == "touch":
             for array in arrays:
                 np.ascontiguousarray(array).view(np.uint8).max()
-        if int(calls) > 1 and peer != "pandas":  # whose last digit may be off
+        if warm and peer != "pandas":  # whose last digit may be off
             expected = np.load(f"{paths[0]}.npy", mmap_mode="r")
             assert np.array_equal(arrays[0], expected)
         del arrays
@@ -204,13 +212,13 @@ def run(peer, calls, matrix, *paths):
 
 
 def command(peer, task, calls):
-    return [sys.executable, __file__, "run", peer, str(calls), str(task.matrix), *task.paths]
+    return [sys.executable, __file__, "run", peer, calls, str(task.matrix), *task.paths]
 
 
 def cold(peer, task):
     """Seconds from the start of an interpreter to its end."""
     begin = time.perf_counter()
-    subprocess.run(command(peer, task, 1), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command(peer, task, "cold"), check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
 
@@ -218,7 +226,7 @@ def peak(peer, task):
     """Bytes that all its processes have together at most."""
     most = 0
     with subprocess.Popen(
-        command(peer, task, 0), stdout=subprocess.DEVNULL, start_new_session=True
+        command(peer, task, "touch"), stdout=subprocess.DEVNULL, start_new_session=True
     ) as process:
         while process.poll() is None:
             most = max(most, sum(pss_of_session(process.pid)))
@@ -250,7 +258,7 @@ def compare(title, task):
     warm_best, cold_best = dict.fromkeys(peers, float("inf")), dict.fromkeys(peers, float("inf"))
     for _ in range(ROUNDS):
         for peer in peers:
-            seconds = float(subprocess.check_output(command(peer, task, 1 + CALLS)))
+            seconds = float(subprocess.check_output(command(peer, task, "warm")))
             warm_best[peer] = min(warm_best[peer], seconds)
             cold_best[peer] = min(cold_best[peer], cold(peer, task))
     print(
@@ -262,7 +270,8 @@ def compare(title, task):
         print(
             f"{peer:27}{warm:6.2f} s{nbytes / warm / 1e6:7.0f} MB/s"
             f"{warm / warm_best['shmkit']:7.1f}{start:8.2f} s"
-            f"{start / cold_best['shmkit']:7.1f}{peak(peer, task) / 1e6:9.0f} MB"
+            f"{start / cold_best['shmkit']:7.1f}{peak(peer, task) / 1e6:9.0f} MB",
+            flush=True,
         )
 
 
@@ -291,7 +300,7 @@ def many_files(folder):
             ),
         }
         for name, load in peers.items():
-            print(f"{name:27}{best_of(load):6.2f} s")
+            print(f"{name:27}{best_of(load):6.2f} s", flush=True)
 
 
 def imports():
@@ -300,10 +309,10 @@ def imports():
         seconds = best_of(
             lambda m=module: subprocess.run([sys.executable, "-c", f"import {m}"]), 20
         )
-        print(f"{'import ' + module:27}{seconds:6.3f} s")
+        print(f"{'import ' + module:27}{seconds:6.3f} s", flush=True)
 
 
-def best_of(function, calls=1 + CALLS):
+def best_of(function, calls=4):
     best = float("inf")
     for _ in range(calls):
         begin = time.perf_counter()
@@ -326,7 +335,7 @@ def main():
     """Print the tables."""
     from shmkit import sample
 
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 3_000_000
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as folder:
         calls = [
             sample.methylation(os.path.join(folder, f"{seed}.txt"), count, seed)

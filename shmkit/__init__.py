@@ -17,24 +17,23 @@ from typing import TYPE_CHECKING, Any
 if sys.platform == "win32":
     raise ImportError("shmkit works on Linux only; in the Windows Subsystem for Linux it does")
 
-from shmkit._api import shared_load
-from shmkit._array import SharedArray, attach, share, shared_empty
-from shmkit._arrays import SharedArrays
-from shmkit.errors import (
-    LoaderDiedError,
-    LoadError,
-    NotEnoughMemoryError,
-    SegmentError,
-    SegmentExistsError,
-    SegmentGoneError,
-    ShmkitError,
-    TooManySegmentsError,
-)
-
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from shmkit._api import shared_load
+    from shmkit._array import SharedArray, attach, share, shared_empty
+    from shmkit._arrays import SharedArrays
     from shmkit._memory_panel import panel
+    from shmkit.errors import (
+        LoaderDiedError,
+        LoadError,
+        NotEnoughMemoryError,
+        SegmentError,
+        SegmentExistsError,
+        SegmentGoneError,
+        ShmkitError,
+        TooManySegmentsError,
+    )
     from shmkit.hdf5 import to_hdf5
     from shmkit.plotting import preview
 
@@ -59,22 +58,31 @@ __all__ = [
 ]
 
 
-_LATE = {  # what these import takes longer than all of shmkit
-    "panel": "shmkit._memory_panel",  # ipywidgets
-    "preview": "shmkit.plotting",  # matplotlib
-    "to_hdf5": "shmkit.hdf5",  # h5py
+# Each is imported when it is first asked for, as SPEC 1 (scientific-python.org) says: who only
+# imports shmkit waits for none, and few need ipywidgets, matplotlib and h5py.
+_MODULES = {
+    "SharedArray": "_array",
+    "SharedArrays": "_arrays",
+    "attach": "_array",
+    "panel": "_memory_panel",
+    "preview": "plotting",
+    "share": "_array",
+    "shared_empty": "_array",
+    "shared_load": "_api",
+    "to_hdf5": "hdf5",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        try:
-            return getattr(importlib.import_module(_LATE[name]), name)
-        except ModuleNotFoundError as error:
-            raise ImportError(
-                f"shmkit.{name} needs {error.name}: pip install 'shmkit[jupyter]'"
-            ) from error
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"shmkit.{_MODULES.get(name, 'errors')}")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"shmkit.{name} needs {error.name}: pip install 'shmkit[jupyter]'"
+        ) from error
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

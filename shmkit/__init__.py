@@ -79,6 +79,8 @@ def __getattr__(name: str) -> Any:
     try:
         module = importlib.import_module(f"shmkit.{_MODULES.get(name, 'errors')}")
     except ModuleNotFoundError as error:
+        if name not in ("panel", "preview"):
+            raise
         raise ImportError(
             f"shmkit.{name} needs {error.name}: pip install 'shmkit[jupyter]'"
         ) from error

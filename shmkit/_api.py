@@ -1,4 +1,4 @@
-"""`shared_load`: the one place where files, readers, loaders, segments and monitors meet."""
+"""`shared_load`: its options, checked; the load itself is `_load`'s."""
 
 from __future__ import annotations
 

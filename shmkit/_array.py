@@ -3,7 +3,7 @@
     notebook                                     worker process
     SharedArray ──pickle──▶ path, offset, ──▶    SharedArray
         │                   dtype, shape,            │
-        ▼                   strides (~150 bytes)     ▼
+        ▼                   strides                  ▼
      mapping ────────────▶ same memory ◀────────── mapping
 
 It is a `numpy.memmap` subclass, so joblib and scikit-learn, which know a memmap by its file name,
@@ -37,8 +37,8 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
 
     Slices, fields and transposes of it are views of the same memory; results of arithmetic,
     reductions and copies are plain arrays. Pickling one, as every process pool does with its
-    arguments, sends a reference of about 150 bytes: the worker maps the same memory, and what it
-    writes is seen here. Once its segment is unlinked, pickling sends a copy.
+    arguments, sends a reference of a few hundred bytes: the worker maps the same memory, and what
+    it writes is seen here. Once its segment is unlinked, pickling sends a copy.
 
     A view stays valid as long as you hold it, also after `close`: closing removes the segment's
     name, and the memory is given back when the last view is gone.

@@ -56,7 +56,10 @@ def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
         )
     if exists and mode == "x":
         raise FileExistsError(errno.EEXIST, 'is there already; mode="w" replaces it', text)
-    for place in [directory] * (mode != "a" or not exists) + [text] * exists:
+    places = [text] if exists else []
+    if mode != "a" or not exists:  # a new file is made in it
+        places.insert(0, directory)
+    for place in places:
         if not os.access(place, os.W_OK):
             reason = f"cannot be written: {place!r} is read-only here"
             raise PermissionError(errno.EACCES, reason, text)

@@ -8,7 +8,7 @@ to fields, slices and pickles, but no .npy header has them: in a segment they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = [
     "names_of",
     "too_many",
     "with_enums",
+    "with_formats",
 ]
 
 MOST_NAMES = 1 << 16
@@ -79,18 +80,22 @@ def with_enums(
         return dtype
     if dtype.subdtype is not None:
         return np.dtype((with_enums(dtype.base, enums, name), dtype.shape))
-    if dtype.names is None or dtype.fields is None:
+    if dtype.names is None:
         named = dtype.kind in "iu" and bool(enums.get(name))
         return np.dtype(dtype, metadata={"enum": enums[name]}) if named else dtype
-    fields = [(field, f"{name}.{field}".lstrip(".")) for field in dtype.names]
-    layout: Any = {
-        "names": dtype.names,
-        "formats": [with_enums(dtype[field], enums, path) for field, path in fields],
-        "offsets": [dtype.fields[field][1] for field in dtype.names],
-        "itemsize": dtype.itemsize,
-    }
-    same_layout: np.dtype[Any] = np.dtype(layout)
-    return same_layout
+    paths = [f"{name}.{field}".lstrip(".") for field in dtype.names]
+    formats = [with_enums(dtype[i], enums, path) for i, path in enumerate(paths)]
+    return with_formats(dtype, formats)
+
+
+def with_formats(dtype: np.dtype[Any], formats: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    """The dtype with others for its fields, which are as long, in the same places."""
+    assert dtype.names is not None
+    assert dtype.fields is not None
+    offsets = [dtype.fields[field][1] for field in dtype.names]
+    layout: Any = {"names": dtype.names, "formats": formats, "offsets": offsets}
+    found: np.dtype[Any] = np.dtype(layout | {"itemsize": dtype.itemsize})
+    return found
 
 
 def coded(

@@ -80,12 +80,12 @@ class Deflater(NamedTuple):
         the disk, and planes of noise are stored quickly.
         """
         data = self.raw(block)
+        if self.level > _MOST_OF_ISAL:
+            return deflate.zlib_compress(data, self.level)
         step = len(data)
         if self.shuffle:
             items = math.prod(self.chunks)
             step = items * math.ceil(_PIECE_NBYTES / items)
-        if self.level > _MOST_OF_ISAL:
-            return deflate.zlib_compress(data, self.level)
         deflater = isal_zlib.compressobj(self.level)
         parts = []
         for start in range(0, len(data), step):

@@ -77,10 +77,10 @@ def _add_convert(commands: Any) -> None:
     group.add_argument(
         "--skip-failed", action="store_true", help="leave out files that cannot be read, and say so"
     )
-    for title, options in (("where they are put", WHERE), ("how they are stored", HOW)):
+    for title, options in (("where they are put", WHERE), ("how they are stored", HOW | PROGRESS)):
         group = command.add_argument_group(title)
-        for option in (*options, *((PROGRESS,) if options is HOW else ())):
-            group.add_argument(option.flag, **option.keywords)
+        for flag, keywords in options.items():
+            group.add_argument(flag, **keywords)
     command.set_defaults(run=_convert)
 
 
@@ -143,12 +143,12 @@ def _gc(directories: Sequence[str]) -> None:
 
 def _info() -> None:
     rooms = [_limits.memory(), _limits.room_in(NAMES)]
+    columns = [("shmkit", "left"), (version("shmkit"), "left")]
     rows = [
-        ("shmkit", version("shmkit")),
         ("Python", platform.python_version()),
         ("numpy", version("numpy")),
         ("text parser", PARSER),
         ("loader processes", str(_limits.cpus())),
         *((r.where, f"{nbytes_text(r.free)} free of {nbytes_text(r.limit)}") for r in rooms),
     ]
-    print(table_text(rows, right=()))
+    print(table_text(columns, rows))

@@ -51,13 +51,13 @@ def demo(rows: int) -> None:
         left = sum(
             segment is not None and (segment.linked or segment.mapped) for segment in segments
         )
+        columns = [("", "left"), ("np.loadtxt + h5py", "right"), ("shmkit", "right"), ("", "left")]
         table = [
-            ("", "np.loadtxt + h5py", "shmkit", ""),
             ("load", *_row(plain_load, load)),
             ("export to HDF5", *_row(plain_total - plain_load, total - load)),
             ("both", *_row(plain_total, total)),
         ]
-        print(f"\n{table_text(table, right=(1, 2))}\n")
+        print(f"\n{table_text(columns, table)}\n")
         print("read back with h5py:", "equal" if equal else "DIFFERENT")
         print(f"segments left: {left}")
     if not equal or left:

@@ -16,18 +16,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._categories import enum_of, names_of, with_enums
+from shmkit._categories import enum_of, names_of, with_enums, with_formats
 from shmkit._chunks import blocks, chunk_shape
 
-__all__ = [
-    "check_array",
-    "decode",
-    "encode",
-    "kind_attrs",
-    "kinds",
-    "loaded_dtype",
-    "stored_dtype",
-]
+__all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dtype", "stored_dtype"]
 
 _KIND = "numpy_dtype"  # the attribute that says what was stored as something else
 _MOST_NBYTES = 65_000  # of names: HDF5 describes the type of a dataset in a header of 64 kB
@@ -76,14 +68,11 @@ def stored_dtype(dtype: np.dtype[Any], arrays: Sequence[NDArray[Any]]) -> np.dty
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return np.dtype((stored_dtype(base, arrays), shape))
-    if dtype.names is not None and dtype.fields is not None:
+    if dtype.names is not None:
         formats = [stored_dtype(dtype[n], [array[n] for array in arrays]) for n in dtype.names]
         if _has_text(dtype):
             return np.dtype(list(zip(dtype.names, formats, strict=True)))
-        offsets = [dtype.fields[name][1] for name in dtype.names]
-        layout: Any = {"names": dtype.names, "formats": formats, "offsets": offsets}
-        same_layout: np.dtype[Any] = np.dtype(layout | {"itemsize": dtype.itemsize})
-        return same_layout
+        return with_formats(dtype, formats)
     if dtype.kind == "U":
         text: np.dtype[Any] = h5py.string_dtype("utf-8", max([1, *map(_width, arrays)]))
         return text
@@ -139,14 +128,11 @@ def loaded_dtype(
     if stored.subdtype is not None:
         base, shape = stored.subdtype
         return np.dtype((loaded_dtype(base, attrs, name), shape))
-    if stored.names is not None and stored.fields is not None:
+    if stored.names is not None:
         formats = [loaded_dtype(stored[n], attrs, f"{name}.{n}") for n in stored.names]
         if any(map(_has_text, formats)):
             return np.dtype(list(zip(stored.names, formats, strict=True)))
-        offsets = [stored.fields[n][1] for n in stored.names]
-        layout: Any = {"names": stored.names, "formats": formats, "offsets": offsets}
-        same_layout: np.dtype[Any] = np.dtype(layout | {"itemsize": stored.itemsize})
-        return same_layout
+        return with_formats(stored, formats)
     kind = attrs.get(name)
     if isinstance(kind, str) and kind[1:2] in _STORED_AS.get(stored.kind, ()):
         return np.dtype(kind)
@@ -159,15 +145,14 @@ def kinds(dtype: np.dtype[Any]) -> list[str]:
     >>> kinds(np.dtype([("at", "M8[ns]"), ("in", [("price", "f8"), ("name", "U3")])]))
     ['M', 'biufc', 'U']
     """
-    numbers = "biufc"
-    return [
-        str(names.tolist())
-        if (names := names_of(field)) is not None
-        else numbers
-        if field.kind in numbers
-        else field.kind
-        for _, field in _fields("", dtype)
-    ]
+    return [_kind(field) for _, field in _fields("", dtype)]
+
+
+def _kind(field: np.dtype[Any]) -> str:
+    names, numbers = names_of(field), "biufc"
+    if names is not None:
+        return str(names.tolist())
+    return numbers if field.kind in numbers else field.kind
 
 
 def _fields(name: str, dtype: np.dtype[Any]) -> Iterator[tuple[str, np.dtype[Any]]]:

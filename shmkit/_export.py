@@ -8,14 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shmkit._format import (
-    counted,
-    dtype_text,
-    nbytes_text,
-    seconds_text,
-    shape_text,
-    table_text,
-)
+from shmkit._format import counted, dtype_text, nbytes_text, seconds_text, shape_text, table_text
 from shmkit._html import table_html
 
 __all__ = ["Dataset", "Export"]
@@ -86,10 +79,8 @@ class Export:
         return f"<Export: {datasets} in {self.path} ({nbytes_text(self.nbytes)})>"
 
     def __str__(self) -> str:
-        rows = [[heading for heading, _ in _COLUMNS], *self._rows()]
-        right = [number for number, (_, side) in enumerate(_COLUMNS) if side == "right"]
-        lines = [f"{self.path}: {self._summary()}", table_text(rows, right), *self._more()]
-        return "\n".join(lines)
+        table = table_text(_COLUMNS, self._rows())
+        return "\n".join([f"{self.path}: {self._summary()}", table, *self._more()])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """The table in a terminal too, where the notebook's cannot be shown."""

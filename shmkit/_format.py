@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,19 +99,22 @@ def seconds_text(seconds: float) -> str:
     return f"{hours // 24:.0f} d {hours % 24:.0f} h"
 
 
-def table_text(rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
-    """Rows in columns; those numbered in `right` hold figures.
+def table_text(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts; `columns` are pairs of a heading and a side, "left" or "right".
 
-    >>> print(table_text([("a.npy", "9 B"), ("b.npy", "12 B")], right=[1]))
+    >>> print(table_text([("File", "left"), ("", "right")], [("a.npy", "9 B"), ("b", "12 B")]))
+    File
     a.npy   9 B
-    b.npy  12 B
+    b      12 B
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    headings, sides = zip(*columns, strict=True)
+    table = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
-    for row in rows:
+    for row in table:
         cells = (
-            text.rjust(width) if number in right else text.ljust(width)
-            for number, (text, width) in enumerate(zip(row, widths, strict=True))
+            text.rjust(width) if side == "right" else text.ljust(width)
+            for text, width, side in zip(row, widths, sides, strict=True)
         )
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)

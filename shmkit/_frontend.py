@@ -12,12 +12,13 @@ Front ends are imported late: `import shmkit` loads none.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
+from shmkit._holders import shell
 from shmkit._progress import Monitor, NoMonitor
 
 __all__ = ["export_progress", "load_monitor"]
@@ -40,22 +41,18 @@ def load_monitor(progress: bool | None) -> Monitor:
     return ConsoleBar(plain=kind == "plain")
 
 
-@contextlib.contextmanager
-def export_progress(progress: bool | None) -> Iterator[Callable[[int, int], None]]:
+def export_progress(progress: bool | None) -> AbstractContextManager[Callable[[int, int], None]]:
     """What to tell how many bytes of how many are written; nothing of it stays to be seen."""
     kind = _kind(progress)
     if kind == "widget":
         from shmkit.widgets import export_bar  # noqa: PLC0415 - as above
 
-        with export_bar() as update:
-            yield update
-    elif kind == "tqdm":
+        return export_bar()
+    if kind == "tqdm":
         from shmkit._console import export_bar  # noqa: PLC0415 - as above
 
-        with export_bar() as update:
-            yield update
-    else:
-        yield lambda done, total: None  # noqa: ARG005 - nobody looks
+        return export_bar()
+    return nullcontext(lambda done, total: None)  # noqa: ARG005 - nobody looks
 
 
 def _kind(progress: bool | None) -> str:
@@ -66,15 +63,8 @@ def _kind(progress: bool | None) -> str:
         raise ValueError(f"the environment variable {_VARIABLE}={kind!r} is none of {_KINDS}")
     if kind != "auto":
         return kind
-    notebook = _in_notebook()
+    notebook = hasattr(shell(), "kernel")
     if notebook and importlib.util.find_spec("ipywidgets") is not None:
         return "widget"
     terminal = sys.stderr is not None and sys.stderr.isatty()
     return "tqdm" if progress or notebook or terminal else "off"
-
-
-def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook: who imported no IPython runs in none."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")

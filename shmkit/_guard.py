@@ -30,11 +30,9 @@ __all__ = ["serve", "watch"]
 
 _CHECK = 500  # milliseconds between two looks whether the owner lives
 
-# The package's own __init__ would load numpy: a package without one takes its place.
 _CODE = """
-import sys, types
-package = sys.modules["shmkit"] = types.ModuleType("shmkit")
-package.__path__ = [sys.argv[1]]
+import sys
+sys.path.append(sys.argv[1])
 from shmkit._guard import serve
 serve(int(sys.argv[2]))
 """
@@ -71,8 +69,9 @@ class _Guard:
             return False
 
     def _start(self) -> None:
+        folder = os.path.dirname(os.path.dirname(__file__))  # of the package
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _CODE, os.path.dirname(__file__), str(os.getpid())],
+            [sys.executable, "-I", "-S", "-c", _CODE, folder, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -19,16 +19,20 @@ import numpy as np
 from shmkit._arrays import SharedArrays
 from shmkit._segment import Mapped, Segment
 
-__all__ = ["held_by", "shell_variables"]
+__all__ = ["held_by", "shell", "shell_variables"]
 
 _MOST_ITEMS = 10_000  # of one list or dict in which arrays are looked for
 
 
-def shell_variables() -> Mapping[str, Any]:
-    """The variables of IPython's shell; none where no code has imported IPython."""
+def shell() -> Any:
+    """IPython's shell; None where there is none, as where no code has imported IPython."""
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell.user_ns if shell is not None else {}
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def shell_variables() -> Mapping[str, Any]:
+    """The variables of IPython's shell; none where there is no shell."""
+    return getattr(shell(), "user_ns", {})
 
 
 def held_by(

@@ -132,15 +132,16 @@ def _with_datasets(
     found = {files[number]: outcome for number, outcome in loaders.run(tasks, lambda: None)}
     listed: dict[str, _Source] = {}
     for name, source in sources.items():
-        datasets = found.get(name, ())
-        if name not in found:
+        datasets = found.get(name)
+        if datasets is None:
             listed[name] = source
         elif isinstance(datasets, Exception | Died):
             listed[name] = source._replace(failure=datasets)
-        for dataset, nbytes in datasets if isinstance(datasets, list) else ():
-            whole = f"{name}/{dataset}" if len(datasets) > 1 else name
-            reader = _reading.pickled_dataset(dataset)
-            listed[whole if prefix else dataset] = _Source(source.path, nbytes, reader)
+        else:
+            for dataset, nbytes in datasets:
+                whole = f"{name}/{dataset}" if len(datasets) > 1 else name
+                reader = _reading.pickled_reader(None, {"dataset": dataset})
+                listed[whole if prefix else dataset] = _Source(source.path, nbytes, reader)
     return listed
 
 
@@ -213,8 +214,8 @@ class _Load:
 
     def count(self) -> None:
         """Cut the large files into parts, and count their rows."""
-        plans = dict(enumerate(self.board.plans))
-        spans = {number: plan.span for number, plan in plans.items() if plan and plan.span}
+        plans = self.board.plans
+        spans = {number: plan.span for number, plan in enumerate(plans) if plan and plan.span}
         cuts = cut(spans, self.board.processes)
         tasks = [
             Task(
@@ -233,7 +234,7 @@ class _Load:
             plan = plans[number]
             assert plan is not None
             shape = sum(part.rows for part in parts), *plan.shape[1:]
-            self.board.plans[number] = replace(plan, shape=shape)
+            plans[number] = replace(plan, shape=shape)
             self.parts[number] = parts
 
     def read(self, numbers: Sequence[int], backing: Backing, *, movable: bool) -> list[int]:

@@ -32,7 +32,7 @@ from shmkit._html import table_html
 from shmkit._npy import Header, read_header
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
 from shmkit._owner import Owner, owner_of, this_process
-from shmkit._published import names_of
+from shmkit._published import published_names
 from shmkit._segment import mapped_here
 
 __all__ = ["Found", "Listing", "list_segments", "remove_left", "total"]
@@ -103,9 +103,7 @@ class Listing:
     def __str__(self) -> str:
         lines = [self._summary(), *self._notes()]
         if self.found:
-            columns, rows = self._table(self.found)
-            right = [number for number, (_, side) in enumerate(columns) if side == "right"]
-            lines.insert(0, table_text([[heading for heading, _ in columns], *rows], right))
+            lines.insert(0, table_text(*self._table(self.found)))
         return "\n".join(lines)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -163,7 +161,7 @@ def list_segments(
     places = _places(directories)
     numbers = {identity: number for number, identity in enumerate(here)}
     holders = held_by(here.values(), variables or {})
-    names = names_of()
+    names = published_names()
     found: dict[tuple[int, int], Found] = {}
     for path in (*_files(places), *_memfds()):
         owner = owner_of(path)

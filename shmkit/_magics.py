@@ -17,7 +17,8 @@ import os
 import re
 import shlex
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ from shmkit._cells import Ran, run_cell
 from shmkit._datasets import Arrays, datasets, named_arrays, parts_of_name
 from shmkit._format import counted, dtype_text, nbytes_text, shape_text, table_text
 from shmkit._html import table_html
-from shmkit._options import HOW, PROGRESS, WHERE, Option
+from shmkit._options import HOW, PROGRESS, WHERE, Options
 from shmkit._writing import Settings
 from shmkit.errors import SegmentGoneError
 from shmkit.hdf5 import to_hdf5
@@ -73,12 +74,12 @@ stays as it was. The file, or the group, has the cell's text as the attribute
 """
 
 
-def _arguments(options: Sequence[Option]) -> Callable[[Any], Any]:
+def _arguments(options: Options) -> Callable[[Any], Any]:
     """A decorator for all of them."""
 
     def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = argument(option.flag, **option.keywords)(function)
+        for flag, keywords in reversed(options.items()):
+            function = argument(flag, **keywords)(function)
         return function
 
     return decorate
@@ -116,7 +117,7 @@ class _HDF5Magics(Magics):
         action="store_true",
         help="run the cell and show what would be saved, but write nothing",
     )
-    @_arguments([PROGRESS])
+    @_arguments(PROGRESS)
     @argument("-h", "--help", action="store_true", help="show this, and run nothing")
     @output_can_be_silenced
     @cell_magic
@@ -177,12 +178,7 @@ def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
-    return Settings(
-        **{
-            name: options[name]
-            for name in ("compression", "level", "shuffle", "chunks", "overwrite")
-        }
-    )
+    return Settings(**{field.name: options[field.name] for field in fields(Settings)})
 
 
 _LeftOut = list[tuple[str, str]]  # names and reasons
@@ -305,9 +301,8 @@ def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
     nbytes = sum(dataset.nbytes for dataset in found.values())
     summary = f"{counted(len(rows), 'dataset', 'datasets')} · {nbytes_text(nbytes)} in memory"
     summary += " · nothing was written, as this is a dry run"
-    text = table_text([[heading for heading, _ in columns], *rows], right=[1, 3])
     shown = {
-        "text/plain": f"{path}: {summary}\n{text}",
+        "text/plain": f"{path}: {summary}\n{table_text(columns, rows)}",
         "text/html": table_html(path, summary, columns, rows),
     }
     display(shown, raw=True)

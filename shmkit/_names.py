@@ -15,9 +15,7 @@ PathType = str | os.PathLike[str]
 _LEVELS = 32  # of detail that a name may have: two for each folder
 
 
-def named_paths(
-    files: PathType | Iterable[PathType] | Mapping[str, PathType],
-) -> dict[str, str]:
+def named_paths(files: PathType | Iterable[PathType] | Mapping[str, PathType]) -> dict[str, str]:
     """The files as name -> absolute path, in order; see `shmkit.shared_load`."""
     if isinstance(files, Mapping):
         named = {str(name): os.path.abspath(os.path.expanduser(p)) for name, p in files.items()}

@@ -46,10 +46,7 @@ class Header(NamedTuple):
 
 
 def header_bytes(
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    fortran_order: bool,
-    length: int | None = None,
+    dtype: np.dtype[Any], shape: tuple[int, ...], fortran_order: bool, length: int | None = None
 ) -> bytes:
     """A header, of `length` bytes in all if given; the data begin where it ends.
 
@@ -78,7 +75,9 @@ def _description(dtype: np.dtype[Any]) -> str:
 @functools.lru_cache(maxsize=8)
 def _but_shape(text: str) -> dict[str, Any]:
     fields: dict[str, Any] = ast.literal_eval(f"{text}}}")
-    return fields | {name: npy.descr_to_dtype(fields[name]) for name in fields.keys() & {"descr"}}
+    if "descr" in fields:  # else it stands behind the shape
+        fields["descr"] = npy.descr_to_dtype(fields["descr"])
+    return fields
 
 
 def read_header(file: BinaryIO) -> Header:

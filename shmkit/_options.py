@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
-__all__ = ["HOW", "PROGRESS", "WHERE", "Option"]
+__all__ = ["HOW", "PROGRESS", "WHERE", "Options"]
 
-
-class Option(NamedTuple):
-    """One option, as argparse wants it."""
-
-    flag: str
-    keywords: dict[str, Any]
+Options = dict[str, dict[str, Any]]  # flag -> what argparse is told of it
 
 
 def _compression(text: str) -> str | None:
@@ -37,94 +32,70 @@ def _attribute(text: str) -> tuple[str, str]:
     return key, value
 
 
-WHERE = (
-    Option(
-        "--mode",
-        {
-            "choices": ["w", "x", "a"],
-            "default": "w",
-            "help": "whether an existing file is replaced (w, the default), is an error (x) or is "
-            "added to (a)",
-        },
-    ),
-    Option(
-        "--append",
-        {"dest": "mode", "action": "store_const", "const": "a", "help": "the same as --mode a"},
-    ),
-    Option(
-        "--overwrite",
-        {
-            "action": "store_true",
-            "help": "with --append, replace datasets of the same name; else they are an error",
-        },
-    ),
-    Option(
-        "--group",
-        {"default": "/", "help": "the group of the file, such as 2024/night (default: /)"},
-    ),
-)
-HOW = (
-    Option(
-        "--compression",
-        {
-            "metavar": "NAME",
-            "type": _compression,
-            "default": "gzip",
-            "help": "gzip (the default; any HDF5 reader has it), lzf (h5py only), none, or a "
-            "filter of the package hdf5plugin, such as zstd",
-        },
-    ),
-    Option(
-        "--level",
-        {"metavar": "N", "type": int, "help": "of the compression: gzip has 0 to 9"},
-    ),
-    Option(
-        "--no-shuffle",
-        {
-            "dest": "shuffle",
-            "action": "store_false",
-            "help": "do not sort the bytes of numbers by their place before they are compressed",
-        },
-    ),
-    Option(
-        "--chunks",
-        {
-            "metavar": "N[,N...]",
-            "type": _chunks,
-            "help": "rows of a chunk, or its shape (default: whole rows, up to 1 MiB)",
-        },
-    ),
-    Option(
-        "--layout",
-        {
-            "choices": ["table", "columns"],
-            "default": "table",
-            "metavar": "KIND",
-            "help": "table (the default): an array with fields is one dataset; columns: it is a "
-            "group with a dataset for each field",
-        },
-    ),
-    Option(
-        "--concat",
-        {
-            "action": "store_true",
-            "help": 'all arrays, one after another, as one dataset "data"; "source" says which '
-            "rows came from where",
-        },
-    ),
-    Option(
-        "--attr",
-        {
-            "dest": "attrs",
-            "metavar": "KEY=VALUE",
-            "type": _attribute,
-            "action": "append",
-            "default": [],
-            "help": "an attribute of the file or the group, as text; may be given several times",
-        },
-    ),
-)
-PROGRESS = Option(
-    "--no-progress",
-    {"dest": "progress", "action": "store_const", "const": False, "help": "show no bar"},
-)
+WHERE: Options = {
+    "--mode": {
+        "choices": ["w", "x", "a"],
+        "default": "w",
+        "help": "whether an existing file is replaced (w, the default), is an error (x) or is "
+        "added to (a)",
+    },
+    "--append": {
+        "dest": "mode",
+        "action": "store_const",
+        "const": "a",
+        "help": "the same as --mode a",
+    },
+    "--overwrite": {
+        "action": "store_true",
+        "help": "with --append, replace datasets of the same name; else they are an error",
+    },
+    "--group": {"default": "/", "help": "the group of the file, such as 2024/night (default: /)"},
+}
+HOW: Options = {
+    "--compression": {
+        "metavar": "NAME",
+        "type": _compression,
+        "default": "gzip",
+        "help": "gzip (the default; any HDF5 reader has it), lzf (h5py only), none, or a "
+        "filter of the package hdf5plugin, such as zstd",
+    },
+    "--level": {"metavar": "N", "type": int, "help": "of the compression: gzip has 0 to 9"},
+    "--no-shuffle": {
+        "dest": "shuffle",
+        "action": "store_false",
+        "help": "do not sort the bytes of numbers by their place before they are compressed",
+    },
+    "--chunks": {
+        "metavar": "N[,N...]",
+        "type": _chunks,
+        "help": "rows of a chunk, or its shape (default: whole rows, up to 1 MiB)",
+    },
+    "--layout": {
+        "choices": ["table", "columns"],
+        "default": "table",
+        "metavar": "KIND",
+        "help": "table (the default): an array with fields is one dataset; columns: it is a "
+        "group with a dataset for each field",
+    },
+    "--concat": {
+        "action": "store_true",
+        "help": 'all arrays, one after another, as one dataset "data"; "source" says which '
+        "rows came from where",
+    },
+    "--attr": {
+        "dest": "attrs",
+        "metavar": "KEY=VALUE",
+        "type": _attribute,
+        "action": "append",
+        "default": [],
+        "help": "an attribute of the file or the group, as text; may be given several times",
+    },
+}
+PROGRESS: Options = {
+    "--no-progress": {
+        "dest": "progress",
+        "action": "store_const",
+        "const": False,
+        "help": "show no bar",
+    }
+}

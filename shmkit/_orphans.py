@@ -45,7 +45,7 @@ def remove_orphans(directories: Iterable[str]) -> list[str]:
         path
         for directory in directories
         for path in _orphans(directory)
-        if (remove_stale if os.path.islink(path) else _removed)(path)
+        if (remove_stale(path) if os.path.islink(path) else _removed(path))
     ]
 
 

@@ -83,7 +83,8 @@ class File:
             return [Task(_reading.read, (self.path, reader, self.plan, place))]
         assert self.plan is not None
         self.segment.outline(self.plan.dtype, self.plan.shape)
-        lines = accumulate((part.lines for part in self.parts), initial=self._lines_before())
+        skipped = self.plan.options.get("skiprows", 0)
+        lines = accumulate((part.lines for part in self.parts), initial=skipped)
         rows = accumulate((part.rows for part in self.parts), initial=0)
         return [
             Task(
@@ -94,11 +95,6 @@ class File:
                 zip(self.parts, lines, rows, strict=False), self.first
             )
         ]
-
-    def _lines_before(self) -> int:
-        assert self.plan is not None
-        skipped: int = self.plan.options.get("skiprows", 0)
-        return skipped
 
     def outcome(self) -> Any:
         """What became of the file: the failure that counts, the outcomes of all tasks, or None.

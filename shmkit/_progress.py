@@ -66,7 +66,8 @@ class Board:
     records : ndarray of RECORD, shape (files,)
         What the loader processes write; over shared memory while the load runs.
     plans : list of Plan or None
-        What the probe found in each file: dtype, and shape as far as it is known before reading.
+        What was found in each file before it is read: dtype, and shape as far as it is known then.
+        None for a file that is read without a look before: a small one, or by a function.
     parts : dict of int to ndarray of RECORD
         What the loader processes wrote of file number i, if it was read in parts.
     segments : list of Segment or None
@@ -84,11 +85,7 @@ class Board:
     """
 
     def __init__(
-        self,
-        names: list[str],
-        paths: list[str],
-        records: NDArray[Any],
-        processes: int,
+        self, names: list[str], paths: list[str], records: NDArray[Any], processes: int
     ) -> None:
         self.names = names
         self.paths = paths

@@ -19,7 +19,7 @@ from shmkit._backing import NAMES
 from shmkit._orphans import LINK, remove_stale, target_of
 from shmkit.errors import SegmentExistsError, SegmentGoneError
 
-__all__ = ["names_of", "publish", "published_path", "withdraw"]
+__all__ = ["publish", "published_names", "published_path", "withdraw"]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -53,7 +53,7 @@ def published_path(name: str) -> str:
     """The path of the segment that is published as `name`; raises SegmentGoneError."""
     path = target_of(_link(name))
     if path is None:
-        known = ", ".join(sorted(name for names in names_of().values() for name in names))
+        known = ", ".join(sorted(name for names in published_names().values() for name in names))
         raise SegmentGoneError(
             name,
             "no segment is published under this name: its arrays were closed, or the process that "
@@ -70,7 +70,7 @@ def withdraw(links: list[str], path: str) -> None:
                 os.unlink(link)
 
 
-def names_of() -> dict[str, list[str]]:
+def published_names() -> dict[str, list[str]]:
     """The names that this user has published, by the path of their segment."""
     names: dict[str, list[str]] = {}
     prefix = f"{LINK}{os.geteuid()}."

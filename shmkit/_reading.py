@@ -42,7 +42,6 @@ __all__ = [
     "is_hdf5",
     "join",
     "named_error",
-    "pickled_dataset",
     "pickled_reader",
     "probe",
     "read",
@@ -78,11 +77,6 @@ def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, An
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
-
-
-def pickled_dataset(name: str) -> bytes:
-    """The reader of a dataset of an HDF5 file."""
-    return pickle.dumps((None, {"dataset": name}))
 
 
 def _is_users(module: ModuleType) -> bool:
@@ -123,7 +117,7 @@ class _Target:
 def _reader(path: str, function: Callable[[str], Any] | None, options: Mapping[str, Any]) -> Reader:
     """The reader for a file: the user's function, or that of its format."""
     if function is not None:
-        return custom.reader(function)
+        return custom.Custom(function)
     if "dataset" in options:
         return cast("Reader", _hdf5())
     return npy if path.lower().endswith(".npy") else text

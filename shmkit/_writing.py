@@ -230,12 +230,7 @@ class Writer:
             plain.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         try:
             dataset = root.create_dataset(name, rows.shape, rows.stored, dcpl=plain, **options)
-        except (
-            TypeError,
-            ValueError,
-            KeyError,
-            RuntimeError,
-        ) as error:  # for example too many fields
+        except (TypeError, ValueError, KeyError, RuntimeError) as error:  # such as too many fields
             raise TypeError(f"{name}: HDF5 cannot make a dataset of it: {error}") from error
         return dataset, options.get("chunks", ())
 
@@ -282,7 +277,6 @@ class Writer:
 
 def _check_groups(file: h5py.File, name: str) -> None:
     """Raise a `ValueError` if a dataset is in the way of a group above this name."""
-    *above, _ = name.lstrip("/").split("/")
-    for group in itertools.accumulate(above, lambda *parts: "/".join(parts)):
+    for group in itertools.accumulate(name.lstrip("/").split("/")[:-1], "{}/{}".format):
         if type(file.get(group)) is h5py.Dataset:
             raise ValueError(f"{group!r} is a dataset in the file, and can hold no others")

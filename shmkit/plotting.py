@@ -327,9 +327,9 @@ def _draw_image(ax: Axes, array: NDArray[Any]) -> str:
         interpolation="nearest",
     )
     ax.locator_params(integer=True)
-    beyond = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
+    beyond = ("neither", "min", "max", "both")[(least < low) + 2 * (most > high)]
     beside = ax.inset_axes((1.03, 0, 0.03, 1))  # as high as the image
-    ax.figure.colorbar(image, beside, extend=beyond[least < low, most > high])
+    ax.figure.colorbar(image, beside, extend=beyond)
     return title
 
 

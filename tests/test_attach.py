@@ -18,7 +18,7 @@ from processes import SECONDS, Owner, left_of
 from shmkit import SegmentError, SegmentExistsError, SegmentGoneError, attach, share
 from shmkit._npy import header_bytes
 from shmkit._owner import this_process
-from shmkit._published import names_of
+from shmkit._published import published_names
 
 NAME = f"test-{os.getpid()}"  # names are the user's, so other runs of the suite see them
 RECORDS = np.array([(b"chr1", 7, [1, 2])], [("chr", "S5"), ("größe", ">i4"), ("pct", "f4", 2)])
@@ -124,7 +124,7 @@ def test_however_an_attacher_ends_the_owner_is_not_harmed(run_script, ending, co
         )
         assert (done.returncode, done.stderr) == (code, "")
         assert array.segment.linked
-        assert names_of()[array.segment.path] == [NAME]
+        assert published_names()[array.segment.path] == [NAME]
         assert attach(NAME).tolist() == array.tolist() == [9, 1, 2, 3, 4]
 
 
@@ -169,7 +169,7 @@ def test_a_name_leads_to_one_segment(run_script):
         assert done.stdout.strip() == array.segment.path
         other.publish(f"{NAME}-2")
         other.publish(f"{NAME}-3")
-        assert sorted(names_of()[other.segment.path]) == [f"{NAME}-2", f"{NAME}-3"]
+        assert sorted(published_names()[other.segment.path]) == [f"{NAME}-2", f"{NAME}-3"]
         assert attach(NAME).tolist() == [1]
         assert attach(f"{NAME}-3").tolist() == [2]
 
@@ -241,12 +241,13 @@ def test_another_user_cannot_attach(superuser, run_script, backing):
     with share([1], backing=backing) as array:
         array.publish(NAME)
         done = run_script(
-            "import os, shmkit\n"
+            "import os\n"
+            "from shmkit import SegmentError, attach\n"
             "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             f"for where in ({array.segment.path!r}, {NAME!r}):\n"
             "    try:\n"
-            "        shmkit.attach(where)\n"
-            "    except shmkit.SegmentError as error:\n"
+            "        attach(where)\n"
+            "    except SegmentError as error:\n"
             "        print(error.path)\n"
         )
         assert done.stdout.split() == [array.segment.path, NAME]

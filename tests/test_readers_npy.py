@@ -101,7 +101,14 @@ def test_other_files_are_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "header", ["{}", "[]", "{'descr': 'f8'", "{'descr': '?!', 'fortran_order': 0, 'shape': (1,)}"]
+    "header",
+    [
+        "{}",
+        "[]",
+        "{'descr': 'f8'",
+        "{'descr': '?!', 'fortran_order': 0, 'shape': (1,)}",
+        "{1, 'shape': (1,)}",  # a set, as far as it goes
+    ],
 )
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_damaged_headers_are_refused(tmp_path, header, version):

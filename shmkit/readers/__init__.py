@@ -10,9 +10,10 @@ the plan which bytes these are, and has three more:
     read_part(path, plan, part, …) -> rows      write these rows of the array
     whole_shape(plan, rows)                     the shape of the array, once they are counted
 
-The notebook's process sees every plan, with the rows counted, before any array is reserved, so it
-can refuse a load that has no room. The first dimension of a plan is a bound, or where only reading
-can tell, an estimate: `Target.resize` makes more room, and gives back what is not needed.
+The notebook's process sees the plans of all files but the small ones, with the rows counted, before
+any array is reserved, so it can refuse a load that has no room. The first dimension of a plan is a
+bound, or where only reading can tell, an estimate: `Target.resize` makes more room, and gives back
+what is not needed.
 """
 
 from __future__ import annotations

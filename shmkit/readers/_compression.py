@@ -109,7 +109,9 @@ def decompressed(path: str) -> Iterator[BinaryIO]:
                 yield data
             except LoadError as error:
                 line = error.line
-                _check(data)
+                raw = cast("io.BufferedReader", data).raw
+                if isinstance(raw, _Stream):  # damage may only show at the end of its member
+                    raw.end_member()
                 raise
     except _DamagedError as damage:
         line = line or _lines_before_damage(path) + 1
@@ -145,13 +147,6 @@ def content_nbytes(data: BinaryIO) -> int | None:
     """
     raw = cast("io.BufferedReader", data).raw
     return raw.nbytes if isinstance(raw, _Stream) else os.fstat(data.fileno()).st_size
-
-
-def _check(data: BinaryIO) -> None:
-    """Raise what is wrong with what was read: damage may only show at the end of its member."""
-    raw = cast("io.BufferedReader", data).raw
-    if isinstance(raw, _Stream):
-        raw.end_member()
 
 
 def _lines_before_damage(path: str) -> int:
@@ -284,8 +279,9 @@ class _Stream(io.RawIOBase):
         where = f"near byte {at:,}"
         if self._in_block:
             where = f"in the block at byte {self._member_at:,}"
-        reason = f"its {self._form.name} data are damaged {where} ({error}); copy it again"
-        return _DamagedError(reason)
+        return _DamagedError(
+            f"its {self._form.name} data are damaged {where} ({error}); copy it again"
+        )
 
 
 @functools.lru_cache(maxsize=4)  # it is asked for each part

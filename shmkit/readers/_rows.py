@@ -88,11 +88,7 @@ class Rows:
     """
 
     def __init__(
-        self,
-        path: str,
-        plan: TextPlan,
-        write: Callable[[NDArray[Any]], None],
-        line: int = 0,
+        self, path: str, plan: TextPlan, write: Callable[[NDArray[Any]], None], line: int = 0
     ) -> None:
         self.count = 0
         self._path = path
@@ -249,13 +245,7 @@ class Rows:
 
 
 def by_lines(
-    path: str,
-    plan: TextPlan,
-    lines: Lines,
-    most: int,
-    offset: int = 0,
-    *,
-    first: bool = True,
+    path: str, plan: TextPlan, lines: Lines, most: int, offset: int = 0, *, first: bool = True
 ) -> Iterator[NDArray[Any]]:
     """The rows as `parse_options` says, at most `most`, a block at a time, each checked to fit.
 
@@ -307,14 +297,10 @@ def _packed_fields(plan: TextPlan) -> memoryview | None:
     if not len(set(keys)) == len(keys) == len(found) or min(keys, default=-1) < 0:
         return None
     fields = [
-        (_kind(c.dtype), c.dtype.itemsize, c.offset, key, not c.dtype.isnative)
-        for c, key in zip(found, keys, strict=True)
+        (ord("C" if is_category(t) else t.kind), t.itemsize, offset, key, not t.isnative)
+        for (_, t, offset), key in zip(found, keys, strict=True)
     ]
     return np.array(sorted(fields, key=lambda field: field[3]), np.int64).data
-
-
-def _kind(dtype: np.dtype[Any]) -> int:
-    return ord("C" if is_category(dtype) else dtype.kind)
 
 
 def _row_is_text(plan: TextPlan) -> bool:

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.readers import Plan, Reader, Target
+from shmkit.readers import Plan, Target
 
-__all__ = ["reader"]
+__all__ = ["Custom"]
 
 _PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
 
 
-class _Custom:
+class Custom:
+    """The reader that calls a function."""
+
     def __init__(self, function: Callable[[str], Any]) -> None:
         self._function = function
 
@@ -25,6 +27,7 @@ class _Custom:
         return None
 
     def read_into(self, path: str, plan: Plan | None, target: Target) -> None:
+        """Call the function, and write what it returns."""
         del plan
         result = self._function(path)
         if isinstance(result, np.ma.MaskedArray):
@@ -48,8 +51,3 @@ def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
         buffersize=1 + _PIECE_NBYTES // max(array.dtype.itemsize, 1),
         order="C",
     )
-
-
-def reader(function: Callable[[str], Any]) -> Reader:
-    """The reader that calls `function`."""
-    return _Custom(function)

@@ -24,7 +24,7 @@ from shmkit._encoding import decode, loaded_dtype
 from shmkit.errors import LoadError
 from shmkit.readers import Part, Plan, Target
 
-__all__ = ["Found", "count", "datasets", "probe", "read_into", "read_part", "whole_shape"]
+__all__ = ["count", "datasets", "probe", "read_into", "read_part", "whole_shape"]
 
 _LARGE_NBYTES = 1 << 24  # from here on a dataset is read in parts
 _PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
@@ -32,29 +32,24 @@ _DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 _STOCK = ((), (_DEFLATE,), (_SHUFFLE,), (_SHUFFLE, _DEFLATE))
 
 
-class Found(NamedTuple):
-    """One dataset of a file."""
-
-    name: str
-    nbytes: int  # that it takes in the file
-
-
-def datasets(path: str, patterns: Sequence[str]) -> list[Found]:
+def datasets(path: str, patterns: Sequence[str]) -> list[tuple[str, int]]:
     """The datasets whose names match one of the patterns, in the order of their names.
+
+    Each with the bytes that it takes in the file.
 
     Raises
     ------
     LoadError
         If the file is damaged, or none matches.
     """
-    found: list[Found] = []
+    found: list[tuple[str, int]] = []
     names: list[str] = []
 
     def note(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.shape is not None:  # else it holds nothing
             names.append(name)
             if any(fnmatch.fnmatchcase(name, pattern.strip("/")) for pattern in patterns):
-                found.append(Found(name, item.id.get_storage_size()))
+                found.append((name, item.id.get_storage_size()))
 
     with _opened(path) as file:
         file.visititems(note)

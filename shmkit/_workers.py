@@ -79,31 +79,30 @@ class _Loader:
 
     def __init__(self) -> None:
         self._received = bytearray()
-        theirs, self._tasks = os.pipe()
-        self.outcomes, answer = os.pipe()
-        # The path must be as it is here (a notebook's folder, an editable install) before the first
-        # import there.
-        code = (
-            f"import sys; sys.path[:] = {_import_path()!r}; "
-            f"from shmkit._workers import serve; serve({theirs}, {answer}, {os.getpid()})"
-        )
-        try:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            tasks, self._tasks = os.pipe()
+            ours.callback(os.close, self._tasks)
+            theirs.callback(os.close, tasks)
+            self.outcomes, answer = os.pipe()
+            ours.callback(os.close, self.outcomes)
+            theirs.callback(os.close, answer)
+            # The path must be as it is here (a notebook's folder, an editable install) before the
+            # first import there.
+            code = (
+                f"import sys; sys.path[:] = {_import_path()!r}; "
+                f"from shmkit._workers import serve; serve({tasks}, {answer}, {os.getpid()})"
+            )
             # In a process group of its own: the stop button's SIGINT, sent to the kernel's group,
             # does not reach it, and a kernel that shuts down does not wait for it (ipykernel waits
             # for all of its group, in vain, and is then killed).
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, loader_mark()],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs, answer],
+                pass_fds=[tasks, answer],
                 cwd=_directory(),
                 process_group=0,
             )
-        except BaseException:
-            self.let_go()
-            raise
-        finally:
-            os.close(theirs)
-            os.close(answer)
+            ours.pop_all()  # they stay open
 
     def send(self, tasks: Sequence[Task]) -> None:
         # With the place they are to run in: the notebook may have moved since it was started.
@@ -285,6 +284,7 @@ def serve(tasks_fd: int, outcomes_fd: int, owner: int) -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # when memory runs out, this process ends, and not the notebook's
     threading.Thread(target=_exit_with_owner, args=(tasks_fd, owner), daemon=True).start()
+    here = os.getpid()
     # Not closed when a reader calls sys.exit(): the owner would let go of both, and the thread end
     # this process before it has ended with the reader's code.
     messages = open(tasks_fd, "rb", closefd=False)  # noqa: SIM115 - see above
@@ -298,8 +298,10 @@ def serve(tasks_fd: int, outcomes_fd: int, owner: int) -> None:
         tasks = _tasks(count, pickled)
         while tasks:
             failed, outcome = _outcome(directory, *tasks.popleft())
-            if sys.stdout is not None:
-                sys.stdout.flush()  # what a reader printed
+            if os.getpid() != here:  # a child that the reader forked, and that came back
+                os._exit(1)
+            with contextlib.suppress(Exception):  # the reader may have closed or replaced it
+                sys.stdout.flush()  # what it printed
             if failed:  # the frames of a traceback, in a cycle with it, hold the memory
                 gc.collect()
             try:

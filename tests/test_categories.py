@@ -120,6 +120,16 @@ def test_a_file_that_failed_has_no_names(two_files):
 
 
 @pytest.mark.usefixtures("parser")
+def test_only_rows_give_names(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a,1,b\n" * 5 + "a,2,b#see,3,this\n" + "c,4,b\n" * 5)
+    dtype = [("x", "U8"), ("n", "i4"), ("y", "U8")]
+    options = {"dtype": dtype, "delimiter": ",", "categories": ["x", "y"], "progress": False}
+    with shared_load(path, **options) as arrays:
+        assert arrays[0]["x"].categories.tolist() == ["a", "c"]
+        assert texts(arrays[0], "x") == ["a"] * 6 + ["c"] * 5
+
+
 def test_too_many_texts_are_an_error(tmp_path, two_files):
     names = "".join(f"n{i}\t1\n" for i in range(65_536))
     path = tmp_path / "many.txt"

@@ -379,6 +379,17 @@ def test_a_matrix_of_floats_is_covered(form, delimiter):
     assert len(rows) == 200
 
 
+@pytest.mark.parametrize("columns", [1, 2, 8])
+@pytest.mark.parametrize("kind", ["i1", "u1", "?", "i2", "i4", "i8", "f4", "f8", "S1", "U1"])
+def test_many_short_lines_in_one_go(kind, columns):
+    # More of them than are read together at most, and no end of marks in the middle of a line.
+    line = " ".join("1" * columns) + "\n"
+    dtype = np.dtype([("a", kind, columns)])
+    rows, nbytes, _ = parsed(line.encode() * 70_000, dtype, columns=columns)
+    assert (len(rows), nbytes) == (70_000, 70_000 * len(line))
+    assert (rows["a"] == np.array("1").astype(kind)).all()
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", [True, False])
 def test_empty_lines_and_comments_are_lines_but_no_rows(end, last):

@@ -6,7 +6,7 @@ import threading
 import pytest
 from processes import SECONDS, Owner, gone, heard, living
 
-from shmkit._workers import Died, Loaders, Task, _idle
+from shmkit._workers import Died, Loaders, Task, _end, _idle
 
 
 def run(tasks, count=2):
@@ -74,6 +74,51 @@ def test_a_loader_that_ends_is_an_outcome_and_is_replaced(ending, exitcode):
     outcomes = run([(ending, ()), *[(os.getpid, ())] * 5])
     assert outcomes[0] == Died(exitcode)
     assert all(isinstance(outcomes[n], int) for n in range(1, 6))
+
+
+def test_a_child_that_a_task_forked_does_not_take_part():
+    def fork_a_tool(n):
+        if os.fork() == 0:
+            os.execvp("no-such-tool", ["no-such-tool"])
+        return n
+
+    assert run([(fork_a_tool, (n,)) for n in range(4)]) == {n: n for n in range(4)}
+    for _ in range(4):
+        assert run([(int, (n,)) for n in range(4)]) == {n: n for n in range(4)}
+
+
+@pytest.mark.parametrize("stdout", ["closed", "another"])
+def test_a_task_may_close_or_replace_stdout(stdout):
+    def replace():
+        if stdout == "closed":
+            sys.stdout.close()
+        else:
+            sys.stdout = object()
+        return stdout
+
+    assert run([(replace, ())], count=1) == {0: stdout}
+    _end()  # it has none any more
+
+
+def test_a_loader_that_cannot_be_started_leaves_no_descriptor(run_script):
+    done = run_script("""
+import os, resource
+from shmkit import share
+from shmkit._workers import Loaders
+share([0]).close()  # the guard
+spare = [os.dup(0) for _ in range(9)]
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, max(spare) + 1))
+for _ in range(3):  # and 1, 2 or 3 are free
+    os.close(spare.pop())
+    before = os.listdir("/proc/self/fd") if len(spare) < 8 else None
+    try:
+        Loaders(1)
+    except OSError as error:
+        print(error.strerror)
+    if before is not None:
+        assert os.listdir("/proc/self/fd") == before
+""")
+    assert (done.stdout, done.stderr) == ("Too many open files\n" * 3, "")
 
 
 def test_an_idle_loader_that_was_killed_is_not_used_again():

@@ -197,7 +197,7 @@ class Parser {
                     taken.lines += block.lines;
                     out += block.lines * itemsize;
                 }
-                most = good ? 2 * most : lanes;
+                most = good ? std::min(2 * most, most_together) : lanes;
                 one_by_one = good ? 0 : block.lines;
                 if (good) continue;
             }
@@ -242,6 +242,8 @@ class Parser {
         Table* table;  // of a category
     };
 
+    static constexpr int64_t most_together = 1 << 10;  // lines: more than there are marks for
+
     // Without a comment sign or a quote, the line end stands for it.
     const byte delimiter_, comment_, quote_;
     const bool utf8_;
@@ -279,20 +281,23 @@ class Parser {
     // all is covered.
     [[gnu::noinline]] bool together(const Block& block) const {
         const Field none{};
-        for (const bool names : {false, true}) {  // last: only lines that are taken give names
-            int64_t column = 0;
-            for (const Step& step : steps_) {
-                for (; column < step.field.column; ++column) {
-                    if (!each<Way::skipped>(none, nullptr, column, block)) return false;
-                }
-                if (names == (step.table != nullptr) &&
-                    !(this->*step.each)(step.field, step.table, column, block)) {
-                    return false;
-                }
-                ++column;
-            }
-            for (; column < block.columns; ++column) {
+        int64_t column = 0;
+        for (const Step& step : steps_) {
+            for (; column < step.field.column; ++column) {
                 if (!each<Way::skipped>(none, nullptr, column, block)) return false;
+            }
+            // Only lines that are taken give names: those wait until all is known to be good.
+            const bool good = step.table ? each<Way::skipped>(none, nullptr, column, block)
+                                         : (this->*step.each)(step.field, nullptr, column, block);
+            if (!good) return false;
+            ++column;
+        }
+        for (; column < block.columns; ++column) {
+            if (!each<Way::skipped>(none, nullptr, column, block)) return false;
+        }
+        for (const Step& step : steps_) {
+            if (step.table && !(this->*step.each)(step.field, step.table, step.field.column, block)) {
+                return false;
             }
         }
         return true;

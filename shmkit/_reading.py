@@ -150,7 +150,7 @@ class Piece(NamedTuple):
 
     rows: int | None  # None for those of the whole file
     names: Mapping[str, list[str]]  # of the codes of a category field
-    plan: Plan | None  # of the whole file
+    plan: Plan | None = None  # if the file was only looked into on the way
 
 
 class Place(NamedTuple):
@@ -177,10 +177,10 @@ def read(path: str, pickled: bytes, plan: Plan | None, place: Place) -> Piece:
     target = _Target(attach(place.segment, place.identity), record)
     with _naming(path):
         reader = _reader(path, function, options)
-        plan = plan or reader.probe(path, options)
-        reader.read_into(path, plan, target)
+        found = None if plan else reader.probe(path, options)
+        reader.read_into(path, plan or found, target)
     record["ended"] = time.time()
-    return Piece(None, target.names, plan)
+    return Piece(None, target.names, found)
 
 
 def _begun(place: Place) -> NDArray[Any]:
@@ -208,7 +208,7 @@ def read_part(
         segment.expect(part.rows * row_nbytes)
         rows = _in_parts(path, pickled).read_part(path, plan, part, line, target)
     record["ended"] = time.time()
-    return Piece(rows, target.names, plan)
+    return Piece(rows, target.names)
 
 
 def join(

@@ -123,6 +123,33 @@ def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
+def with_mount(tmp_path: Path) -> Callable[..., str]:
+    """Run a text as a script in a mount namespace, once a shell has mounted something there."""
+    unshare = tool("unshare")
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+
+    def run(mount: str, text: str, then: str = 'exec "$@"') -> str:
+        (tmp_path / "script.py").write_text(text)
+        command = f'cd "$0" && {{ {mount}; }} || exit 77; {then}'
+        done = subprocess.run(
+            [
+                *(unshare, "--mount", *user, "sh", "-c", command, tmp_path),
+                *(sys.executable, "-W", "error", "script.py"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        if done.returncode == 77 or done.stderr.startswith("unshare:"):
+            refuse(f"no mount namespace can be made: {done.stderr}")
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
 def orphan(tmp_path: Path) -> str:
     """A segment in a directory, whose owner was killed together with its guard."""
     code = (

@@ -15,9 +15,7 @@ import time
 from collections.abc import Iterable
 from typing import Self
 
-# This long after the end of an owner nothing of it is left. It takes 0.5 s at most where there is a
-# core to run on; a busy machine is no failure.
-SECONDS = 10
+SECONDS = 2  # this long after the end of an owner nothing of it is left (#3)
 PATIENCE = 20  # seconds for what a process is about to do
 
 

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from targets import MemoryTarget
 
+from conftest import refuse
 from shmkit import LoadError, SegmentError, attach, preview, share, shared_load, to_hdf5
 from shmkit._categories import category, coded
 from shmkit.readers import _rows, text
@@ -40,7 +41,7 @@ def parser(request, monkeypatch):
     if request.param == "np.loadtxt":
         monkeypatch.setattr(_rows, "parser", None)
     elif _rows.parser is None:
-        pytest.skip("the parser was not compiled: the other case is what there is")
+        refuse("the parser was not compiled: the other case is what there is")
 
 
 @pytest.fixture

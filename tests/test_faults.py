@@ -33,9 +33,7 @@ from shmkit import LoaderDiedError, LoadError, _orphans, _published, _workers, s
 from shmkit._owner import Owner as Identity
 from shmkit._owner import this_process
 
-# Seconds until a call says that a loader failed, and does not wait for one that works for ever: a
-# moment, where there is a core to run on; a busy machine is no failure.
-PROMPT = 10
+PROMPT = 1  # seconds until a call says that a loader failed (#3)
 ROWS = 25_000  # more than the text reader takes at once
 
 # How a loader fails, and what the error says of it.

@@ -6,8 +6,6 @@ import os
 import random
 import select
 import signal
-import subprocess
-import sys
 import threading
 from collections import UserDict
 
@@ -17,7 +15,6 @@ import pytest
 from dumps import h5dump, read
 from processes import SECONDS, Owner, guards_of, left_of, living
 
-from conftest import refuse, tool
 from shmkit import to_hdf5
 
 NOISE = np.random.default_rng(0).random(60_000)
@@ -29,32 +26,6 @@ def old(tmp_path):
     (tmp_path / "folder").mkdir()
     to_hdf5(tmp_path / "folder" / "a.h5", {"old": NOISE})
     return tmp_path / "folder" / "a.h5"
-
-
-@pytest.fixture
-def with_mount(tmp_path):
-    """Run a script in a mount namespace of its own, after a shell has changed that."""
-    unshare = tool("unshare")
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
-
-    def run(mount, text):
-        (tmp_path / "script.py").write_text(text)
-        command = f'cd "$0" && {{ {mount}; }} || exit 77; exec "$@"'
-        done = subprocess.run(
-            [
-                *(unshare, "--mount", *user, "sh", "-c", command, tmp_path),
-                *(sys.executable, "-W", "error", "script.py"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        if done.returncode == 77 or done.stderr.startswith("unshare:"):
-            refuse(f"no mount namespace can be made: {done.stderr}")
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
-    return run
 
 
 FILL = """

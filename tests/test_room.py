@@ -6,7 +6,6 @@ and so would show in its exit code.
 
 import errno
 import mmap
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 from processes import PATIENCE, SECONDS, living
 
-from conftest import refuse, tool
+from conftest import refuse
 
 MB = 1 << 20
 LEFT = "left in /dev/shm:"
@@ -60,30 +59,15 @@ def big(tmp_path_factory):
 
 
 @pytest.fixture
-def small_shm(tmp_path):
+def small_shm(with_mount):
     """Run a text as a script that has a /dev/shm of 64 MB to itself; gives what it printed."""
-    unshare = tool("unshare")
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    mount = 'mount -t tmpfs -o size=64m tmpfs /dev/shm || exit 77; "$@"; code=$?;'
-    look = f'rm -f /dev/shm/somebody-elses; echo "{LEFT}" $(ls -A /dev/shm); exit $code'
+    mount = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
+    look = f'rm -f /dev/shm/somebody-elses; echo "{LEFT}" $(ls -A /dev/shm)'
 
     def run(text):
-        script = tmp_path / "script.py"
-        script.write_text(PREAMBLE + text)
-        done = subprocess.run(
-            [
-                *(unshare, "--mount", *user, "sh", "-c", mount + look, "sh"),
-                *(sys.executable, "-W", "error", script),
-            ],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        if done.returncode == 77 or done.stderr.startswith("unshare:"):
-            refuse(f"no mount namespace can be made: {done.stderr}")
-        assert (done.returncode, done.stderr) == (0, "")
-        printed, _, left = done.stdout.partition(LEFT)
+        printed, _, left = with_mount(
+            mount, PREAMBLE + text, then=f'"$@"; code=$?; {look}; exit $code'
+        ).partition(LEFT)
         assert left.strip() == ""
         return printed.split()
 

@@ -260,8 +260,7 @@ def state_of(segment: Segment) -> str:
 
 def view(segment: Segment) -> SharedArray:
     """The whole array in a segment."""
-    dtype, shape, fortran_order, data_offset = segment.header
-    mapped = segment.map()
+    mapped, (dtype, shape, fortran_order, data_offset) = segment.map_with_header()
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
 
 

@@ -21,10 +21,12 @@ becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import operator
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -50,6 +52,7 @@ __all__ = ["load"]
 # many times larger than the file its array may be before it finds no room.
 _SMALL_NBYTES = 1 << 18
 _SMALL_FACTOR = 4
+_NEXT_FILES = 128  # whose segments are made at once
 
 
 def load(
@@ -78,7 +81,7 @@ def load(
         loaders = stack.enter_context(Loaders(processes))
         pickled = _reading.pickled_reader(reader, options)
         sources = {
-            name: _Source(path, size, pickled)
+            name: _Source(path, size, options, pickled)
             for (name, path), size in zip(files.items(), nbytes, strict=True)
         }
         if reader is None:
@@ -86,13 +89,15 @@ def load(
         records = stack.enter_context(shared_empty(len(sources), RECORD))
         records["bytes_total"] = [source.nbytes for source in sources.values()]
         paths = [source.path for source in sources.values()]
-        board = Board(list(sources), paths, records, processes)
+        board = Board(list(sources), paths, np.asarray(records), processes)
         monitor.begin(board)
+        listed = list(sources.values())
+        loading = _Load(board, records, loaders, monitor, listed, skip_failed)
         try:
-            listed = list(sources.values())
-            arrays = _Load(board, loaders, monitor, listed, skip_failed).run(backing)
+            arrays = loading.run(backing)
             _end(board, monitor)
         except BaseException as error:
+            loading.arrays.clear()  # the traceback holds it
             for segment in board.segments:
                 if segment is not None:
                     segment.unlink()
@@ -119,7 +124,8 @@ class _Source(NamedTuple):
 
     path: str
     nbytes: int
-    reader: bytes  # pickled, with its options
+    options: Mapping[str, Any]
+    reader: _reading.Pickled  # with the options
     failure: Exception | Died | None = None
 
 
@@ -140,8 +146,9 @@ def _with_datasets(
         else:
             for dataset, nbytes in datasets:
                 whole = f"{name}/{dataset}" if len(datasets) > 1 else name
-                reader = _reading.pickled_reader(None, {"dataset": dataset})
-                listed[whole if prefix else dataset] = _Source(source.path, nbytes, reader)
+                options = {"dataset": dataset}
+                reader = _reading.pickled_reader(None, options)
+                listed[whole if prefix else dataset] = _Source(source.path, nbytes, options, reader)
     return listed
 
 
@@ -156,6 +163,7 @@ class _Load:
     """The steps of one load, in the notebook's process."""
 
     board: Board
+    records: SharedArray  # the board's
     loaders: Loaders
     monitor: Monitor
     sources: Sequence[_Source]
@@ -163,6 +171,7 @@ class _Load:
     parts: dict[int, list[Part]] = field(default_factory=dict)  # of the files read in parts
     files: list[File] = field(default_factory=list)  # that are being read
     named: list[File] = field(default_factory=list)  # that have categories
+    arrays: dict[int, SharedArray] = field(default_factory=dict)  # by number of the file
 
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
         small = self.small(backing)
@@ -179,13 +188,7 @@ class _Load:
         if without_room := self.read(good, chosen, movable=movable):
             self.read(without_room, choose_backing("memfd", 0), movable=False)
         self.name_categories()
-        return {
-            name: view(segment)
-            for name, segment, record in zip(
-                self.board.names, self.board.segments, self.board.records, strict=True
-            )
-            if segment is not None and record["state"] == State.READY
-        }
+        return {self.board.names[number]: array for number, array in sorted(self.arrays.items())}
 
     def small(self, backing: str | os.PathLike[str]) -> set[int]:
         """The files that are read without a look before: small ones, if there is room for any."""
@@ -239,12 +242,14 @@ class _Load:
 
     def read(self, numbers: Sequence[int], backing: Backing, *, movable: bool) -> list[int]:
         """Read these files into new segments; if movable, say which of them had no room there."""
+        # The largest first, so that no loader begins with it when the others have finished.
+        numbers = sorted(numbers, key=lambda n: -self.sources[n].nbytes)
         with contextlib.ExitStack() as stack:
             records = np.empty(0, RECORD)
             if count := sum(len(self.parts.get(number, ())) for number in numbers):
                 records = stack.enter_context(shared_empty(count, RECORD))
-            self.files = self.new_files(numbers, backing, records)
-            without_room = self.run_tasks(movable=movable)
+            new_files = self.new_files(numbers, backing, records)
+            without_room = self.run_tasks(new_files, movable=movable)
             for file in self.files:
                 if file.parts is not None:
                     mine = records[file.first : file.first + len(file.parts)]
@@ -254,38 +259,28 @@ class _Load:
 
     def new_files(
         self, numbers: Sequence[int], backing: Backing, records: NDArray[Any]
-    ) -> list[File]:
-        files = []
+    ) -> Iterator[File]:
         used = 0  # of the records of parts
-        # The largest first, so that no loader begins with it when the others have finished.
-        for number in sorted(numbers, key=lambda n: -self.board.records["bytes_total"][n]):
+        for number in numbers:
             segment = self.board.segments[number] = create(backing)
             parts = self.parts.get(number)
-            place = (self.board.records, number) if parts is None else (records, used)
+            place = (self.records, number) if parts is None else (records, used)
             used += len(parts or ())
             path, plan = self.board.paths[number], self.board.plans[number]
-            files.append(File(number, path, plan, segment, parts, *place))
-        return files
+            yield File(number, path, plan, segment, parts, *place)
 
-    def run_tasks(self, *, movable: bool) -> list[int]:
+    def run_tasks(self, new_files: Iterator[File], *, movable: bool) -> list[int]:
         """Read the files, and join the parts of each; gives those that had no room."""
-        readers = [self.sources[file.number].reader for file in self.files]
-        jobs = [
-            (n, number, task)
-            for n, (file, reader) in enumerate(zip(self.files, readers, strict=True))
-            for number, task in enumerate(file.tasks(reader))
-        ]
-        # A file for each loader at a time: of processes that write to one, the kernel lets one.
-        jobs.sort(key=lambda job: (job[0] // self.board.processes, job[1]))
-        tasks = [task for *_, task in jobs]
-        joined: dict[int, File] = {}  # by number of the task
+        tasks: list[Task] = []
+        jobs: list[tuple[File, int | None]] = []  # whose they are; None to join its parts
         without_room = []
+        self.add_tasks(tasks, jobs, new_files)
         for index, outcome in self.loaders.run(tasks, self.tick):
-            if index in joined:
-                self.settle(joined[index], outcome)
+            self.add_tasks(tasks, jobs, new_files)
+            file, number = jobs[index]
+            if number is None:
+                self.settle(file, outcome)
                 continue
-            n, number, _ = jobs[index]
-            file = self.files[n]
             file.outcomes[number] = outcome
             result = file.outcome()
             if file.settled or result is None:
@@ -295,24 +290,43 @@ class _Load:
                 file.segment.unlink()
                 without_room.append(file.number)
             elif file.parts is not None and isinstance(result, list):
-                joined[len(tasks)] = file
-                tasks.append(file.join(readers[n]))
+                tasks.append(file.join(self.sources[file.number].reader))
+                jobs.append((file, None))
             else:
                 self.settle(file, result)
         return without_room
+
+    def add_tasks(
+        self, tasks: list[Task], jobs: list[tuple[File, int | None]], new_files: Iterator[File]
+    ) -> None:
+        """Add those of the next files; the first are read while others are made."""
+        files = list(itertools.islice(new_files, _NEXT_FILES))
+        self.files += files
+        found = [
+            (n // self.board.processes, number, file, task)
+            for n, file in enumerate(files)
+            for number, task in enumerate(file.tasks(self.sources[file.number].reader))
+        ]
+        # A file for each loader at a time: of processes that write to one, the kernel lets one.
+        found.sort(key=operator.itemgetter(0, 1))
+        tasks += (task for *_, task in found)
+        jobs += ((file, number) for _, number, file, _ in found)
 
     def settle(self, file: File, outcome: Any) -> None:
         """Note that a file is ready, or has failed."""
         if self.fail(file, outcome):
             return
-        if any(piece.names for piece in file.pieces()):
+        pieces = file.pieces()
+        options = self.sources[file.number].options
+        options = file.plan.options if file.plan else {**options, **pieces[0].options}
+        file.segment.source = {"file": file.path, "options": dict(options)}
+        if any(piece.names for piece in pieces):
             self.named.append(file)
+        else:
+            self.arrays[file.number] = view(file.segment)
         record = self.board.records[file.number]
         file.show(record)
         record["bytes_done"], record["state"] = record["bytes_total"], State.READY
-        plan = file.plan or file.pieces()[0].plan
-        options = {} if plan is None else dict(plan.options)
-        file.segment.source = {"file": file.path, "options": options}
 
     def name_categories(self) -> None:
         """Give each category the same code in all arrays, in the order of first appearance."""
@@ -336,6 +350,7 @@ class _Load:
         for file in good:
             if file.number not in self.board.errors:
                 file.segment.name(with_enums(file.segment.dtype, codes))
+                self.arrays[file.number] = view(file.segment)
         self.named = []  # they hold the records
 
     def fail(self, file: File, outcome: Any) -> bool:

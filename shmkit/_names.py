@@ -45,16 +45,18 @@ def _with_names(paths: Sequence[str]) -> dict[str, str]:
     >>> list(_with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.txt.gz"]))
     ['x', 'a-y', 'b-y', 'z.txt', 'z.txt.gz']
     """
+    stems = [_stem(path) for path in paths]
     by_stem: dict[str, set[str]] = {}
-    for path in paths:
-        by_stem.setdefault(_stem(path), set()).add(path)
-    tails = {
+    for path, stem in zip(paths, stems, strict=True):
+        by_stem.setdefault(stem, set()).add(path)
+    levels = {
         stem: next((level for level in range(_LEVELS) if _tells_apart(group, level)), 0)
         for stem, group in by_stem.items()
+        if len(group) > 1
     }
     named: dict[str, str] = {}
-    for path in paths:
-        name = tail = _tail(path, tails[_stem(path)])
+    for path, stem in zip(paths, stems, strict=True):
+        name = tail = _tail(path, levels[stem]) if stem in levels else stem
         number = 1
         while name in named:  # one file twice
             number += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import io
 import json
 import math
 import os
@@ -23,8 +24,9 @@ from shmkit._categories import enums, with_enums
 
 __all__ = ["Header", "header_bytes", "read_header", "read_trailer", "trailer_bytes"]
 
-_SHAPE = re.compile(r"""['"]shape['"]\s*:""")
+_SHAPE = re.compile(r"""(?<=['"]shape['"])\s*:\s*\((|[-\d\s]+,[-\d\s,]*)\)""")
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
+_BEGIN_NBYTES = 512  # more than nearly all headers have
 _LONGEST_HEADER = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
 _TRAILER = b"shmkit enums\n"
 _LONGEST_TRAILER = 1 << 25  # bytes; a field takes 17 MB at most
@@ -73,11 +75,9 @@ def _description(dtype: np.dtype[Any]) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _but_shape(text: str) -> dict[str, Any]:
-    fields: dict[str, Any] = ast.literal_eval(f"{text}}}")
-    if "descr" in fields:  # else it stands behind the shape
-        fields["descr"] = npy.descr_to_dtype(fields["descr"])
-    return fields
+def _but_shape(text: str) -> tuple[np.dtype[Any], bool]:
+    fields: dict[str, Any] = ast.literal_eval(text)
+    return npy.descr_to_dtype(fields["descr"]), bool(fields["fortran_order"])
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -86,22 +86,26 @@ def read_header(file: BinaryIO) -> Header:
     `file` is then at the data. Raises ValueError for whatever is not the image of an array.
     """
     nbytes = os.fstat(file.fileno()).st_size
+    begin = file.read(_BEGIN_NBYTES)
     try:
-        version = npy.read_magic(file)
+        version = npy.read_magic(io.BytesIO(begin))
         width, encoding = {(1, 0): (2, "latin1"), (2, 0): (4, "latin1"), (3, 0): (4, "utf8")}[
             version
         ]
-        length = int.from_bytes(file.read(width), "little")
-        if length > min(nbytes, _LONGEST_HEADER):
+        start = npy.MAGIC_LEN + width
+        data_offset = start + int.from_bytes(begin[npy.MAGIC_LEN : start], "little")
+        if data_offset - start > min(nbytes, _LONGEST_HEADER):
             raise ValueError("its header is too long")
-        text = file.read(length).decode(encoding).strip()
-        before, shape_text = _SHAPE.split(text)
-        fields = _but_shape(before) | ast.literal_eval(f"{{'shape':{shape_text}")
-        descr = fields["descr"]
-        dtype = descr if isinstance(descr, np.dtype) else npy.descr_to_dtype(descr)
+        if data_offset > len(begin):
+            begin += file.read(data_offset - len(begin))
+        text = begin[start:data_offset].decode(encoding).strip()
+        found = _SHAPE.search(text)
+        if found is None:
+            raise ValueError("its shape is no tuple of numbers")
+        dtype, order = _but_shape(f"{text[: found.start()]}:(){text[found.end() :]}")
         dtype = dtype.newbyteorder("|")  # a copy: names= changes a dtype in place
-        shape = tuple(int(n) for n in fields["shape"])
-        header = Header(dtype, shape, bool(fields["fortran_order"]), file.tell())
+        shape = tuple(int(length) for length in found[1].split(",") if length.strip())
+        header = Header(dtype, shape, order, data_offset)
     except (
         LookupError,
         MemoryError,
@@ -121,9 +125,10 @@ def read_header(file: BinaryIO) -> Header:
         or math.prod(filter(None, shape)) > most
     ):
         raise ValueError(f"no array of {dtype} can have its shape")
-    need = header.data_offset + header.nbytes
+    need = data_offset + header.nbytes
     if min(shape, default=0) < 0 or need > nbytes:
         raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
+    file.seek(data_offset)
     return header
 
 
@@ -145,7 +150,10 @@ def read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
     Anything else there is no part of the image: what is being loaded may be longer. Raises
     ValueError for names that are damaged.
     """
-    file.seek(header.data_offset + header.nbytes)
+    at = header.data_offset + header.nbytes
+    if os.fstat(file.fileno()).st_size == at:
+        return header.dtype
+    file.seek(at)
     if file.read(len(_TRAILER)) != _TRAILER:
         return header.dtype
     text = file.read(_LONGEST_TRAILER + 1)

@@ -76,7 +76,7 @@ class File:
     outcomes: dict[int, Any] = field(default_factory=dict)
     settled: bool = False
 
-    def tasks(self, reader: bytes) -> list[Task]:
+    def tasks(self, reader: _reading.Pickled) -> list[Task]:
         """What the loader processes are to do."""
         place = self._place()
         if self.parts is None:
@@ -114,7 +114,7 @@ class File:
             found.append(self.outcomes[number])
         return found
 
-    def join(self, reader: bytes) -> Task:
+    def join(self, reader: _reading.Pickled) -> Task:
         """The task that makes one array of the parts, when all are read."""
         assert self.parts is not None
         rows = accumulate((part.rows for part in self.parts), initial=0)

@@ -13,6 +13,7 @@ join        rows that no line gave, where comments or blank lines were many â”€â
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import pickle
@@ -32,9 +33,10 @@ from shmkit._progress import State
 from shmkit._segment import Identity, Segment, attach
 from shmkit._workers import dumps
 from shmkit.errors import LoadError, ShmkitError
-from shmkit.readers import InParts, Part, Plan, Reader, custom, npy, text
+from shmkit.readers import InParts, Part, Plan, Planned, Reader, custom, npy, text
 
 __all__ = [
+    "Pickled",
     "Piece",
     "Place",
     "count",
@@ -54,15 +56,26 @@ _HDF5 = frozenset([".h5", ".hdf5", ".hdf", ".he5", ".nc4"])
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> bytes:
-    """The reader and the options, for the loaders.
+class Pickled(NamedTuple):
+    """A reader and its options, as they travel to the loaders."""
+
+    data: bytes
+    plain: bool  # no function of the user's is in it
+
+
+def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> Pickled:
+    """The reader and the options of `shared_load`, for the loaders.
+
+    Raises what `text.checked` raises.
 
     Functions of the user's own modules go by value: a loader that is warm has the module as it was
     when it was first needed, and the user may have edited it since.
     """
+    if "dataset" not in options:
+        options = text.checked(options)
     converters = options.get("converters")
     if reader is None and converters is None:
-        return dumps((reader, options))
+        return Pickled(dumps((reader, options)), plain=True)
     import cloudpickle  # noqa: PLC0415 - it takes as long to import as a tenth of numpy
 
     functions = converters.values() if isinstance(converters, Mapping) else [converters]
@@ -72,8 +85,7 @@ def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, An
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
-        pickled: bytes = cloudpickle.dumps((reader, options))
-        return pickled
+        return Pickled(cloudpickle.dumps((reader, options)), plain=False)
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
@@ -83,6 +95,19 @@ def _is_users(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     installed = tuple(sysconfig.get_paths().values())
     return file is not None and not file.startswith(installed)
+
+
+_loads = functools.lru_cache(maxsize=1)(pickle.loads)
+
+
+def _unpickled(pickled: Pickled) -> tuple[Callable[[str], Any] | None, Mapping[str, Any]]:
+    """The reader and the options; of many small files, only for the first one that is read.
+
+    Functions of the user's are new each time, with what they hold: it is not kept.
+    """
+    found: tuple[Callable[[str], Any] | None, Mapping[str, Any]]
+    found = _loads(pickled.data) if pickled.plain else pickle.loads(pickled.data)  # noqa: S301 - our owner's
+    return found
 
 
 class _Target:
@@ -150,7 +175,7 @@ class Piece(NamedTuple):
 
     rows: int | None  # None for those of the whole file
     names: Mapping[str, list[str]]  # of the codes of a category field
-    plan: Plan | None = None  # if the file was only looked into on the way
+    options: Mapping[str, Any] = {}  # that were inferred on the way, if there was no plan before
 
 
 class Place(NamedTuple):
@@ -162,23 +187,25 @@ class Place(NamedTuple):
     number: int
 
 
-def probe(path: str, pickled: bytes) -> Plan | None:
+def probe(path: str, pickled: Pickled) -> Plan | None:
     """What is in the file; raises errors that name it."""
-    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+    function, options = _unpickled(pickled)
     with _naming(path):
         return _reader(path, function, options).probe(path, options)
 
 
-def read(path: str, pickled: bytes, plan: Plan | None, place: Place) -> Piece:
+def read(path: str, pickled: Pickled, plan: Plan | None, place: Place) -> Piece:
     """Read the file into the segment; without a plan, look into it first."""
     record = _begun(place)
     record["state"] = State.LOADING
-    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
-    target = _Target(attach(place.segment, place.identity), record)
-    with _naming(path):
-        reader = _reader(path, function, options)
-        found = None if plan else reader.probe(path, options)
-        reader.read_into(path, plan or found, target)
+    function, options = _unpickled(pickled)
+    found: dict[str, Any] = {}
+    with _naming(path), attach(place.segment, place.identity).kept_open() as segment:
+        target, reader = _Target(segment, record), _reader(path, function, options)
+        if plan is not None:
+            cast("Planned", reader).read_into(path, plan, target)
+        elif (plan := reader.read(path, options, target)) is not None:
+            found = {n: v for n, v in plan.options.items() if options.get(n, _Target) is not v}
     record["ended"] = time.time()
     return Piece(None, target.names, found)
 
@@ -190,29 +217,28 @@ def _begun(place: Place) -> NDArray[Any]:
     return record
 
 
-def count(path: str, pickled: bytes, plan: Plan, start: int, stop: int) -> Part:
+def count(path: str, pickled: Pickled, plan: Plan, start: int, stop: int) -> Part:
     """What lines begin in these bytes of a file that is read in parts."""
     with _naming(path):
         return _in_parts(path, pickled).count(path, plan, start, stop)
 
 
 def read_part(
-    path: str, pickled: bytes, plan: Plan, part: Part, line: int, row: int, place: Place
+    path: str, pickled: Pickled, plan: Plan, part: Part, line: int, row: int, place: Place
 ) -> Piece:
     """Read a part, before which there are `line` lines and `row` rows."""
     record = _begun(place)
-    segment = attach(place.segment, place.identity)
     row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
-    target = _Target(segment, record, row * row_nbytes)
-    with _naming(path):
+    with _naming(path), attach(place.segment, place.identity).kept_open() as segment:
         segment.expect(part.rows * row_nbytes)
+        target = _Target(segment, record, row * row_nbytes)
         rows = _in_parts(path, pickled).read_part(path, plan, part, line, target)
     record["ended"] = time.time()
     return Piece(rows, target.names)
 
 
 def join(
-    path: str, pickled: bytes, plan: Plan, parts: Sequence[tuple[int, int]], place: Place
+    path: str, pickled: Pickled, plan: Plan, parts: Sequence[tuple[int, int]], place: Place
 ) -> None:
     """Make one array of parts that were read: (first row, rows that there are) of each."""
     segment = attach(place.segment, place.identity)
@@ -244,8 +270,8 @@ def recode(
                 column[:] = others[column]
 
 
-def _in_parts(path: str, pickled: bytes) -> InParts:
-    function, options = pickle.loads(pickled)  # noqa: S301 - our owner wrote it
+def _in_parts(path: str, pickled: Pickled) -> InParts:
+    function, options = _unpickled(pickled)
     return cast("InParts", _reader(path, function, options))
 
 

@@ -23,8 +23,9 @@ import os
 import stat
 import sys
 import weakref
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -91,24 +92,27 @@ class Segment:
         Where the array came from: ``file`` and the reader's ``options``; empty for other arrays.
     """
 
-    def __init__(self, path: str, backing: str, fd: int, *, owned: bool) -> None:
+    def __init__(self, path: str, backing: str, identity: Identity) -> None:
         self.path = path
         self.backing = backing
-        self._creator = os.getpid() if owned else 0
+        self.identity = identity
         self.source: Mapping[str, Any] = {}
-        self.identity = _identity(os.fstat(fd))
+        self._creator = 0
+        self._file: BinaryIO | None = None  # while it is kept open
         self._header: Header | None = None
         self._mapped: weakref.ref[Mapped] | None = None
-        if owned:
-            self._links: list[str] = []  # the names that it is published under
-            # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
-            keep = fd if backing == "memfd" else None
-            self._unlink = weakref.finalize(
-                self, _unlink, path, self.identity, self._links, self._creator, keep
-            )
-            if is_worker():  # whose end skips atexit
-                util = importlib.import_module("multiprocessing.util")
-                util.Finalize(self, self._unlink, exitpriority=0)
+
+    def own(self, memfd: int | None) -> None:
+        """Have this process unlink it, and close the descriptor that it lives by, if it does."""
+        self._creator = os.getpid()
+        self._links: list[str] = []  # the names that it is published under
+        # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
+        self._unlink = weakref.finalize(
+            self, _unlink, self.path, self.identity, self._links, self._creator, memfd
+        )
+        if is_worker():  # whose end skips atexit
+            util = importlib.import_module("multiprocessing.util")
+            util.Finalize(self, self._unlink, exitpriority=0)
 
     @property
     def owned(self) -> bool:
@@ -120,13 +124,15 @@ class Segment:
         """What array is in it. Read once; a segment is of no use before its header is written."""
         if self._header is None:
             with self._open() as file:
-                try:
-                    header = read_header(file)
-                    self._header = header._replace(dtype=read_trailer(file, header))
-                except ValueError as error:
-                    reason = f"is not a segment, or is damaged: {error}"
-                    raise SegmentError(self.path, reason) from None
+                self._header = self._read_header(file)
         return self._header
+
+    def _read_header(self, file: BinaryIO) -> Header:
+        try:
+            header = read_header(file)
+            return header._replace(dtype=read_trailer(file, header))
+        except ValueError as error:
+            raise SegmentError(self.path, f"is not a segment, or is damaged: {error}") from None
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -163,16 +169,29 @@ class Segment:
         """Its memory in this process; the same object as long as a view holds it."""
         mapped = self._mapped() if self._mapped is not None else None
         if mapped is None:
-            if _MAPPING_HOLDS_DESCRIPTOR:
-                _limits.allow_descriptors(1)
             with self._open() as file:
-                mapped = _mapping(file.fileno())
-            mapped.segment = self
-            self._mapped = weakref.ref(mapped)
-            _mapped_at[self.path] = mapped
-            _mapped.add(mapped)
-            if self.owned:
-                weakref.finalize(mapped, self._unlink)
+                mapped = self._map(file)
+        return mapped
+
+    def map_with_header(self) -> tuple[Mapped, Header]:
+        """Its memory and what array is in it; it is opened once for both."""
+        mapped = self._mapped() if self._mapped is not None else None
+        if mapped is None or self._header is None:
+            with self._open() as file:
+                self._header = self._header or self._read_header(file)
+                mapped = mapped or self._map(file)
+        return mapped, self._header
+
+    def _map(self, file: BinaryIO) -> Mapped:
+        if _MAPPING_HOLDS_DESCRIPTOR:
+            _limits.allow_descriptors(1)
+        mapped = _mapping(file.fileno())
+        mapped.segment = self
+        self._mapped = weakref.ref(mapped)
+        _mapped_at[self.path] = mapped
+        _mapped.add(mapped)
+        if self.owned:
+            weakref.finalize(mapped, self._unlink)
         return mapped
 
     def reserve(
@@ -304,10 +323,21 @@ class Segment:
         if self.owned:
             self._unlink()
 
-    def _open(self) -> BinaryIO:
+    @contextmanager
+    def kept_open(self) -> Iterator[Self]:
+        """Open it once for all that is written in the block; for one thread at a time."""
+        with self._open() as self._file:
+            try:
+                yield self
+            finally:
+                self._file = None
+
+    def _open(self) -> AbstractContextManager[BinaryIO]:
         """Open by name and make sure that it is the same file still."""
-        file = _open(self.path)
-        if _identity(os.fstat(file.fileno())) != self.identity:
+        if self._file is not None:
+            return nullcontext(self._file)
+        file, identity = _open(self.path)
+        if identity != self.identity:
             file.close()
             raise _gone(self.path)
         return file
@@ -320,7 +350,9 @@ def create(backing: Backing) -> Segment:
     if backing.kind == "memfd":
         fd = os.memfd_create(name, os.MFD_CLOEXEC)
         os.fchmod(fd, 0o600)  # it is made 0777
-        return Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", fd, owned=True)
+        segment = Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", _identity(os.fstat(fd)))
+        segment.own(fd)
+        return segment
     _guard.watch(backing.directory)
     path = os.path.join(backing.directory, f"{name}.npy")
     try:
@@ -328,7 +360,9 @@ def create(backing: Backing) -> Segment:
     except FileExistsError:  # somebody put it there
         return create(backing)
     try:
-        return Segment(path, backing.kind, fd, owned=True)
+        segment = Segment(path, backing.kind, _identity(os.fstat(fd)))
+        segment.own(None)
+        return segment
     finally:
         os.close(fd)
 
@@ -363,21 +397,22 @@ def attach(path: str, identity: Identity | None = None) -> Segment:
     """The segment at `path`, which some process created; raises `SegmentGoneError`.
 
     With an `identity`, only if it is that very file: the path of a memfd may lead to another one
-    by now, or to any file that its owner has opened since.
+    by now, or to any file that its owner has opened since. That shows when it is used.
     """
     mapped = _mapped_at.get(path)
     if mapped is not None and mapped.segment.linked and identity in (None, mapped.segment.identity):
         return mapped.segment
+    if identity is not None:
+        return Segment(path, kind_of(path), identity)
     if owner_of(path) is None:
         if not os.path.lexists(path):
             raise _gone(path)
         raise SegmentError(
             path, 'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files'
         )
-    with _open(path) as file:
-        if identity not in (None, _identity(os.fstat(file.fileno()))):
-            raise _gone(path)
-        return Segment(path, kind_of(path), file.fileno(), owned=False)
+    file, identity = _open(path)
+    file.close()
+    return Segment(path, kind_of(path), identity)
 
 
 def _mapping(fd: int) -> Mapped:
@@ -398,7 +433,7 @@ def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def _open(path: str) -> BinaryIO:
+def _open(path: str) -> tuple[BinaryIO, Identity]:
     # A /proc/<pid>/fd/<n> is a link by nature; anywhere else a link is not ours.
     follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
     try:
@@ -407,11 +442,11 @@ def _open(path: str) -> BinaryIO:
         raise _gone(path) from None
     except OSError as error:
         raise SegmentError(path, f"cannot be opened as a segment: {error.strerror}") from error
-    file = os.fdopen(fd, "r+b", buffering=0)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        file.close()
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
         raise SegmentError(path, "is not a segment: not a regular file")
-    return file
+    return os.fdopen(fd, "r+b", buffering=0), _identity(status)
 
 
 def _gone(path: str) -> SegmentGoneError:

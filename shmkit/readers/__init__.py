@@ -1,7 +1,8 @@
-"""Readers, one module a format. Each has two functions, both run in a loader process:
+"""Readers, one module a format. Each has these functions, which run in a loader process:
 
     probe(path, options) -> Plan         what is in the file: dtype, shape, resolved options
     read_into(path, plan, target)        reserve the array in the target, write it
+    read(path, options, target)          both, of a small file
 
 A reader of large files that can be read in parts, by several loader processes at once, says in
 the plan which bytes these are, and has three more:
@@ -26,7 +27,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["InParts", "Part", "Plan", "Reader", "Target"]
+__all__ = ["InParts", "Part", "Plan", "Planned", "Reader", "Target"]
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,23 @@ class Target(Protocol):
 
 
 class Reader(Protocol):
-    """The two functions of a format's module."""
+    """What every reader has."""
 
     def probe(self, path: str, options: Mapping[str, Any]) -> Plan | None:
         """Say what is in the file, or None where only reading it can tell."""
 
-    def read_into(self, path: str, plan: Plan | None, target: Target) -> None:
+    def read(self, path: str, options: Mapping[str, Any], target: Target) -> Plan | None:
+        """Read a file into the target that was not looked into before; says what was in it."""
+
+
+class Planned(Reader, Protocol):
+    """What a reader has besides if it gives plans."""
+
+    def read_into(self, path: str, plan: Plan, target: Target) -> None:
         """Read the file into the target."""
 
 
-class InParts(Reader, Protocol):
+class InParts(Planned, Protocol):
     """What a reader has besides if its plans have a span."""
 
     def count(self, path: str, plan: Plan, start: int, stop: int) -> Part:

@@ -32,7 +32,7 @@ __all__ = [
     "Lines",
     "count_byte_lines",
     "count_lines",
-    "decoded",
+    "decoding",
     "ends_by_numpy",
     "estimate_lines",
     "line_ends_are_bytes",
@@ -173,6 +173,10 @@ class Lines:
         """Bytes of the file, as it lies there, that were read for them."""
         return position(self._data)
 
+    def detach(self) -> None:
+        """Take no more, and leave the data open."""
+        self._text.detach()
+
     def mark(self) -> None:
         """Forget the lines taken so far."""
         del self._kept[: len(self._kept) - operator.length_hint(self._list)]
@@ -189,22 +193,25 @@ class Lines:
 
 
 @contextmanager
-def decoded(path: str, encoding: str) -> Iterator[BinaryIO]:
-    """What is in the file; where decoding it fails in the block, the line is named."""
-    with decompressed(path) as data:
-        try:
-            yield data
-        except UnicodeDecodeError as error:
-            raise _undecodable(path, encoding, error) from None
+def decoding(path: str, encoding: str) -> Iterator[None]:
+    """Where decoding the file fails in the block, its line is named."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise _undecodable(path, encoding, error) from None
 
 
 @contextmanager
-def lines_of(path: str, encoding: str, skip: int = 0) -> Iterator[Lines]:
-    """The lines of the file, but for the first `skip`."""
-    with decoded(path, encoding) as data:
-        lines = Lines(data, encoding)
-        lines.skip(skip)
-        yield lines
+def lines_of(path: str, data: BinaryIO, encoding: str, skip: int = 0) -> Iterator[Lines]:
+    """The lines of the file from its begin, but for the first `skip`."""
+    data.seek(0)
+    lines = Lines(data, encoding)
+    try:
+        with decoding(path, encoding):
+            lines.skip(skip)
+            yield lines
+    finally:
+        lines.detach()
 
 
 def _undecodable(path: str, encoding: str, error: UnicodeDecodeError) -> LoadError:

@@ -23,7 +23,7 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -33,6 +33,7 @@ from shmkit._categories import too_many
 from shmkit.errors import LoadError
 from shmkit.readers._lines import LINE_END, Lines, loadtxt, parser
 from shmkit.readers._misfit import (
+    Column,
     TextPlan,
     columns,
     explained,
@@ -52,6 +53,7 @@ PARSER = "compiled" if parser is not None else "np.loadtxt (none was compiled on
 _READ_NBYTES = 1 << 18  # stays in the cache of a core until it is parsed,
 _ROWS_NBYTES = 1 << 18  # and these until they are written
 _LEAST_NBYTES = 1 << 14
+_LEAST_ROWS = 1 << 8
 _BEHIND = 16  # bytes that the parser may load behind a text
 _FEW_NBYTES = 1 << 12  # for np.loadtxt at first
 _BLOCK_ROWS = 20_000
@@ -100,10 +102,10 @@ class Rows:
         self._most: int = sys.maxsize if most is None else most
         self._encoding = plan.options["encoding"].removesuffix("-sig")
         self._row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
-        self._fields = _packed_fields(plan)
-        self._syntax = _syntax(plan, self._encoding)
-        found = enumerate(columns(plan.dtype))
-        order = [i for i, column in found if is_category(column.dtype)]
+        found = list(columns(plan.dtype))
+        self._fields = _packed_fields(plan, found)
+        self._syntax = _syntax(plan, self._encoding, found)
+        order = [i for i, column in enumerate(found) if is_category(column.dtype)]
         if self._fields is not None and plan.options.get("usecols") is not None:
             order.sort(key=plan.options["usecols"].__getitem__)
         parsed = self._fields is not None
@@ -112,18 +114,16 @@ class Rows:
             i: Names(self._tables[n : n + 1] if parsed else None) for n, i in enumerate(order)
         }
         if self._fields is not None:
-            self._parsed = self._empty(max(1, _ROWS_NBYTES // self._row_nbytes))
+            # Of a small file, not more than is needed: clearing it takes longer than parsing.
+            most = max(plan.shape[0], _LEAST_ROWS)
+            rows = max(1, min(_ROWS_NBYTES // self._row_nbytes, most))
+            self._parsed = np.zeros((rows, *plan.shape[1:]), plan.dtype)
 
     @property
     def names(self) -> dict[str, list[str]]:
         """The texts of the category fields, by code."""
         fields = self._plan.dtype.names or ()
         return {fields[i]: names.list() for i, names in sorted(self._names.items())}
-
-    def _empty(self, count: int) -> NDArray[Any]:
-        """Room for so many rows, with zeros between their fields."""
-        shape = count, *self._plan.shape[1:]
-        return np.zeros(shape, self._plan.dtype).view(_fields_of_a_block(self._plan.dtype))
 
     @property
     def _complete(self) -> bool:
@@ -170,14 +170,14 @@ class Rows:
         """
         left, first = self._most - self.count, self._at_top and self.count == 0
         for block in by_lines(self._path, self._plan, lines, left, offset, first=first):
-            rows = self._empty(len(block))
+            rows = np.zeros((len(block), *self._plan.shape[1:]), self._plan.dtype)
             for i, names in self._names.items():
                 try:
                     block[f"f{i}"] = names.codes(block[f"f{i}"].tolist())
                 except OverflowError:
                     reason = too_many((self._plan.dtype.names or ())[i])
                     raise LoadError(self._path, None, None, reason) from None
-            rows[...] = block
+            rows.view(_fields_of_a_block(self._plan.dtype))[...] = block
             self._write(rows)
             self.count += len(rows)
             yield
@@ -241,7 +241,8 @@ class Rows:
         whole = list(self._plan.whole_columns)
         if self._plan.dtype.names is None:
             return not whole or holds_whole_numbers(rows[:, whole])
-        return all(holds_whole_numbers(rows[f"f{column}"]) for column in whole)
+        names = self._plan.dtype.names
+        return all(holds_whole_numbers(rows[names[column]]) for column in whole)
 
 
 def by_lines(
@@ -284,11 +285,13 @@ def _end_of_lines(text: bytearray, stop: int) -> int:
     return text.rfind(b"\n", 0, stop) + 1 or text.rfind(b"\r", 0, max(stop - 1, 0)) + 1
 
 
-def _packed_fields(plan: TextPlan) -> memoryview | None:
+def _packed_fields(plan: TextPlan, found: Sequence[Column]) -> memoryview | None:
     """The fields of a row as the parser wants them; None where it cannot fill them."""
-    if parser is None or plan.options.get("converters") is not None or not _row_is_text(plan):
+    if parser is None or plan.options.get("converters") is not None:
         return None
-    found = list(columns(plan.dtype))
+    marks = plan.options.get("comments", "#")
+    if not (marks is None or isinstance(marks, str)) or not all(map(_parses, found)):
+        return None
     if plan.dtype.names is None:
         width = math.prod(plan.shape[1:])
         found = [found[0]._replace(offset=i * plan.dtype.itemsize) for i in range(width)]
@@ -303,17 +306,13 @@ def _packed_fields(plan: TextPlan) -> memoryview | None:
     return np.array(sorted(fields, key=lambda field: field[3]), np.int64).data
 
 
-def _row_is_text(plan: TextPlan) -> bool:
-    """Whether the parser knows how to read every field."""
-    marks = plan.options.get("comments", "#")
-    return (marks is None or isinstance(marks, str)) and all(
-        column.dtype.itemsize
-        and (column.dtype.kind in "SU" or column.dtype.newbyteorder("=") in _PARSED)
-        for column in columns(plan.dtype)
-    )
+def _parses(column: Column) -> bool:
+    """Whether the parser knows how to read what fills the column."""
+    dtype = column.dtype
+    return dtype.itemsize > 0 and (dtype.kind in "SU" or dtype.newbyteorder("=") in _PARSED)
 
 
-def _syntax(plan: TextPlan, encoding: str) -> dict[str, Any]:
+def _syntax(plan: TextPlan, encoding: str, found: Sequence[Column]) -> dict[str, Any]:
     """The options of the parser."""
     keys = plan.options.get("usecols")
     width = math.prod(plan.shape[1:]) if plan.dtype.names is None else 0
@@ -322,7 +321,7 @@ def _syntax(plan: TextPlan, encoding: str) -> dict[str, Any]:
         "delimiter": plan.options.get("delimiter"),
         "comments": plan.options.get("comments", "#"),
         "quotechar": '"' if "dtype" in plan.inferred and "quotechar" not in plan.options else None,
-        "columns": -1 if keys is not None else width or len(list(columns(plan.dtype))),
+        "columns": -1 if keys is not None else width or len(found),
         "utf8": codecs.lookup(encoding).name == "utf-8",
     }
 

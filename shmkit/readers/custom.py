@@ -26,9 +26,9 @@ class Custom:
         del path, options
         return None
 
-    def read_into(self, path: str, plan: Plan | None, target: Target) -> None:
+    def read(self, path: str, options: Mapping[str, Any], target: Target) -> None:
         """Call the function, and write what it returns."""
-        del plan
+        del options
         result = self._function(path)
         if isinstance(result, np.ma.MaskedArray):
             raise TypeError(

@@ -24,7 +24,7 @@ from shmkit._encoding import decode, loaded_dtype
 from shmkit.errors import LoadError
 from shmkit.readers import Part, Plan, Target
 
-__all__ = ["count", "datasets", "probe", "read_into", "read_part", "whole_shape"]
+__all__ = ["count", "datasets", "probe", "read", "read_into", "read_part", "whole_shape"]
 
 _LARGE_NBYTES = 1 << 24  # from here on a dataset is read in parts
 _PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
@@ -85,6 +85,13 @@ def probe(path: str, options: Mapping[str, Any]) -> Plan:
         nbytes = math.prod(shape) * dtype.itemsize
         span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
     return Plan(dtype, shape, options=dict(options), span=span)
+
+
+def read(path: str, options: Mapping[str, Any], target: Target) -> Plan:
+    """Both `probe` and `read_into`; raises what they raise."""
+    plan = probe(path, options)
+    read_into(path, plan, target)
+    return plan
 
 
 def read_into(path: str, plan: Plan, target: Target) -> None:

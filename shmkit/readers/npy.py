@@ -20,7 +20,7 @@ from shmkit._npy import read_header
 from shmkit.errors import LoadError
 from shmkit.readers import Plan, Target
 
-__all__ = ["probe", "read_into"]
+__all__ = ["probe", "read", "read_into"]
 
 _PIECE_NBYTES = 1 << 18
 
@@ -46,6 +46,13 @@ def probe(path: str, options: Mapping[str, Any]) -> Plan:  # noqa: ARG001 - as e
     """
     with open(path, "rb") as file:
         return _plan(path, file)
+
+
+def read(path: str, options: Mapping[str, Any], target: Target) -> Plan:
+    """Both `probe` and `read_into`; raises what they raise."""
+    plan = probe(path, options)
+    read_into(path, plan, target)
+    return plan
 
 
 def read_into(path: str, plan: Plan, target: Target) -> None:

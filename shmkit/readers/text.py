@@ -2,6 +2,7 @@
 
 probe       a sample of the lines ──▶ plan: np.loadtxt's options (_infer), rows or a span
 read_into   bytes, decompressed, a block at a time ──▶ rows, written to the target (_rows)
+read        both, of a small file
 read_part   the same, for a part of a large file
 """
 
@@ -25,7 +26,7 @@ from shmkit.readers._infer import infer, take_sample
 from shmkit.readers._lines import (
     count_byte_lines,
     count_lines,
-    decoded,
+    decoding,
     estimate_lines,
     line_ends_are_bytes,
     line_start,
@@ -36,11 +37,46 @@ from shmkit.readers._lines import (
 from shmkit.readers._misfit import TextPlan, columns, is_category
 from shmkit.readers._rows import Rows, by_lines, lines_are_bytes
 
-__all__ = ["TextPlan", "count", "probe", "read_into", "read_part", "whole_shape"]
+__all__ = ["TextPlan", "checked", "count", "probe", "read", "read_into", "read_part", "whole_shape"]
 
 _LOOK_NBYTES = 4096  # binary files have a NUL byte in the first ones
 _LARGE_NBYTES = 1 << 24  # from here on a file is read in parts
 _FEW_ROWS = 1 << 16  # for which a large file is not counted
+_WITHOUT_UNIT = frozenset([np.dtype("M8"), np.dtype("m8")])
+
+
+class _Checked(dict[str, Any]):
+    """Options that went through `checked`."""
+
+
+def checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of `probe` in one form, which some file can satisfy; it takes them as they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        From np.loadtxt, for options that it refuses with any file; for ``encoding="bytes"``, and
+        for a dtype that holds Python objects or dates without a unit.
+    """
+    if isinstance(options, _Checked):
+        return options
+    given = _Checked((n, value) for n, value in options.items() if value is not None or n != "dtype")
+    if given.get("encoding") == "bytes":
+        raise ValueError(
+            'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '
+            'the file, for example "latin-1"'
+        )
+    loadtxt([], **{name: value for name, value in given.items() if name != "categories"})
+    if given.get("usecols") is not None:
+        given["usecols"] = np.atleast_1d(given["usecols"]).tolist()
+    if "dtype" in given:
+        given["dtype"] = dtype = np.dtype(given["dtype"])
+        if dtype.hasobject or any(c.dtype in _WITHOUT_UNIT for c in columns(dtype)):
+            raise TypeError(
+                "Python objects, and times without a unit, cannot lie in shared memory (dtype="
+                f'{dtype}); give dtype= with numbers, text such as "U20", or "datetime64[s]"'
+            )
+    return given
 
 
 def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
@@ -72,10 +108,9 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
     ------
     LoadError
         If the first row does not fit the dtype, the first line may be a header or data, the text
-        does not fit the encoding, the file is no text, compressed data are damaged, or the dtype
-        holds Python objects or dates without a unit.
+        does not fit the encoding, the file is no text, or compressed data are damaged.
     TypeError, ValueError
-        From np.loadtxt, for options that it refuses with any file; for ``encoding="bytes"``.
+        From `checked`.
     OSError
         If the file cannot be read.
 
@@ -91,31 +126,43 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
     >>> plan.options["delimiter"], plan.options["skiprows"]
     ('\t', 1)
     """
-    given = _checked(options)
+    with decompressed(path) as data:
+        return _plan(path, data, options)
+
+
+def read(path: str, options: Mapping[str, Any], target: Target) -> TextPlan:
+    """Both `probe` and `read_into`, of a file that is opened once; raises what they raise."""
+    with decompressed(path) as data:
+        plan = _plan(path, data, options)
+        _read(path, data, plan, target)
+    return plan
+
+
+def _plan(path: str, data: BinaryIO, options: Mapping[str, Any]) -> TextPlan:
+    given = dict(checked(options))
     whole_columns: tuple[int, ...] = ()
     found: dict[str, Any] = {}
-    with decompressed(path) as data:
-        given["encoding"] = _encoding(path, data, given.get("encoding"))
-        nbytes, lines = content_nbytes(data), None
-        if nbytes is None and "dtype" in given:
-            lines = estimate_lines(data, os.stat(path).st_size)
-        elif "dtype" not in given:
-            if nbytes is None:
-                nbytes, lines = count_lines(data, given["encoding"])
-                data.seek(0)
-            sample = take_sample(data, nbytes, given.get("skiprows", 0), given["encoding"])
-            found, whole_columns = infer(path, sample, given)
-        resolved = given | found
-        skip, most, span = resolved.get("skiprows", 0), resolved.get("max_rows"), None
-        if lines is None:
+    given["encoding"] = _encoding(path, data, given.get("encoding"))
+    nbytes, lines = content_nbytes(data), None
+    if nbytes is None and "dtype" in given:
+        lines = estimate_lines(data, os.stat(path).st_size)
+    elif "dtype" not in given:
+        if nbytes is None:
+            nbytes, lines = count_lines(data, given["encoding"])
             data.seek(0)
-            assert nbytes is not None
-            if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(resolved):
-                span, lines = (line_start(data, skip), nbytes), skip  # the rows are counted later
-            elif nbytes >= _LARGE_NBYTES and most is not None and most <= _FEW_ROWS:
-                lines = skip + most  # there may be fewer, which only reading tells
-            else:
-                lines = count_lines(data, resolved["encoding"])[1]
+        sample = take_sample(data, nbytes, given.get("skiprows", 0), given["encoding"])
+        found, whole_columns = infer(path, sample, given)
+    resolved = given | found
+    skip, most, span = resolved.get("skiprows", 0), resolved.get("max_rows"), None
+    if lines is None:
+        data.seek(0)
+        assert nbytes is not None
+        if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(resolved):
+            span, lines = (line_start(data, skip), nbytes), skip  # the rows are counted later
+        elif nbytes >= _LARGE_NBYTES and most is not None and most <= _FEW_ROWS:
+            lines = skip + most  # there may be fewer, which only reading tells
+        else:
+            lines = count_lines(data, resolved["encoding"])[1]
     rows = max(0, lines - skip)
     dtype = _with_categories(path, resolved)
     plan = TextPlan(
@@ -128,30 +175,7 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
         ),
         span=span,
     )
-    for column in columns(plan.dtype):
-        if column.dtype.hasobject or column.dtype in (np.dtype("M8"), np.dtype("m8")):
-            reason = (
-                "Python objects, and times without a unit, cannot lie in shared memory (dtype="
-                f'{plan.dtype}); give dtype= with numbers, text such as "U20", or "datetime64[s]"'
-            )
-            raise LoadError(path, None, None, reason)
-    return plan if plan.dtype.names is not None else _with_columns(path, plan)
-
-
-def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in one form; what no file can satisfy is the caller's error, not the file's."""
-    given = {name: value for name, value in options.items() if value is not None or name != "dtype"}
-    if given.get("encoding") == "bytes":
-        raise ValueError(
-            'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '
-            'the file, for example "latin-1"'
-        )
-    loadtxt([], **{name: value for name, value in given.items() if name != "categories"})
-    if given.get("usecols") is not None:
-        given["usecols"] = np.atleast_1d(given["usecols"]).tolist()
-    if "dtype" in given:
-        given["dtype"] = np.dtype(given["dtype"])
-    return given
+    return plan if plan.dtype.names is not None else _with_columns(path, data, plan)
 
 
 def _with_categories(path: str, options: Mapping[str, Any]) -> np.dtype[Any]:
@@ -200,17 +224,23 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
         If the file cannot be read.
     """
     assert isinstance(plan, TextPlan)
+    with decompressed(path) as data:
+        _read(path, data, plan, target)
+
+
+def _read(path: str, data: BinaryIO, plan: TextPlan, target: Target) -> None:
     target.reserve(plan.dtype, plan.shape)
     encoding, skip = plan.options["encoding"], plan.options.get("skiprows", 0)
     rows = Rows(path, plan, target.write)
     if lines_are_bytes(plan.options):
-        with decoded(path, encoding) as data:
+        data.seek(0)
+        with decoding(path, encoding):
             if data.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
                 data.seek(0)
             for _ in rows.take_bytes(data, sys.maxsize, skip):
                 target.advance(bytes_done=position(data), rows=rows.count)
     else:
-        with lines_of(path, encoding, skip) as lines:
+        with lines_of(path, data, encoding, skip) as lines:
             for _ in rows.take_lines(lines):
                 target.advance(bytes_done=lines.nbytes_taken, rows=rows.count)
     target.name(rows.names)
@@ -257,7 +287,7 @@ def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> i
         target.write(array)
 
     rows, nbytes = Rows(path, plan, write, line), 0
-    with decoded(path, plan.options["encoding"]) as data:
+    with decompressed(path) as data, decoding(path, plan.options["encoding"]):
         packed, unpacked = os.stat(path).st_size, content_nbytes(data) or 1
         data.seek(part.start)
         for nbytes in rows.take_bytes(data, part.stop - part.start, 0):
@@ -276,7 +306,7 @@ def whole_shape(plan: Plan, rows: int) -> tuple[int, ...]:
     return (*shape, *(1,) * (ndmin - len(shape)))
 
 
-def _with_columns(path: str, plan: TextPlan) -> TextPlan:
+def _with_columns(path: str, data: BinaryIO, plan: TextPlan) -> TextPlan:
     """The plan of an array without fields: the columns in its shape, and how wide its text is."""
     options, dtype = plan.options, plan.dtype
     if not dtype.itemsize:  # str or bytes: as wide as the widest
@@ -284,12 +314,12 @@ def _with_columns(path: str, plan: TextPlan) -> TextPlan:
     columns = 1 if options.get("usecols") is None else len(options["usecols"])
     encoding, skip = options["encoding"], options.get("skiprows", 0)
     most = sys.maxsize if options.get("max_rows") is None else options["max_rows"]
-    with lines_of(path, encoding, skip) as lines:
+    with lines_of(path, data, encoding, skip) as lines:
         for block in by_lines(path, plan, lines, min(most, 1)):
             columns = block.shape[1]
     plan = replace(plan, shape=(*plan.shape, columns))
     if not dtype.itemsize:
-        with lines_of(path, encoding, skip) as lines:
+        with lines_of(path, data, encoding, skip) as lines:
             blocks = by_lines(path, plan, lines, most)
             widest = max((len(str(text)) for block in blocks for text in block.flat), default=1)
         dtype = np.dtype(f"{dtype.kind}{widest or 1}")

@@ -49,8 +49,8 @@ __all__ = [
 
 _HEADER_NBYTES = 512  # more than nearly all headers have
 _STEP_NBYTES = 1 << 28
-_SMALL_NBYTES = 1 << 20
-_small_steps = itertools.count()
+_UNSEEN_NBYTES = 1 << 22  # of arrays, before it is looked how much memory there is
+_unseen_nbytes = 0
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
 
@@ -280,11 +280,14 @@ class Segment:
         """Raise NotEnoughMemoryError unless there is so much memory: a container's limit kills.
 
         It is looked at before every step, and two loaders that look at the same time pass it by two
-        steps at most. For small arrays one look in 64 will do: it takes longer than loading them.
+        steps at most. For small arrays it is looked at now and then: that takes longer than loading
+        one.
         """
-        small = nbytes < _SMALL_NBYTES and next(_small_steps) % 64
-        if self.backing != "file" and not small:
+        global _unseen_nbytes
+        _unseen_nbytes += nbytes
+        if self.backing != "file" and _unseen_nbytes >= _UNSEEN_NBYTES:
             check_room(_limits.memory(), nbytes)
+            _unseen_nbytes = 0
 
     def _reserve(self, fd: int, nbytes: int) -> None:
         """Have the memory behind the bytes of the file.

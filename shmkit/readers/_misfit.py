@@ -30,7 +30,6 @@ from shmkit.readers._infer import EXACT, is_number, split_fields, split_options
 from shmkit.readers._lines import loadtxt
 
 __all__ = [
-    "Column",
     "TextPlan",
     "columns",
     "explained",

@@ -18,13 +18,15 @@ np.loadtxt reads all lines.
 from __future__ import annotations
 
 import codecs
+import functools
 import io
 import itertools
 import math
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,6 @@ from shmkit._categories import too_many
 from shmkit.errors import LoadError
 from shmkit.readers._lines import LINE_END, Lines, loadtxt, parser
 from shmkit.readers._misfit import (
-    Column,
     TextPlan,
     columns,
     explained,
@@ -102,18 +103,15 @@ class Rows:
         self._most: int = sys.maxsize if most is None else most
         self._encoding = plan.options["encoding"].removesuffix("-sig")
         self._row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
-        found = list(columns(plan.dtype))
-        self._fields = _packed_fields(plan, found)
-        self._syntax = _syntax(plan, self._encoding, found)
-        order = [i for i, column in enumerate(found) if is_category(column.dtype)]
-        if self._fields is not None and plan.options.get("usecols") is not None:
-            order.sort(key=plan.options["usecols"].__getitem__)
-        parsed = self._fields is not None
+        layout = _layout(_Same(plan.dtype), plan.shape[1:], _keys(plan))
+        self._fields = layout.fields if _may_parse(plan) else None
+        self._syntax = _syntax(plan, self._encoding, layout.width)
+        order, parsed = layout.categories, self._fields is not None
         self._tables = np.zeros(len(order) if parsed else 0, TABLE)  # in the order of the file
         self._names = {
             i: Names(self._tables[n : n + 1] if parsed else None) for n, i in enumerate(order)
         }
-        if self._fields is not None:
+        if parsed:
             # Of a small file, not more than is needed: clearing it takes longer than parsing.
             most = max(plan.shape[0], _LEAST_ROWS)
             rows = max(1, min(_ROWS_NBYTES // self._row_nbytes, most))
@@ -285,43 +283,74 @@ def _end_of_lines(text: bytearray, stop: int) -> int:
     return text.rfind(b"\n", 0, stop) + 1 or text.rfind(b"\r", 0, max(stop - 1, 0)) + 1
 
 
-def _packed_fields(plan: TextPlan, found: Sequence[Column]) -> memoryview | None:
-    """The fields of a row as the parser wants them; None where it cannot fill them."""
-    if parser is None or plan.options.get("converters") is not None:
-        return None
-    marks = plan.options.get("comments", "#")
-    if not (marks is None or isinstance(marks, str)) or not all(map(_parses, found)):
-        return None
-    if plan.dtype.names is None:
-        width = math.prod(plan.shape[1:])
-        found = [found[0]._replace(offset=i * plan.dtype.itemsize) for i in range(width)]
-    keys = plan.options.get("usecols")
-    keys = range(len(found)) if keys is None else keys
-    if not len(set(keys)) == len(keys) == len(found) or min(keys, default=-1) < 0:
-        return None
+class _Same:
+    """A key for a dtype: those that differ in their categories alone are equal to numpy."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def __hash__(self) -> int:
+        return id(self.dtype)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.dtype is other.dtype
+
+
+class _Layout(NamedTuple):
+    """How a row lies in memory."""
+
+    width: int  # columns that fill it
+    categories: list[int]  # which of them, in the order of the file
+    fields: memoryview | None  # as the parser wants them; None if it cannot fill them
+
+
+@functools.lru_cache(maxsize=4)  # of many small files it is the same
+def _layout(key: _Same, shape: tuple[int, ...], keys: tuple[int, ...] | None) -> _Layout:
+    dtype = key.dtype
+    found = list(columns(dtype))
+    if dtype.names is None:
+        found = [found[0]._replace(offset=i * dtype.itemsize) for i in range(math.prod(shape))]
+    order = [i for i, column in enumerate(found) if is_category(column.dtype)]
+    if keys is not None:
+        order.sort(key=keys.__getitem__)
+    wanted: Sequence[int] = range(len(found)) if keys is None else keys
+    distinct = len(set(wanted)) == len(wanted) == len(found) and min(wanted, default=-1) >= 0
+    if not distinct or not all(_parses(column.dtype) for column in found):
+        return _Layout(len(found), order, None)
     fields = [
-        (ord("C" if is_category(t) else t.kind), t.itemsize, offset, key, not t.isnative)
-        for (_, t, offset), key in zip(found, keys, strict=True)
+        (ord("C" if is_category(t) else t.kind), t.itemsize, offset, number, not t.isnative)
+        for (_, t, offset), number in zip(found, wanted, strict=True)
     ]
-    return np.array(sorted(fields, key=lambda field: field[3]), np.int64).data
+    packed = np.array(sorted(fields, key=operator.itemgetter(3)), np.int64).data
+    return _Layout(len(found), order, packed)
 
 
-def _parses(column: Column) -> bool:
-    """Whether the parser knows how to read what fills the column."""
-    dtype = column.dtype
+def _parses(dtype: np.dtype[Any]) -> bool:
+    """Whether the parser knows how to read a field of this type."""
     return dtype.itemsize > 0 and (dtype.kind in "SU" or dtype.newbyteorder("=") in _PARSED)
 
 
-def _syntax(plan: TextPlan, encoding: str, found: Sequence[Column]) -> dict[str, Any]:
-    """The options of the parser."""
+def _keys(plan: TextPlan) -> tuple[int, ...] | None:
+    """The columns of the file that are wanted, if not all."""
     keys = plan.options.get("usecols")
-    width = math.prod(plan.shape[1:]) if plan.dtype.names is None else 0
+    return None if keys is None else tuple(keys)
+
+
+def _may_parse(plan: TextPlan) -> bool:
+    """Whether there is a parser, and it knows these options."""
+    marks = plan.options.get("comments", "#")
+    known = marks is None or isinstance(marks, str)
+    return parser is not None and known and plan.options.get("converters") is None
+
+
+def _syntax(plan: TextPlan, encoding: str, width: int) -> dict[str, Any]:
+    """The options of the parser."""
     # Inferred text that stands in quotes may be a guess gone wrong: np.loadtxt's way looks at it.
     return {
         "delimiter": plan.options.get("delimiter"),
         "comments": plan.options.get("comments", "#"),
         "quotechar": '"' if "dtype" in plan.inferred and "quotechar" not in plan.options else None,
-        "columns": -1 if keys is not None else width or len(found),
+        "columns": width if _keys(plan) is None else -1,
         "utf8": codecs.lookup(encoding).name == "utf-8",
     }
 

@@ -176,11 +176,13 @@ def shared_load(
         raise ValueError(f"processes={processes} must be at least 1")
     processes = processes or _limits.cpus()
     # The loaders start while this process imports what it needs for a load, and nobody else does.
-    with Loaders(worth([os.stat(path).st_size for path in named.values()], processes)):
+    nbytes = [os.stat(path).st_size for path in named.values()]
+    with Loaders(worth(nbytes, processes)):
         from shmkit._load import load  # noqa: PLC0415
 
     return load(
         named,
+        nbytes,
         reader=reader,
         options=options,
         datasets=[dataset] if isinstance(dataset, str) else dataset,

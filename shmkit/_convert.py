@@ -103,15 +103,16 @@ class _Batches:
         held = self._given - self._written
         if held == _IN_MEMORY or not self._waiting:
             return
+        batch = self._waiting[-1]
+        nbytes = list(map(os.path.getsize, batch.values()))
         try:
-            arrays = load(self._waiting[-1], monitor=self._monitor, prefix=True, **self._loading)
+            arrays = load(batch, nbytes, monitor=self._monitor, prefix=True, **self._loading)
         except NotEnoughMemoryError:
-            batch = list(self._waiting[-1].items())
             if not held and len(batch) == 1:
                 raise
             if not held:  # else there is more room when that batch is written
-                half = len(batch) // 2
-                self._waiting[-1:] = [dict(batch[half:]), dict(batch[:half])]
+                items, half = list(batch.items()), len(batch) // 2
+                self._waiting[-1:] = [dict(items[half:]), dict(items[:half])]
             return
         self._waiting.pop()
         self.failures |= arrays.failures

@@ -57,6 +57,7 @@ _NEXT_FILES = 128  # whose segments are made at once
 
 def load(
     files: Mapping[str, str],
+    nbytes: Sequence[int],
     *,
     reader: Callable[[str], Any] | None,
     options: Mapping[str, Any],
@@ -67,12 +68,11 @@ def load(
     datasets: Sequence[str] = ("*",),
     prefix: bool = False,
 ) -> SharedArrays:
-    """Load `files` (name -> absolute path); see `shmkit.shared_load` for everything else.
+    """Load `files` (name -> absolute path) of so many bytes; else see `shmkit.shared_load`.
 
     Datasets of HDF5 files are loaded as if they were files: those that match one of `datasets`,
     named after their file too if `prefix` is true.
     """
-    nbytes = [os.stat(path).st_size for path in files.values()]
     directories = [] if backing in ("auto", "shm", "memfd") else [os.path.abspath(backing)]
     if remove_orphans([NAMES, *directories]):  # their guard was killed as well
         kill_orphaned_loaders()

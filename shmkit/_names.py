@@ -31,7 +31,7 @@ def named_paths(files: PathType | Iterable[PathType] | Mapping[str, PathType]) -
 
 def _expanded(item: PathType) -> list[str]:
     path = os.path.abspath(os.path.expanduser(item))
-    if os.path.exists(path) or not glob.has_magic(path):
+    if not glob.has_magic(path) or os.path.exists(path):
         return [path]
     found = sorted(glob.glob(path, recursive=True))
     if not found:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import io
 import json
 import math
 import os
@@ -27,6 +26,7 @@ __all__ = ["Header", "header_bytes", "read_header", "read_trailer", "trailer_byt
 _SHAPE = re.compile(r"""(?<=['"]shape['"])\s*:\s*\((|[-\d\s]+,[-\d\s,]*)\)""")
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
 _BEGIN_NBYTES = 512  # more than nearly all headers have
+_VERSIONS = {b"\1\0": (2, "latin1"), b"\2\0": (4, "latin1"), b"\3\0": (4, "utf8")}
 _LONGEST_HEADER = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
 _TRAILER = b"shmkit enums\n"
 _LONGEST_TRAILER = 1 << 25  # bytes; a field takes 17 MB at most
@@ -88,10 +88,9 @@ def read_header(file: BinaryIO) -> Header:
     nbytes = os.fstat(file.fileno()).st_size
     begin = file.read(_BEGIN_NBYTES)
     try:
-        version = npy.read_magic(io.BytesIO(begin))
-        width, encoding = {(1, 0): (2, "latin1"), (2, 0): (4, "latin1"), (3, 0): (4, "utf8")}[
-            version
-        ]
+        if not begin.startswith(npy.MAGIC_PREFIX):
+            raise ValueError("it does not begin as a .npy file does")
+        width, encoding = _VERSIONS[begin[len(npy.MAGIC_PREFIX) : npy.MAGIC_LEN]]
         start = npy.MAGIC_LEN + width
         data_offset = start + int.from_bytes(begin[npy.MAGIC_LEN : start], "little")
         if data_offset - start > min(nbytes, _LONGEST_HEADER):

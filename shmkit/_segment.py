@@ -25,7 +25,7 @@ import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 
@@ -50,7 +50,6 @@ __all__ = [
 _HEADER_NBYTES = 512  # more than nearly all headers have
 _STEP_NBYTES = 1 << 28
 _UNSEEN_NBYTES = 1 << 22  # of arrays, before it is looked how much memory there is
-_unseen_nbytes = 0
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
 
@@ -92,6 +91,8 @@ class Segment:
         Where the array came from: ``file`` and the reader's ``options``; empty for other arrays.
     """
 
+    _unseen: ClassVar[int] = 0  # bytes of all of them since it was looked
+
     def __init__(self, path: str, backing: str, identity: Identity) -> None:
         self.path = path
         self.backing = backing
@@ -128,6 +129,7 @@ class Segment:
         return self._header
 
     def _read_header(self, file: BinaryIO) -> Header:
+        file.seek(0)
         try:
             header = read_header(file)
             return header._replace(dtype=read_trailer(file, header))
@@ -187,11 +189,10 @@ class Segment:
             _limits.allow_descriptors(1)
         mapped = _mapping(file.fileno())
         mapped.segment = self
-        self._mapped = weakref.ref(mapped)
+        unlink = self._unlink if self.owned else lambda: None
+        self._mapped = weakref.ref(mapped, lambda _: unlink())
         _mapped_at[self.path] = mapped
         _mapped.add(mapped)
-        if self.owned:
-            weakref.finalize(mapped, self._unlink)
         return mapped
 
     def reserve(
@@ -233,12 +234,10 @@ class Segment:
         if at // _STEP_NBYTES != (at + len(data)) // _STEP_NBYTES:
             self.expect(_STEP_NBYTES)
         with self._open() as file:
-            while data:
-                try:
-                    count = os.pwrite(file.fileno(), data, at)
-                except OSError as error:
-                    raise self._without_room(error, self.nbytes) from None
-                data, at = data[count:], at + count
+            try:
+                _write_at(file.fileno(), data, at)
+            except OSError as error:
+                raise self._without_room(error, self.nbytes) from None
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Give the array the length that was written, and give back what it does not need.
@@ -262,17 +261,15 @@ class Segment:
 
     def _rewrite(self, header: Header, text: bytes, *, reserve: bool) -> None:
         """Make the file as long as the array, and write the header and the trailer."""
-        at, trailer = header.data_offset + header.nbytes, memoryview(trailer_bytes(header.dtype))
+        at, trailer = header.data_offset + header.nbytes, trailer_bytes(header.dtype)
         nbytes = at + len(trailer)
         with self._open() as file:
             try:
                 os.truncate(file.fileno(), nbytes)
                 if reserve:
                     self._reserve(file.fileno(), nbytes)
-                file.write(text)
-                while trailer:
-                    count = os.pwrite(file.fileno(), trailer, at)
-                    trailer, at = trailer[count:], at + count
+                _write_at(file.fileno(), memoryview(text), 0)
+                _write_at(file.fileno(), memoryview(trailer), at)
             except OSError as error:
                 raise self._without_room(error, nbytes) from None
 
@@ -283,11 +280,10 @@ class Segment:
         steps at most. For small arrays it is looked at now and then: that takes longer than loading
         one.
         """
-        global _unseen_nbytes
-        _unseen_nbytes += nbytes
-        if self.backing != "file" and _unseen_nbytes >= _UNSEEN_NBYTES:
+        Segment._unseen += nbytes
+        if self.backing != "file" and Segment._unseen >= _UNSEEN_NBYTES:
             check_room(_limits.memory(), nbytes)
-            _unseen_nbytes = 0
+            Segment._unseen = 0
 
     def _reserve(self, fd: int, nbytes: int) -> None:
         """Have the memory behind the bytes of the file.
@@ -329,7 +325,8 @@ class Segment:
     @contextmanager
     def kept_open(self) -> Iterator[Self]:
         """Open it once for all that is written in the block; for one thread at a time."""
-        with self._open() as self._file:
+        with self._open() as file:
+            self._file = file
             try:
                 yield self
             finally:
@@ -430,6 +427,12 @@ def _mapping(fd: int) -> Mapped:
         room = _limits.memory()
         where = "the address space of this process (RLIMIT_AS)"
         raise NotEnoughMemoryError(os.fstat(fd).st_size, 0, room.limit, where) from None
+
+
+def _write_at(fd: int, data: memoryview, at: int) -> None:
+    while data:
+        count = os.pwrite(fd, data, at)
+        data, at = data[count:], at + count
 
 
 def _identity(status: os.stat_result) -> Identity:

@@ -218,6 +218,7 @@ def test_closing_from_another_thread_and_from_several_at_once(backing, tmp_path)
 
     arrays = load(
         {"a": str(tmp_path / "a.npy")},
+        [os.path.getsize(tmp_path / "a.npy")],
         reader=None,
         options={},
         processes=1,
@@ -349,7 +350,8 @@ class Monitor:
         print("closed", flush=True)
 
 from shmkit._load import load
-arrays = load({"a": os.path.abspath("a.npy")}, reader=None, options={}, processes=1,
+path = os.path.abspath("a.npy")
+arrays = load({"a": path}, [os.path.getsize(path)], reader=None, options={}, processes=1,
               backing=BACKING, skip_failed=False, monitor=Monitor())
 alone = share(GRID, backing=BACKING)
 alone.publish(f"fork-{os.getpid()}")

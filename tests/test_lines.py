@@ -25,7 +25,7 @@ def counted(path, encoding):
 def test_lines_taken_are_counted_across_lists(tmp_path, end, last):
     path = tmp_path / "a.txt"
     path.write_bytes((end.join(f"line {i}" for i in range(50_000)) + last).encode())
-    with lines_of(str(path), "utf-8") as lines:
+    with decompressed(str(path)) as data, lines_of(str(path), data, "utf-8") as lines:
         assert lines.taken == 0
         lines.skip(12_345)
         assert lines.taken == 12_345
@@ -40,7 +40,7 @@ def test_lines_taken_are_counted_across_lists(tmp_path, end, last):
 def test_lines_since_the_mark_are_kept(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("".join(f"line {i}\n" for i in range(50_000)))
-    with lines_of(str(path), "utf-8") as lines:
+    with decompressed(str(path)) as data, lines_of(str(path), data, "utf-8") as lines:
         assert lines.since_mark() == []
         lines.skip(20_000)
         assert lines.since_mark() == []
@@ -92,6 +92,6 @@ def test_compressed_bytes_and_lines_are_those_inside(tmp_path, ending):
     path = tmp_path / f"a.txt{ending}"
     path.write_bytes(gzip.compress(b"a\nb\n") + gzip.compress(b"c"))
     assert counted(path, "utf-8") == (5, 3)
-    with lines_of(str(path), "utf-8") as lines:
+    with decompressed(str(path)) as data, lines_of(str(path), data, "utf-8") as lines:
         assert list(lines) == ["a\n", "b\n", "c"]
         assert lines.nbytes_taken == path.stat().st_size

@@ -60,7 +60,9 @@ def checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if isinstance(options, _Checked):
         return options
-    given = _Checked((n, value) for n, value in options.items() if value is not None or n != "dtype")
+    given = _Checked(options)
+    if given.get("dtype", "") is None:
+        del given["dtype"]
     if given.get("encoding") == "bytes":
         raise ValueError(
             'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '

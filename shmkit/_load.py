@@ -5,7 +5,7 @@
             ◀──── names ───────────────────────────
     probe   ── path, options ─────────────────────▶ look into each file, but for small ones
             ◀──── plan: dtype, shape ──────────────
-    count   ── path, bytes a..b ──────────────────▶ how many rows each part of a large file has
+    count   ── path, bytes a..b ──────────────────▶ how many rows the parts of a large file have
             ◀──── part ────────────────────────────
     reserve    is there room for all of it? name every segment
     read    ── path, plan, segment ───────────────▶ reserve, read into it; write the board
@@ -39,7 +39,7 @@ from shmkit._arrays import SharedArrays
 from shmkit._backing import NAMES, Backing, choose_backing
 from shmkit._categories import coded, with_enums
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
-from shmkit._parts import File, cut
+from shmkit._parts import File, cut, read_whole
 from shmkit._progress import RECORD, Board, Monitor, State
 from shmkit._segment import allow, create, taken
 from shmkit._workers import Died, Loaders, Task, worth
@@ -216,10 +216,12 @@ class _Load:
                 self.board.plans[numbers[index]] = outcome
 
     def count(self) -> None:
-        """Cut the large files into parts, and count their rows."""
-        plans = self.board.plans
+        """Cut large files into parts, and count their rows."""
+        plans, processes = self.board.plans, self.board.processes
         spans = {number: plan.span for number, plan in enumerate(plans) if plan and plan.span}
-        cuts = cut(spans, self.board.processes)
+        for number in read_whole(spans, [source.nbytes for source in self.sources], processes):
+            del spans[number]
+        cuts = cut(spans, processes)
         tasks = [
             Task(
                 _reading.count,

@@ -1,5 +1,8 @@
 """A file while it is read: whole, by one task, or in parts, by a task for each.
 
+Where there is a file for each loader process, of about the same size, they are read whole: then
+nothing is counted before. Any other large file is read in parts:
+
 plan.span  ├──────────────────────────────────────────────┤   bytes of a large file
 cut        ├─────────┼──────────┼──────────┼──────────────┤   about as long as one another
 count      ├──────────┼─────────┼───────────┼─────────────┤   whole lines, so many rows each
@@ -11,7 +14,7 @@ join       [ . . . . . . . . . . . . . . . . . . . . ]        closed up where th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
@@ -21,14 +24,35 @@ from numpy.typing import NDArray
 
 from shmkit import _reading
 from shmkit._progress import State
-from shmkit._segment import Segment
+from shmkit._segment import Segment, attach
 from shmkit._workers import LEAST_NBYTES, Died, Task
 from shmkit.errors import LoadError
 from shmkit.readers import Part, Plan
 
-__all__ = ["File", "cut"]
+__all__ = ["File", "cut", "read_whole"]
 
 _PARTS = 4  # for each loader process, so that all end at about the same time
+_UNEVEN = 1.1  # times as long as a file's share may be read without a count: that takes longer
+_COMPRESSED = 3  # times as long as plain text takes to be read
+
+
+def read_whole(
+    spans: Mapping[int, tuple[int, int]], nbytes: Sequence[int], processes: int
+) -> set[int]:
+    """The files to read whole, given the spans of the large ones, and the bytes of all files.
+
+    They are taken a file for each loader process at a time, the largest first, as long as what is
+    left keeps the others busy until the largest is read.
+    """
+    work = {n: stop * (_COMPRESSED if nbytes[n] < stop else 1) for n, (_, stop) in spans.items()}
+    numbers = sorted(work, key=work.__getitem__, reverse=True)
+    whole: set[int] = set()
+    while len(numbers) >= processes:
+        if work[numbers[0]] * processes > _UNEVEN * sum(work[number] for number in numbers):
+            break
+        whole |= set(numbers[:processes])
+        del numbers[:processes]
+    return whole
 
 
 def cut(spans: Mapping[int, tuple[int, int]], processes: int) -> list[tuple[int, int, int]]:
@@ -82,7 +106,9 @@ class File:
         if self.parts is None:
             return [Task(_reading.read, (self.path, reader, self.plan, place))]
         assert self.plan is not None
-        self.segment.outline(self.plan.dtype, self.plan.shape)
+        # Known there alone: the loaders give it another shape.
+        there = attach(self.segment.path, self.segment.identity)
+        there.outline(self.plan.dtype, self.plan.shape)
         skipped = self.plan.options.get("skiprows", 0)
         lines = accumulate((part.lines for part in self.parts), initial=skipped)
         rows = accumulate((part.rows for part in self.parts), initial=0)

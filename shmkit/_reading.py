@@ -124,6 +124,10 @@ class _Target:
     ) -> None:
         self._segment.reserve(dtype, shape, fortran_order=fortran_order)
 
+    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self._segment.expect(math.prod(shape) * dtype.itemsize)
+        self._segment.outline(dtype, shape)
+
     def write(self, array: NDArray[Any]) -> None:
         if array.nbytes:
             self._segment.write(self._written, array.reshape(-1).view(np.uint8).data)

@@ -203,7 +203,7 @@ class Segment:
 
     def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         """Write the header of an array whose data `write` brings, which needs no room reserved."""
-        self._begin(dtype, shape, fortran_order=False, reserve=False)
+        self._header = self._begin(dtype, shape, fortran_order=False, reserve=False)
 
     def _begin(
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool, reserve: bool

@@ -17,6 +17,8 @@ class MemoryTarget:
         self._dtype, self._order = dtype, "F" if fortran_order else "C"
         self.reserved = self._shape = shape
 
+    outline = reserve
+
     def write(self, array):
         assert array.flags.c_contiguous
         self._written += array.tobytes()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from targets import MemoryTarget
 
 from shmkit import LoaderDiedError, LoadError, shared_load
+from shmkit._parts import read_whole
 from shmkit._workers import _idle
 from shmkit.readers import text
 from shmkit.readers._compression import content_nbytes, decompressed
@@ -220,6 +221,42 @@ def test_a_loader_that_dies_in_a_part_fails_the_file(large):
         shared_load(large, dtype=float, usecols=1, converters=die, progress=False)
     with shared_load(large, dtype=LARGE, progress=False) as (array,):
         assert array["pos"][-1] == ROWS - 1
+
+
+@pytest.mark.parametrize(
+    ("lengths", "processes", "whole"),
+    [
+        ([10, 10], 2, [0, 1]),
+        ([10, 9], 2, [0, 1]),
+        ([10, 7], 2, []),  # the second loader would wait for the first
+        ([10], 2, []),
+        ([10, 10, 10], 2, [0, 1]),  # the third is for both
+        ([2, 10, 5, 2, 2], 2, [0, 1, 2, 3]),
+        ([10, 9, 1, 5], 2, [0, 1]),
+        ([10, 10, 10, 10], 2, [0, 1, 2, 3]),
+        ([3, 10, 1], 1, [0, 1, 2]),
+        ([10, (10, 3)], 2, []),  # compressed
+        ([(10, 3), (10, 4)], 2, [0, 1]),
+    ],
+)
+def test_files_are_read_whole_where_no_loader_waits(lengths, processes, whole):
+    pairs = [length if isinstance(length, tuple) else (length, length) for length in lengths]
+    spans = {number: (0, content) for number, (content, _) in enumerate(pairs)}
+    assert read_whole(spans, [packed for _, packed in pairs], processes) == set(whole)
+
+
+def test_a_file_for_each_loader_is_read_whole_and_one_more_by_all(large, tmp_path):
+    files = [large] + [tmp_path / f"{n}.txt" for n in (1, 2)]
+    for number, path in enumerate(files[1:], 1):
+        path.write_bytes(large.read_bytes() + b"# nothing\n" * number + b"last\t-1\t0.5")
+    with shared_load(files, dtype=LARGE, processes=2, progress=False) as arrays:
+        assert list(arrays._board.parts) == [0]
+        rows = len(arrays[0])
+        assert [len(array) for array in arrays] == [rows, rows + 1, rows + 1]
+        for array in arrays:
+            assert array[:rows].tobytes() == arrays[0].tobytes()
+        pids = arrays._board.records["pid"][1:]
+        assert len(set(pids)) == 2
 
 
 def test_one_file_is_read_by_all_loaders(large):

@@ -81,6 +81,9 @@ class Target(Protocol):
     ) -> None:
         """Reserve room for the array; raises `NotEnoughMemoryError`."""
 
+    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """Say what array it is, where its length is a guess; it takes room as it is written."""
+
     def write(self, array: NDArray[Any]) -> None:
         """Put these items, in C order, behind those that were written.
 

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _COUNT_NBYTES = 1 << 18  # stays in the cache of a core until it is counted
-_ESTIMATE_NBYTES = 1 << 22
+_ESTIMATE_NBYTES = 1 << 20
 _LIST_NBYTES = 1 << 16
 _SKIP_LINES = 10_000
 _UNDECODABLE = "\udcff"  # half of a character: in no text that was decoded
@@ -126,10 +126,7 @@ def next_line(data: BinaryIO, position: int, first: int, last: int) -> int:
 
 
 def estimate_lines(data: BinaryIO, nbytes: int) -> int:
-    """About how many lines there are in a compressed file of `nbytes` bytes, from its begin.
-
-    Counting them would take as long as reading them.
-    """
+    """About how many lines there are in a file of `nbytes` bytes, from its begin."""
     begin = data.read(_ESTIMATE_NBYTES)
     lines = begin.count(b"\n") + 1
     if len(begin) < _ESTIMATE_NBYTES:

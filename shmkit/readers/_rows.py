@@ -51,7 +51,7 @@ __all__ = ["PARSER", "Rows", "by_lines", "lines_are_bytes"]
 
 PARSER = "compiled" if parser is not None else "np.loadtxt (none was compiled on installation)"
 
-_READ_NBYTES = 1 << 18  # stays in the cache of a core until it is parsed,
+_READ_NBYTES = 1 << 19  # stays in the cache of a core until it is parsed,
 _ROWS_NBYTES = 1 << 18  # and these until they are written
 _LEAST_NBYTES = 1 << 14
 _LEAST_ROWS = 1 << 8

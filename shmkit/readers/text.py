@@ -160,7 +160,9 @@ def _plan(path: str, data: BinaryIO, options: Mapping[str, Any]) -> TextPlan:
         data.seek(0)
         assert nbytes is not None
         if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(resolved):
-            span, lines = (line_start(data, skip), nbytes), skip  # the rows are counted later
+            span = line_start(data, skip), nbytes
+            data.seek(0)
+            lines = estimate_lines(data, os.stat(path).st_size)
         elif nbytes >= _LARGE_NBYTES and most is not None and most <= _FEW_ROWS:
             lines = skip + most  # there may be fewer, which only reading tells
         else:
@@ -231,7 +233,7 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
 
 
 def _read(path: str, data: BinaryIO, plan: TextPlan, target: Target) -> None:
-    target.reserve(plan.dtype, plan.shape)
+    target.outline(plan.dtype, plan.shape)
     encoding, skip = plan.options["encoding"], plan.options.get("skiprows", 0)
     rows = Rows(path, plan, target.write)
     if lines_are_bytes(plan.options):

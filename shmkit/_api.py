@@ -6,15 +6,16 @@ import enum
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
-
-from numpy.typing import DTypeLike
+from typing import TYPE_CHECKING, Any, Literal
 
 from shmkit import _limits
-from shmkit._arrays import SharedArrays
-from shmkit._frontend import load_monitor
 from shmkit._names import PathType, named_paths
 from shmkit._workers import Loaders, worth
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from shmkit._arrays import SharedArrays
 
 __all__ = ["shared_load"]
 
@@ -178,6 +179,7 @@ def shared_load(
     # The loaders start while this process imports what it needs for a load, and nobody else does.
     nbytes = [os.stat(path).st_size for path in named.values()]
     with Loaders(worth(nbytes, processes)):
+        from shmkit._frontend import load_monitor  # noqa: PLC0415
         from shmkit._load import load  # noqa: PLC0415
 
     return load(

@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import subprocess
 import sys
 import threading
 
@@ -69,6 +68,8 @@ class _Guard:
             return False
 
     def _start(self) -> None:
+        import subprocess  # noqa: PLC0415 - loaders import this module, and have no guard
+
         folder = os.path.dirname(os.path.dirname(__file__))  # of the package
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _CODE, folder, str(os.getpid())],

@@ -12,7 +12,6 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from shmkit.errors import TooManySegmentsError
@@ -52,18 +51,18 @@ def file_size() -> Room:
     return Room("a file of this process (RLIMIT_FSIZE, ulimit -f)", limit, limit)
 
 
-def memory(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> Room:
+def memory(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> Room:
     """Memory that can still be filled, and the limit: of the machine or of the container."""
     return min(memories(proc, cgroups), key=lambda room: room.free)
 
 
-def memories(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> list[Room]:
+def memories(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> list[Room]:
     """The machine's memory, and that of each control group with a limit.
 
     What the page cache holds counts as free: the kernel gives it back when it is needed.
     """
     try:
-        lines = (proc / "meminfo").read_text().splitlines()
+        lines = _read(proc, "meminfo").splitlines()
     except OSError:  # no /proc, as on macOS: what is available is not known, so nothing is refused
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return [Room("memory", total, total)]
@@ -76,18 +75,18 @@ def memories(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup"))
     ]
 
 
-def cpus(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+def cpus(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
     """How many CPUs this process may use: its affinity, and the container's quota rounded up."""
     count = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     for group in _groups(proc, cgroups, "cpu"):
         try:
-            if (group / "cpu.max").exists():
-                quota, period = (group / "cpu.max").read_text().split()
+            if os.path.exists(os.path.join(group, "cpu.max")):
+                quota, period = _read(group, "cpu.max").split()
             else:
-                quota = (group / "cpu.cfs_quota_us").read_text().strip()
-                period = (group / "cpu.cfs_period_us").read_text().strip()
+                quota = _read(group, "cpu.cfs_quota_us").strip()
+                period = _read(group, "cpu.cfs_period_us").strip()
         except OSError:
             continue
         if quota not in ("max", "-1"):
@@ -132,7 +131,7 @@ class _Descriptors:
 allow_descriptors = _Descriptors().allow
 
 
-def allow_mappings(count: int, proc: Path = Path("/proc")) -> None:
+def allow_mappings(count: int, proc: str = "/proc") -> None:
     """Have room for `count` more mappings; the limit is the machine's, not ours to raise.
 
     Raises
@@ -141,23 +140,22 @@ def allow_mappings(count: int, proc: Path = Path("/proc")) -> None:
         If there is none.
     """
     try:
-        limit = int((proc / "sys/vm/max_map_count").read_text())
-        with (proc / "self/maps").open("rb") as maps:
-            used = sum(1 for _ in maps)
+        limit = int(_read(proc, "sys/vm/max_map_count"))
+        used = _read(proc, "self/maps").count("\n")
     except OSError:
         return
     if used + count > limit:
         raise TooManySegmentsError(limit, "vm.max_map_count")
 
 
-def _groups(proc: Path, cgroups: Path, controller: str) -> Iterator[Path]:
+def _groups(proc: str, cgroups: str, controller: str) -> Iterator[str]:
     """The directories of this process's control group and of every group above it.
 
     Inside a container the path in /proc/self/cgroup may be the host's, which is not mounted here:
     then its last existing ancestor, the mount itself, holds the container's limits.
     """
     try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
+        lines = _read(proc, "self/cgroup").splitlines()
     except OSError:
         return
     for line in lines:
@@ -165,25 +163,25 @@ def _groups(proc: Path, cgroups: Path, controller: str) -> Iterator[Path]:
         if not controllers:
             root = cgroups
         elif controller in controllers.split(","):
-            root = cgroups / controller
+            root = os.path.join(cgroups, controller)
         else:
             continue
-        group = root / path.lstrip("/")
-        yield from (above for above in (group, *group.parents) if above.is_relative_to(root))
+        group = os.path.join(root, path.strip("/")).rstrip("/")
+        while len(group) >= len(root):
+            yield group
+            group = os.path.dirname(group)
 
 
-def _cgroup_rooms(proc: Path, cgroups: Path) -> Iterator[Room]:
+def _cgroup_rooms(proc: str, cgroups: str) -> Iterator[Room]:
     for group in _groups(proc, cgroups, "memory"):
         try:
-            if (group / "memory.max").exists():
-                limit = (group / "memory.max").read_text().strip()
-                used = int((group / "memory.current").read_text())
+            if os.path.exists(os.path.join(group, "memory.max")):
+                limit = _read(group, "memory.max").strip()
+                used = int(_read(group, "memory.current"))
             else:
-                limit = (group / "memory.limit_in_bytes").read_text().strip()
-                used = int((group / "memory.usage_in_bytes").read_text())
-            statistics = dict(
-                line.split() for line in (group / "memory.stat").read_text().splitlines()
-            )
+                limit = _read(group, "memory.limit_in_bytes").strip()
+                used = int(_read(group, "memory.usage_in_bytes"))
+            statistics = dict(line.split() for line in _read(group, "memory.stat").splitlines())
         except OSError:
             continue
         if limit == "max" or int(limit) >= 1 << 60:  # v1 says "none" by a huge number
@@ -194,3 +192,8 @@ def _cgroup_rooms(proc: Path, cgroups: Path) -> Iterator[Room]:
             for name in ("inactive_file", "active_file")
         )
         yield Room("the container's memory limit", max(int(limit) - used + cache, 0), int(limit))
+
+
+def _read(folder: str, name: str) -> str:
+    with open(os.path.join(folder, name), encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
 import math
 import os
 import re
@@ -137,7 +136,11 @@ def trailer_bytes(dtype: np.dtype[Any]) -> bytes:
     Raises ValueError if they are too long.
     """
     found = enums(dtype)
-    trailer = _TRAILER + json.dumps(found, default=int).encode() if found else b""
+    if not found:
+        return b""
+    import json  # noqa: PLC0415 - only for categories
+
+    trailer = _TRAILER + json.dumps(found, default=int).encode()
     if len(trailer) > _LONGEST_TRAILER:
         raise ValueError(f"the names of its categories take {len(trailer)} bytes")
     return trailer
@@ -158,6 +161,8 @@ def read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
     text = file.read(_LONGEST_TRAILER + 1)
     if len(text) > _LONGEST_TRAILER:
         raise ValueError("the names of its categories are too long")
+    import json  # noqa: PLC0415 - as above
+
     try:
         found = {field: dict(enum) for field, enum in json.loads(text).items()}
         dtype = with_enums(header.dtype, found)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import glob
 import os
 import signal
 import time
@@ -123,14 +122,15 @@ def kill_orphaned_loaders() -> None:
 
     They end by themselves, unless a reader holds the interpreter's lock.
     """
-    for process in glob.glob("/proc/[0-9]*"):
+    processes = os.listdir("/proc") if os.path.isdir("/proc") else []
+    for pid in filter(str.isdigit, processes):
         try:
-            if os.stat(process).st_uid != os.geteuid():
+            if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
                 continue
-            with open(f"{process}/cmdline", errors="replace") as file:
+            with open(f"/proc/{pid}/cmdline", errors="replace") as file:
                 command, _, last = file.read().rstrip("\0").rpartition("\0")
             owner = last.removeprefix(_LOADER)
             if owner != last and "shmkit._workers" in command and not Owner.parse(owner).may_live():
-                os.kill(int(os.path.basename(process)), signal.SIGKILL)
+                os.kill(int(pid), signal.SIGKILL)
         except (OSError, ValueError):  # it has ended, or is none of ours
             continue

@@ -18,7 +18,6 @@ import math
 import os
 import pickle
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,6 +91,8 @@ def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, An
 
 
 def _is_users(module: ModuleType) -> bool:
+    import sysconfig  # noqa: PLC0415 - only for functions of the user's
+
     file = getattr(module, "__file__", None)
     installed = tuple(sysconfig.get_paths().values())
     return file is not None and not file.startswith(installed)

@@ -24,7 +24,6 @@ import gc
 import os
 import pickle
 import select
-import subprocess
 import sys
 import threading
 import time
@@ -78,6 +77,8 @@ class _Loader:
     """One loader process, and the owner's ends of its pipes."""
 
     def __init__(self) -> None:
+        import subprocess  # noqa: PLC0415 - each loader imports this module, and starts none
+
         self._received = bytearray()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             tasks, self._tasks = os.pipe()
@@ -89,7 +90,7 @@ class _Loader:
             # The path must be as it is here (a notebook's folder, an editable install) before the
             # first import there.
             code = (
-                f"import sys; sys.path[:] = {_import_path()!r}; "
+                f"import gc, sys; gc.disable(); sys.path[:] = {_import_path()!r}; "
                 f"from shmkit._workers import serve; serve({tasks}, {answer}, {os.getpid()})"
             )
             # In a process group of its own: the stop button's SIGINT, sent to the kernel's group,
@@ -99,6 +100,8 @@ class _Loader:
                 [sys.executable, "-c", code, loader_mark()],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[tasks, answer],
+                # One thread is enough where there is a loader for each CPU, and takes no start.
+                env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
                 cwd=_directory(),
                 process_group=0,
             )
@@ -179,7 +182,6 @@ class Loaders:
     def __init__(self, count: int) -> None:
         self._free: list[_Loader] = []
         self._busy: dict[int, tuple[_Loader, deque[int]]] = {}  # by descriptor of its outcomes
-        _guard.watch(NAMES)  # it ends a loader whose reader holds the interpreter's lock
         with _idle_lock:
             while _idle and len(self._free) < count:
                 loader = _idle.pop()
@@ -190,6 +192,8 @@ class Loaders:
         try:
             while len(self._free) < count:
                 self._free.append(_Loader())
+            # It ends a loader whose reader holds the interpreter's lock.
+            _guard.watch(NAMES)
         except BaseException:
             self.__exit__()
             raise
@@ -281,6 +285,7 @@ atexit.register(_end)
 
 def serve(tasks_fd: int, outcomes_fd: int, owner: int) -> None:
     """The loader process: run tasks from one pipe until the owner closes it or ends."""
+    gc.enable()  # what is imported before is no garbage, and looking at it takes its time
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # when memory runs out, this process ends, and not the notebook's
     threading.Thread(target=_exit_with_owner, args=(tasks_fd, owner), daemon=True).start()

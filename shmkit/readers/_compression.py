@@ -11,10 +11,8 @@ holds. So any place of the text is reached at once, and large files are read in 
 
 from __future__ import annotations
 
-import bz2
 import functools
 import io
-import lzma
 import os
 import re
 import sys
@@ -41,7 +39,7 @@ _BLOCK_HEADER_NBYTES = 18
 
 
 class _Decompressor(Protocol):
-    """Of one member; as in bz2."""
+    """Of one member; as in Python's bz2."""
 
     @property
     def eof(self) -> bool: ...
@@ -56,8 +54,22 @@ def _of_gzip() -> _Decompressor:
     return cast("_Decompressor", igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP))
 
 
+# The others are imported late: few load such files, and all import shmkit.
+
+
+def _of_bzip2() -> _Decompressor:
+    import bz2  # noqa: PLC0415
+
+    return bz2.BZ2Decompressor()
+
+
+def _of_xz() -> _Decompressor:
+    import lzma  # noqa: PLC0415
+
+    return lzma.LZMADecompressor()
+
+
 def _of_zstd() -> _Decompressor:
-    # Late: few load such files, and all import shmkit.
     if sys.version_info >= (3, 14):
         from compression.zstd import ZstdDecompressor  # noqa: PLC0415
     else:
@@ -78,9 +90,9 @@ _FORMATS = [
         "bzip2",
         re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),  # "BZh9" may begin a text
         (".bz2",),
-        bz2.BZ2Decompressor,
+        _of_bzip2,
     ),
-    _Format("xz", re.compile(rb"\xfd7zXZ\0|]\0\0"), (".xz", ".lzma"), lzma.LZMADecompressor),
+    _Format("xz", re.compile(rb"\xfd7zXZ\0|]\0\0"), (".xz", ".lzma"), _of_xz),
     _Format("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), (".zst",), _of_zstd),
 ]
 ENDINGS = tuple(ending for form in _FORMATS for ending in form.endings)

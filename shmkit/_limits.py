@@ -141,7 +141,8 @@ def allow_mappings(count: int, proc: str = "/proc") -> None:
     """
     try:
         limit = int(_read(proc, "sys/vm/max_map_count"))
-        used = _read(proc, "self/maps").count("\n")
+        with open(os.path.join(proc, "self/maps"), "rb") as maps:
+            used = sum(1 for _ in maps)  # no room to hold them, if there is none
     except OSError:
         return
     if used + count > limit:

@@ -270,7 +270,7 @@ def test_too_few_mappings_are_named(run_script, tmp_path):
         np.save(tmp_path / f"{n:02}.npy", np.full(3, n))
     done = run_script(
         ORDINARY + "import mmap\n"
-        "shared_load('00.npy', progress=False).close()\n"  # so that all is imported
+        "share([1]).close()\n"
         "with open('/proc/sys/vm/max_map_count') as file:\n"
         "    limit = int(file.read())\n"
         "protections = [mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE]\n"

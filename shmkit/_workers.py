@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import os
 import pickle
@@ -84,6 +85,7 @@ class _Loader:
             tasks, self._tasks = os.pipe()
             ours.callback(os.close, self._tasks)
             theirs.callback(os.close, tasks)
+            self._pipe_nbytes = _pipe_nbytes(self._tasks)
             self.outcomes, answer = os.pipe()
             ours.callback(os.close, self.outcomes)
             theirs.callback(os.close, answer)
@@ -108,8 +110,20 @@ class _Loader:
             ours.pop_all()  # they stay open
 
     def send(self, tasks: Sequence[Task]) -> None:
-        # With the place they are to run in: the notebook may have moved since it was started.
-        message = pickle.dumps((_directory(), _import_path(), len(tasks), dumps(tasks)))
+        self._write(_message(tasks))
+
+    def send_ahead(self, tasks: Sequence[Task]) -> bool:
+        """Send more tasks while it has some: if the pipe, which is empty, takes them at once.
+
+        Else each might wait until the other reads.
+        """
+        message = _message(tasks)
+        fits = len(message) <= self._pipe_nbytes
+        if fits:
+            self._write(message)
+        return fits
+
+    def _write(self, message: bytes) -> None:
         with contextlib.suppress(OSError):  # it has ended: receive() says how
             while message:
                 message = message[os.write(self._tasks, message) :]
@@ -145,6 +159,16 @@ class _Loader:
         """Close the pipes."""
         os.close(self._tasks)
         os.close(self.outcomes)
+
+
+def _message(tasks: Sequence[Task]) -> bytes:
+    # With the place they are to run in: the notebook may have moved since the loader was started.
+    return pickle.dumps((_directory(), _import_path(), len(tasks), dumps(tasks)))
+
+
+def _pipe_nbytes(fd: int) -> int:
+    """Bytes that the pipe holds."""
+    return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) if sys.platform == "linux" else select.PIPE_BUF
 
 
 def _readable(descriptors: Iterable[int], timeout: float) -> set[int]:
@@ -220,22 +244,15 @@ class Loaders:
         or `Died`. A loader that died is replaced. `tick` is called about ten times a second, in the
         calling thread.
         """
-        waiting = list(enumerate(tasks))[::-1]
-        known = len(waiting)
+        waiting: list[int] = []  # numbers of tasks, the next one last
+        known = 0
         next_tick = time.monotonic()
         while waiting or self._busy or known < len(tasks):
-            waiting += list(enumerate(tasks))[known:]
+            waiting += reversed(range(known, len(tasks)))
             known = len(tasks)
             if not self._free and not self._busy:  # all have died
                 self._free.append(_Loader())
-            while waiting and self._free:
-                loader = self._free[-1]
-                share = len(waiting) // (_SHARES * (len(self._free) + len(self._busy)))
-                lot = [waiting.pop() for _ in range(min(max(share, 1), _MOST_TASKS))]
-                numbers = deque(number for number, _ in lot)
-                self._busy[loader.outcomes] = loader, numbers  # first: an interrupt may come
-                self._free.pop()
-                loader.send([task for _, task in lot])
+            self._give(tasks, waiting)
             if all(len(numbers) > _MANY for _, numbers in self._busy.values()):
                 time.sleep(_NAP)
             ready = _readable(self._busy, max(next_tick - time.monotonic(), 0))
@@ -244,13 +261,14 @@ class Loaders:
                 tick()
                 # A process that a reader forked may keep the pipe of a dead loader open.
                 ready |= {fd for fd, (loader, _) in self._busy.items() if loader.ended()}
+            outcomes = []
             for descriptor in ready:
                 loader, numbers = self._busy[descriptor]
                 for outcome in loader.receive():
-                    number = numbers.popleft()
+                    outcomes.append((numbers.popleft(), outcome))
                     died = isinstance(outcome, Died)
                     if died:
-                        waiting += [(number, tasks[number]) for number in reversed(numbers)]
+                        waiting += reversed(numbers)
                         numbers.clear()
                     if not numbers:
                         del self._busy[descriptor]
@@ -258,7 +276,33 @@ class Loaders:
                             self._free.append(loader)
                         elif waiting:
                             self._free.append(_Loader())
-                    yield number, outcome
+            self._give_ahead(tasks, waiting)  # the caller takes its time with each outcome
+            yield from outcomes
+
+    def _give(self, tasks: Sequence[Task], waiting: list[int]) -> None:
+        """Send waiting tasks to the loaders that have none."""
+        while waiting and self._free:
+            share = self._share(waiting)
+            loader, numbers = self._free[-1], deque(waiting[: -share - 1 : -1])
+            self._busy[loader.outcomes] = loader, numbers  # first: an interrupt may come
+            self._free.pop()
+            del waiting[-share:]
+            loader.send([tasks[number] for number in numbers])
+
+    def _give_ahead(self, tasks: Sequence[Task], waiting: list[int]) -> None:
+        """Send more of many waiting tasks to the loaders that soon have none."""
+        for loader, numbers in self._busy.values():
+            share = self._share(waiting)
+            if len(numbers) <= _MANY < share:
+                lot = waiting[: -share - 1 : -1]
+                if loader.send_ahead([tasks[number] for number in lot]):
+                    numbers.extend(lot)
+                    del waiting[-share:]
+
+    def _share(self, waiting: list[int]) -> int:
+        """How many of them a loader gets at once."""
+        loaders = len(self._free) + len(self._busy)
+        return min(max(len(waiting) // (_SHARES * max(loaders, 1)), 1), _MOST_TASKS)
 
 
 def _forget() -> None:

@@ -44,6 +44,22 @@ def test_a_task_that_is_added_meanwhile_comes_next():
     assert values == [0, 10, 1, 2, 12]
 
 
+@pytest.mark.parametrize("nbytes", [0, 5_000])  # of an argument: more than a pipe takes at once
+def test_many_tasks_each_run_once_whichever_loader_ends(nbytes, tmp_path):
+    def note(number, _):
+        if number in (0, 150, 151, 599):
+            os._exit(3)
+        with open(tmp_path / str(number), "x"):
+            return number, bytes(nbytes)
+
+    tasks = [Task(note, (number, bytes(nbytes))) for number in range(600)]
+    with Loaders(2) as loaders:
+        outcomes = dict(loaders.run(tasks, lambda: None))
+    ended = {number for number, outcome in outcomes.items() if outcome == Died(3)}
+    assert ended == {0, 150, 151, 599}
+    assert all(outcomes[n] == (n, bytes(nbytes)) for n in range(600) if n not in ended)
+
+
 def test_an_exception_is_an_outcome():
     outcomes = run([(int, ("x",)), (int, ("7",))])
     assert isinstance(outcomes[0], ValueError)

@@ -15,8 +15,8 @@ import io
 import itertools
 import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -237,6 +237,26 @@ def is_number(text: str) -> bool:
     return True
 
 
+def _are_numbers(texts: Collection[str]) -> bool:
+    """Whether all of them are; for many, without a look at each."""
+    together = "".join(texts)
+    if together.isascii() and "_" not in together:
+        try:
+            deque(map(float, texts), 0)
+        except ValueError:
+            return False
+        return True
+    return all(map(is_number, texts))
+
+
+def _numbers(texts: Sequence[str]) -> int:
+    """How many of them are numbers."""
+    counts = Counter(texts)
+    if _are_numbers(counts):
+        return len(texts)
+    return sum(count for text, count in counts.items() if is_number(text))
+
+
 def _header(
     path: str, number: int, lines: list[str], table: NDArray[Any], split: dict[str, Any]
 ) -> tuple[list[str], NDArray[Any]]:
@@ -282,9 +302,9 @@ def _is_header(names: Sequence[str], below: NDArray[Any]) -> bool | None:
     texts = [i for i, name in enumerate(names) if not is_number(name)]
     named = [i for i in texts if names[i].strip().lower() not in _MISSING]
     if len(texts) == len(names):
-        over_numbers = any(2 * sum(map(is_number, below[:, i])) >= len(below) for i in named)
+        over_numbers = any(2 * _numbers(below[:, i].tolist()) >= len(below) for i in named)
     else:
-        over_numbers = any(all(map(is_number, below[:, i])) for i in named)
+        over_numbers = any(_are_numbers(below[:, i].tolist()) for i in named)
     if any(names[i] in below[:, i] for i in named):
         return len(texts) == len(names) and over_numbers
     if not names[0].strip() and all(map(str.strip, below[:, 0])):  # an index, of pandas
@@ -347,7 +367,7 @@ class _Type(NamedTuple):
 
 
 def _type(path: str, column: int, values: list[Any], *, exact: bool) -> _Type:
-    if all(isinstance(value, str) for value in values):
+    if all(issubclass(kind, str) for kind in set(map(type, values))):
         return _type_of_text(set(values), exact=exact)
     try:
         array = np.array(values)
@@ -368,7 +388,7 @@ def _type_of_text(texts: set[str], *, exact: bool) -> _Type:
     if not exact:
         width = -(-width // _ROUND_UP) * _ROUND_UP
     text_type = _Type(np.dtype(f"{'S' if all(map(str.isascii, texts)) else 'U'}{width}"))
-    if not all(map(is_number, texts)):
+    if not _are_numbers(texts):
         return text_type
     try:
         whole = {text: int(text) for text in texts if _WHOLE_NUMBER.fullmatch(text)}

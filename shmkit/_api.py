@@ -114,6 +114,9 @@ def shared_load(
         large they are, as soon as that is known.
     TooManySegmentsError
         If there are more files than this process may map or open at once.
+    TypeError, ValueError
+        If `numpy.loadtxt` refuses the options with any file, or no array in shared memory can have
+        the `dtype`; before a file is read.
     OSError
         If a file is missing or may not be read.
 

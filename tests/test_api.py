@@ -253,6 +253,22 @@ def test_a_bad_option_is_named(paths, options, message):
         load(paths, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"skiprows": -1}, ValueError, "skiprows=-1: argument must be nonnegative"),
+        ({"delimiter": ",,"}, TypeError, "delimiter=',,': .* must be a single"),
+        ({"dtype": object}, TypeError, "Python objects, .* cannot lie in shared memory"),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_options_that_no_file_satisfies_are_the_callers_error(
+    paths, options, error, message, on_error
+):
+    with pytest.raises(error, match=message):
+        load(paths, on_error=on_error, **options)
+
+
 def test_no_files_is_an_error():
     with pytest.raises(ValueError, match="no files"):
         load([])

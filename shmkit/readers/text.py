@@ -68,7 +68,12 @@ def checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
             'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '
             'the file, for example "latin-1"'
         )
-    loadtxt([], **{name: value for name, value in given.items() if name != "categories"})
+    for_loadtxt = {name: value for name, value in given.items() if name != "categories"}
+    try:
+        loadtxt([], **for_loadtxt)
+    except (TypeError, ValueError) as error:
+        shown = ", ".join(f"{name}={value!r}" for name, value in for_loadtxt.items())
+        raise type(error)(f"np.loadtxt reads no file with {shown}: {error}") from None
     if given.get("usecols") is not None:
         given["usecols"] = np.atleast_1d(given["usecols"]).tolist()
     if "dtype" in given:

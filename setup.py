@@ -1,18 +1,28 @@
 """The compiled text parser; everything else about the package is in pyproject.toml."""
 
+import platform
+
 from setuptools import Extension, setup
 
-setup(
-    ext_modules=[
-        Extension(
-            "shmkit.readers._parser",
-            ["shmkit/readers/_parser.cpp"],
-            depends=[f"shmkit/readers/_parser{part}.hpp" for part in ("", "_names", "_numbers")],
-            extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden"],
-            language="c++",
-            py_limited_api=True,
-            optional=True,  # np.loadtxt does its work where it cannot be compiled
-        )
-    ],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
-)
+READERS = "shmkit/readers"
+HEADERS = [f"{READERS}/_parser{part}.hpp" for part in ("", "_names", "_numbers")]
+AVX2 = ["-mavx2", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt", "-mtune=haswell"]
+
+
+def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
+    """One of the modules that hold the parser."""
+    return Extension(
+        f"shmkit.readers.{name}",
+        [f"{READERS}/{name}.cpp"],
+        depends=[*HEADERS, *sources],
+        extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden", *flags],
+        language="c++",
+        py_limited_api=True,
+        optional=True,  # np.loadtxt does its work where it cannot be compiled
+    )
+
+
+modules = [parser("_parser", [], [])]
+if platform.machine() in ("x86_64", "AMD64"):
+    modules.append(parser("_parser_avx2", [f"{READERS}/_parser.cpp"], AVX2))
+setup(ext_modules=modules, options={"bdist_wheel": {"py_limited_api": "cp311"}})

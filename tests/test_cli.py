@@ -95,6 +95,9 @@ def test_info_says_which_parser_is_in_use():
     done = shmkit("info")
     assert (done.returncode, done.stderr) == (0, "")
     compiled = importlib.util.find_spec("shmkit.readers._parser") is not None
-    assert ("text parser       compiled\n" in done.stdout) == compiled
+    assert ("text parser       compiled" in done.stdout) == compiled
+    with open("/proc/cpuinfo") as file:
+        avx2 = " avx2 " in file.read()
+    assert ("compiled, for AVX2\n" in done.stdout) == (compiled and avx2)
     assert ("text parser       np.loadtxt" in done.stdout) != compiled
     assert "/dev/shm          " in done.stdout

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmkit import sample
+from shmkit.readers import _lines, _parser
 from shmkit.readers._lines import loadtxt
 from shmkit.readers._misfit import columns
 from shmkit.readers._parser import ends, parse
 
+PARSE = [module.parse for module in {_parser, _lines.parser}]  # for any CPU, for this one
 GUARD = 0xA5
 BEHIND = b"7" * 16  # that the parser may load, but not see
 NUMBERS = np.dtype("i1,i2,i4,i8,u1,u2,u4,u8,f4,f8,?")
@@ -38,11 +40,15 @@ def parsed(text, dtype, *, usecols=None, start=0, stop=None, room=None, **option
         text += b"\n" * (text[-1:] not in (b"", b"\n"))  # without which a line is not covered
     stop = len(text) if stop is None else stop
     room = text.count(b"\n") + 1 if room is None else room
-    block = np.full(64 + room * dtype.itemsize + 64, GUARD, np.uint8)
-    out = block[64:-64]
-    rows, done, lines = parse(
-        text + BEHIND, start, stop, out, dtype.itemsize, fields_of(dtype, usecols), **options
-    )
+    found = []
+    for one in PARSE:
+        block = np.full(64 + room * dtype.itemsize + 64, GUARD, np.uint8)
+        out = block[64:-64]
+        fields = fields_of(dtype, usecols)
+        taken = one(text + BEHIND, start, stop, out, dtype.itemsize, fields, **options)
+        found.append((taken, out[: taken[0] * dtype.itemsize].tobytes()))
+    assert found == found[:1] * len(PARSE)
+    rows, done, lines = taken
     assert 0 <= rows <= min(room, options.get("max_rows", room))
     assert rows <= lines
     assert 0 <= done <= stop - start

@@ -23,9 +23,12 @@ from shmkit.errors import LoadError
 from shmkit.readers._compression import decompressed, position
 
 try:
-    from shmkit.readers import _parser as parser
-except ImportError:  # there was no compiler
-    parser = None  # type: ignore[assignment]
+    from shmkit.readers import _parser_avx2 as parser
+except ImportError:  # another CPU
+    try:
+        from shmkit.readers import _parser as parser  # type: ignore[no-redef]
+    except ImportError:  # there was no compiler
+        parser = None  # type: ignore[assignment]
 
 __all__ = [
     "LINE_END",

@@ -161,12 +161,30 @@ PyMethodDef methods[] = {
 
 PyModuleDef_Slot slots[] = {{0, nullptr}};
 
+#ifdef PARSER_AVX2
+#define NAME "_parser_avx2"
+#define INIT PyInit__parser_avx2
+bool runs_here() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt") &&
+           __builtin_cpu_supports("popcnt");
+}
+#else
+#define NAME "_parser"
+#define INIT PyInit__parser
+bool runs_here() { return true; }
+#endif
+
 PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_parser",
+    PyModuleDef_HEAD_INIT, NAME,
     "Text to records, where it is sure to do as np.loadtxt does.",
     0, methods, slots, nullptr, nullptr, nullptr,
 };
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__parser() { return PyModuleDef_Init(&module); }
+PyMODINIT_FUNC INIT() {
+    if (runs_here()) return PyModuleDef_Init(&module);
+    PyErr_SetString(PyExc_ImportError, "this CPU has not the instructions");
+    return nullptr;
+}

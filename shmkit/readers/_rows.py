@@ -49,7 +49,13 @@ from shmkit.readers._names import TABLE, Names
 
 __all__ = ["PARSER", "Rows", "by_lines", "lines_are_bytes"]
 
-PARSER = "compiled" if parser is not None else "np.loadtxt (none was compiled on installation)"
+PARSER = (
+    "np.loadtxt (none was compiled on installation)"
+    if parser is None
+    else "compiled, for AVX2"
+    if parser.__name__.endswith("avx2")
+    else "compiled"
+)
 
 _READ_NBYTES = 1 << 19  # stays in the cache of a core until it is parsed,
 _ROWS_NBYTES = 1 << 18  # and these until they are written

@@ -179,8 +179,8 @@ def shared_load(
     if processes is not None and processes < 1:
         raise ValueError(f"processes={processes} must be at least 1")
     processes = processes or _limits.cpus()
-    # The loaders start while this process imports what it needs for a load, and nobody else does.
     nbytes = [os.stat(path).st_size for path in named.values()]
+    # The loaders start while this process imports what it needs for a load, and nobody else does.
     with Loaders(worth(nbytes, processes)):
         from shmkit._frontend import load_monitor  # noqa: PLC0415
         from shmkit._load import load  # noqa: PLC0415

@@ -142,7 +142,7 @@ def allow_mappings(count: int, proc: str = "/proc") -> None:
     try:
         limit = int(_read(proc, "sys/vm/max_map_count"))
         with open(os.path.join(proc, "self/maps"), "rb") as maps:
-            used = sum(1 for _ in maps)  # no room to hold them, if there is none
+            used = sum(1 for _ in maps)  # not listed: without a mapping left there is no memory
     except OSError:
         return
     if used + count > limit:

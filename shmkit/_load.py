@@ -7,12 +7,13 @@
             ◀──── plan: dtype, shape ──────────────
     count   ── path, bytes a..b ──────────────────▶ how many rows the parts of a large file have
             ◀──── part ────────────────────────────
-    reserve    is there room for all of it? name every segment
-    read    ── path, plan, segment ───────────────▶ reserve, read into it; write the board
-            ◀──── plan, an error, or dead ─────────
+    room       is there any for all of it?
+    name       the next segments, while others are read
+    read    ── path, plan, segment ───────────────▶ read into it, which takes room; write the board
+            ◀──── options found, an error, or dead
     join    ── segment, rows of the parts ────────▶ one array again
     recode  ── segment, codes of categories ──────▶ the same in all arrays
-    views      one SharedArray a file
+    views      one SharedArray a file, as each is ready
 
 The notebook's process names and owns every segment before a loader touches it. So whatever
 becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
@@ -44,7 +45,7 @@ from shmkit._progress import RECORD, Board, Monitor, State
 from shmkit._segment import allow, create, taken
 from shmkit._workers import Died, Loaders, Task, worth
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
-from shmkit.readers import Part
+from shmkit.readers import Part, text
 
 __all__ = ["load"]
 
@@ -79,9 +80,10 @@ def load(
     processes = worth(nbytes, processes)
     with contextlib.ExitStack() as stack:
         loaders = stack.enter_context(Loaders(processes))
+        options = text.checked(options)
         pickled = _reading.pickled_reader(reader, options)
         sources = {
-            name: _Source(path, size, options, pickled)
+            name: _Source(path, size, {} if _reading.is_npy(path) else options, pickled)
             for (name, path), size in zip(files.items(), nbytes, strict=True)
         }
         if reader is None:
@@ -91,8 +93,7 @@ def load(
         paths = [source.path for source in sources.values()]
         board = Board(list(sources), paths, np.asarray(records), processes)
         monitor.begin(board)
-        listed = list(sources.values())
-        loading = _Load(board, records, loaders, monitor, listed, skip_failed)
+        loading = _Load(board, records, loaders, monitor, list(sources.values()), skip_failed)
         try:
             arrays = loading.run(backing)
             _end(board, monitor)
@@ -244,7 +245,8 @@ class _Load:
 
     def read(self, numbers: Sequence[int], backing: Backing, *, movable: bool) -> list[int]:
         """Read these files into new segments; if movable, say which of them had no room there."""
-        # The largest first, so that no loader begins with it when the others have finished.
+        # The largest first, so that no loader begins with it when the others have finished. Of
+        # more than _NEXT_FILES that holds for each lot of them: the next lot comes before the rest.
         numbers = sorted(numbers, key=lambda n: -self.sources[n].nbytes)
         with contextlib.ExitStack() as stack:
             records = np.empty(0, RECORD)
@@ -319,8 +321,8 @@ class _Load:
         if self.fail(file, outcome):
             return
         pieces = file.pieces()
-        options = self.sources[file.number].options
-        options = file.plan.options if file.plan else {**options, **pieces[0].options}
+        given, inferred = self.sources[file.number].options, pieces[0].options
+        options = file.plan.options if file.plan else {**given, **inferred}
         file.segment.source = {"file": file.path, "options": dict(options)}
         if any(piece.names for piece in pieces):
             self.named.append(file)

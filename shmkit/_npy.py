@@ -20,11 +20,11 @@ from numpy.lib import format as npy
 
 from shmkit._categories import enums, with_enums
 
-__all__ = ["Header", "header_bytes", "read_header", "read_trailer", "trailer_bytes"]
+__all__ = ["USUAL_NBYTES", "Header", "header_bytes", "read_header", "read_trailer", "trailer_bytes"]
 
 _SHAPE = re.compile(r"""(?<=['"]shape['"])\s*:\s*\((|[-\d\s]+,[-\d\s,]*)\)""")
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
-_BEGIN_NBYTES = 512  # more than nearly all headers have
+USUAL_NBYTES = 512  # more than nearly all headers have
 _VERSIONS = {b"\1\0": (2, "latin1"), b"\2\0": (4, "latin1"), b"\3\0": (4, "utf8")}
 _LONGEST_HEADER = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
 _TRAILER = b"shmkit enums\n"
@@ -85,7 +85,7 @@ def read_header(file: BinaryIO) -> Header:
     `file` is then at the data. Raises ValueError for whatever is not the image of an array.
     """
     nbytes = os.fstat(file.fileno()).st_size
-    begin = file.read(_BEGIN_NBYTES)
+    begin = file.read(USUAL_NBYTES)
     try:
         if not begin.startswith(npy.MAGIC_PREFIX):
             raise ValueError("it does not begin as a .npy file does")

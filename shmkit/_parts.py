@@ -47,9 +47,9 @@ def read_whole(
     work = {n: stop * (_COMPRESSED if nbytes[n] < stop else 1) for n, (_, stop) in spans.items()}
     numbers = sorted(work, key=work.__getitem__, reverse=True)
     whole: set[int] = set()
-    while len(numbers) >= processes:
-        if work[numbers[0]] * processes > _UNEVEN * sum(work[number] for number in numbers):
-            break
+    while len(numbers) >= processes and (
+        work[numbers[0]] * processes <= _UNEVEN * sum(work[number] for number in numbers)
+    ):
         whole |= set(numbers[:processes])
         del numbers[:processes]
     return whole
@@ -106,9 +106,9 @@ class File:
         if self.parts is None:
             return [Task(_reading.read, (self.path, reader, self.plan, place))]
         assert self.plan is not None
-        # Known there alone: the loaders give it another shape.
-        there = attach(self.segment.path, self.segment.identity)
-        there.outline(self.plan.dtype, self.plan.shape)
+        # By another object: the loaders give the array its shape, which self.segment reads then.
+        other = attach(self.segment.path, self.segment.identity)
+        other.outline(self.plan.dtype, self.plan.shape)
         skipped = self.plan.options.get("skiprows", 0)
         lines = accumulate((part.lines for part in self.parts), initial=skipped)
         rows = accumulate((part.rows for part in self.parts), initial=0)

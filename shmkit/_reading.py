@@ -1,7 +1,7 @@
 """What a loader process does with one file: look into it, or read it into a segment.
 
 probe   file ──▶ plan
-read    file ──▶ reader ──▶ target ──▶ segment      reserve, fill, resize
+read    file ──▶ reader ──▶ target ──▶ segment      reserve or outline, write, resize
                                └─────▶ board        state, bytes and rows so far
 
 A large file is read in parts, by several loader processes at once (_parts):
@@ -41,6 +41,7 @@ __all__ = [
     "count",
     "datasets",
     "is_hdf5",
+    "is_npy",
     "join",
     "named_error",
     "pickled_reader",
@@ -63,15 +64,11 @@ class Pickled(NamedTuple):
 
 
 def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, Any]) -> Pickled:
-    """The reader and the options of `shared_load`, for the loaders.
-
-    Raises what `text.checked` raises.
+    """The reader and its options, for the loaders.
 
     Functions of the user's own modules go by value: a loader that is warm has the module as it was
     when it was first needed, and the user may have edited it since.
     """
-    if "dataset" not in options:
-        options = text.checked(options)
     converters = options.get("converters")
     if reader is None and converters is None:
         return Pickled(dumps((reader, options)), plain=True)
@@ -98,16 +95,17 @@ def _is_users(module: ModuleType) -> bool:
     return file is not None and not file.startswith(installed)
 
 
-_loads = functools.lru_cache(maxsize=1)(pickle.loads)
+_kept = functools.lru_cache(maxsize=1)(pickle.loads)
 
 
 def _unpickled(pickled: Pickled) -> tuple[Callable[[str], Any] | None, Mapping[str, Any]]:
-    """The reader and the options; of many small files, only for the first one that is read.
+    """The reader and the options: the same objects for all files of a load.
 
-    Functions of the user's are new each time, with what they hold: it is not kept.
+    No reader changes them. But functions of the user's, which may change what they hold, are new
+    for each file.
     """
     found: tuple[Callable[[str], Any] | None, Mapping[str, Any]]
-    found = _loads(pickled.data) if pickled.plain else pickle.loads(pickled.data)  # noqa: S301 - our owner's
+    found = _kept(pickled.data) if pickled.plain else pickle.loads(pickled.data)  # noqa: S301 - our owner's
     return found
 
 
@@ -150,13 +148,18 @@ def _reader(path: str, function: Callable[[str], Any] | None, options: Mapping[s
         return custom.Custom(function)
     if "dataset" in options:
         return cast("Reader", _hdf5())
-    return npy if path.lower().endswith(".npy") else text
+    return npy if is_npy(path) else text
 
 
 def _hdf5() -> Any:
     from shmkit.readers import hdf5  # noqa: PLC0415 - h5py takes longer to import than the rest
 
     return hdf5
+
+
+def is_npy(path: str) -> bool:
+    """Whether it is read as a .npy file, which has no options."""
+    return path.lower().endswith(".npy")
 
 
 def is_hdf5(path: str) -> bool:
@@ -210,7 +213,9 @@ def read(path: str, pickled: Pickled, plan: Plan | None, place: Place) -> Piece:
         if plan is not None:
             cast("Planned", reader).read_into(path, plan, target)
         elif (plan := reader.read(path, options, target)) is not None:
-            found = {n: v for n, v in plan.options.items() if options.get(n, _Target) is not v}
+            # Not what is as it was given: a dtype takes as long to pickle as all the rest.
+            resolved = plan.options.items()
+            found = {n: v for n, v in resolved if n not in options or v is not options[n]}
     record["ended"] = time.time()
     return Piece(None, target.names, found)
 

@@ -23,7 +23,7 @@ import os
 import stat
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, BinaryIO, ClassVar, Self
 
@@ -31,7 +31,7 @@ import numpy as np
 
 from shmkit import _guard, _limits, _published
 from shmkit._backing import Backing, check_room, kind_of
-from shmkit._npy import Header, header_bytes, read_header, read_trailer, trailer_bytes
+from shmkit._npy import USUAL_NBYTES, Header, header_bytes, read_header, read_trailer, trailer_bytes
 from shmkit._owner import owner_of, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
 
@@ -47,7 +47,6 @@ __all__ = [
     "taken",
 ]
 
-_HEADER_NBYTES = 512  # more than nearly all headers have
 _STEP_NBYTES = 1 << 28
 _UNSEEN_NBYTES = 1 << 22  # of arrays, before it is looked how much memory there is
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
@@ -101,7 +100,7 @@ class Segment:
         self._creator = 0
         self._file: BinaryIO | None = None  # while it is kept open
         self._header: Header | None = None
-        self._mapped: weakref.ref[Mapped] | None = None
+        self._mapped: Callable[[], Mapped | None] = lambda: None
 
     def own(self, memfd: int | None) -> None:
         """Have this process unlink it, and close the descriptor that it lives by, if it does."""
@@ -149,7 +148,7 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Bytes that it takes: the array's data and the header."""
-        mapped = self._mapped() if self._mapped is not None else None
+        mapped = self._mapped()
         if mapped is not None:  # also if its owner has unlinked it before the header was read
             return len(mapped)
         return self.header.data_offset + self.header.nbytes
@@ -165,11 +164,11 @@ class Segment:
     @property
     def mapped(self) -> bool:
         """Whether a view in this process still holds its memory."""
-        return self._mapped is not None and self._mapped() is not None
+        return self._mapped() is not None
 
     def map(self) -> Mapped:
         """Its memory in this process; the same object as long as a view holds it."""
-        mapped = self._mapped() if self._mapped is not None else None
+        mapped = self._mapped()
         if mapped is None:
             with self._open() as file:
                 mapped = self._map(file)
@@ -177,7 +176,7 @@ class Segment:
 
     def map_with_header(self) -> tuple[Mapped, Header]:
         """Its memory and what array is in it; it is opened once for both."""
-        mapped = self._mapped() if self._mapped is not None else None
+        mapped = self._mapped()
         if mapped is None or self._header is None:
             with self._open() as file:
                 self._header = self._header or self._read_header(file)
@@ -199,15 +198,15 @@ class Segment:
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
     ) -> None:
         """Reserve room for an array and write its header, before any data are written."""
-        self._header = self._begin(dtype, shape, fortran_order=fortran_order, reserve=True)
+        self._begin(dtype, shape, fortran_order=fortran_order, reserve=True)
 
     def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
         """Write the header of an array whose data `write` brings, which needs no room reserved."""
-        self._header = self._begin(dtype, shape, fortran_order=False, reserve=False)
+        self._begin(dtype, shape, fortran_order=False, reserve=False)
 
     def _begin(
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool, reserve: bool
-    ) -> Header:
+    ) -> None:
         if dtype.hasobject:
             raise TypeError(
                 f"an array of Python objects ({dtype}) cannot lie in shared memory; give it a "
@@ -220,9 +219,7 @@ class Segment:
                 f"an array of {dtype} cannot lie in a segment: {error}; "
                 "numpy.lib.recfunctions.repack_fields makes one that can"
             ) from None
-        header = Header(dtype, shape, fortran_order, len(text))
-        self._rewrite(header, text, reserve=reserve)
-        return header
+        self._rewrite(Header(dtype, shape, fortran_order, len(text)), text, reserve=reserve)
 
     def write(self, start: int, data: memoryview) -> None:
         """Write bytes of the array's data, from the byte `start` of them on; it may grow.
@@ -247,17 +244,15 @@ class Segment:
         """
         if shape == self.shape:
             return
-        text = header_bytes(self.dtype, shape, self.header.fortran_order, self.header.data_offset)
-        self._header = self.header._replace(shape=shape)
-        self._rewrite(self._header, text, reserve=False)
-        self._mapped = None  # it is as long as the array was
+        self._replace(self.header._replace(shape=shape))
+        self._mapped = lambda: None  # it is as long as the array was
 
     def name(self, dtype: np.dtype[Any]) -> None:
         """Give the array's codes the names that this dtype has, which else is the array's."""
-        header = self.header._replace(dtype=dtype)
-        text = header_bytes(dtype, header.shape, header.fortran_order, header.data_offset)
-        self._rewrite(header, text, reserve=False)
-        self._header = header
+        self._replace(self.header._replace(dtype=dtype))
+
+    def _replace(self, header: Header) -> None:
+        self._rewrite(header, header_bytes(*header), reserve=False)
 
     def _rewrite(self, header: Header, text: bytes, *, reserve: bool) -> None:
         """Make the file as long as the array, and write the header and the trailer."""
@@ -272,6 +267,7 @@ class Segment:
                 _write_at(file.fileno(), memoryview(trailer), at)
             except OSError as error:
                 raise self._without_room(error, nbytes) from None
+        self._header = header
 
     def expect(self, nbytes: int) -> None:
         """Raise NotEnoughMemoryError unless there is so much memory: a container's limit kills.
@@ -369,7 +365,7 @@ def create(backing: Backing) -> Segment:
 
 def taken(nbytes: int) -> int:
     """Bytes of memory that a segment with so many bytes of data takes: the header, whole pages."""
-    return -(-(nbytes + _HEADER_NBYTES) // mmap.PAGESIZE) * mmap.PAGESIZE
+    return -(-(nbytes + USUAL_NBYTES) // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def allow(count: int, kind: str) -> None:

@@ -65,7 +65,7 @@ class Died(NamedTuple):
 
 
 def dumps(value: object) -> bytes:
-    """Pickled, with what is defined in a cell by value."""
+    """Pickled, what is defined in a cell by value."""
     with contextlib.suppress(Exception):  # whatever pickle does not take, or a __reduce__ raises
         if b"__main__" not in (pickled := pickle.dumps(value, pickle.HIGHEST_PROTOCOL)):
             return pickled
@@ -113,9 +113,10 @@ class _Loader:
         self._write(_message(tasks))
 
     def send_ahead(self, tasks: Sequence[Task]) -> bool:
-        """Send more tasks while it has some: if the pipe, which is empty, takes them at once.
+        """Send more tasks while it has some: if the pipe takes them at once.
 
-        Else each might wait until the other reads.
+        Else each might wait until the other reads. While it runs tasks the pipe is empty, as
+        `_give_ahead` waits until it has begun with those that were sent last.
         """
         message = _message(tasks)
         fits = len(message) <= self._pipe_nbytes
@@ -293,7 +294,7 @@ class Loaders:
         """Send more of many waiting tasks to the loaders that soon have none."""
         for loader, numbers in self._busy.values():
             share = self._share(waiting)
-            if len(numbers) <= _MANY < share:
+            if len(numbers) <= _MANY < share:  # those that were sent ahead were more than _MANY
                 lot = waiting[: -share - 1 : -1]
                 if loader.send_ahead([tasks[number] for number in lot]):
                     numbers.extend(lot)

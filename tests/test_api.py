@@ -269,6 +269,19 @@ def test_options_that_no_file_satisfies_are_the_callers_error(
         load(paths, on_error=on_error, **options)
 
 
+@pytest.mark.parametrize("rows", [1, 100_000])  # read without a look before, and after one
+def test_the_options_that_made_an_array_are_known(rows, tmp_path):
+    (tmp_path / "a.txt").write_text("1 2\n" * rows)
+    np.save(tmp_path / "b.npy", np.zeros(rows))
+    with load(sorted(tmp_path.iterdir()), dtype="i4,i4", usecols=(0, 1)) as (text, npy):
+        assert text.segment.source["options"] == {
+            "dtype": np.dtype("i4,i4"),
+            "usecols": [0, 1],
+            "encoding": "utf-8",
+        }
+        assert npy.segment.source["options"] == {}
+
+
 def test_no_files_is_an_error():
     with pytest.raises(ValueError, match="no files"):
         load([])

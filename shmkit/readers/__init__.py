@@ -2,7 +2,7 @@
 
     probe(path, options) -> Plan         what is in the file: dtype, shape, resolved options
     read_into(path, plan, target)        reserve the array in the target, write it
-    read(path, options, target)          both, of a small file
+    read(path, options, target)          both, of a small file; all that a user's function has
 
 A reader of large files that can be read in parts, by several loader processes at once, says in
 the plan which bytes these are, and has three more:
@@ -11,10 +11,9 @@ the plan which bytes these are, and has three more:
     read_part(path, plan, part, …) -> rows      write these rows of the array
     whole_shape(plan, rows)                     the shape of the array, once they are counted
 
-The notebook's process sees the plans of all files but the small ones, with the rows counted, before
-any array is reserved, so it can refuse a load that has no room. The first dimension of a plan is a
-bound, or where only reading can tell, an estimate: `Target.resize` makes more room, and gives back
-what is not needed.
+The notebook's process sees the plans of all files but the small ones before any of them is read, so
+it can refuse a load that has no room. The first dimension of a plan is a bound, or where nothing
+was counted an estimate: `Target.write` goes past it, `Target.resize` gives back what is not needed.
 """
 
 from __future__ import annotations

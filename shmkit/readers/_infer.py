@@ -11,6 +11,7 @@ A guess that a later line belies is an error there, never a changed value.
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import math
@@ -166,9 +167,14 @@ def infer(path: str, sample: Sample, options: Mapping[str, Any]) -> Inferred:
         return numbers._replace(whole_columns=tuple(i for i, t in enumerate(types) if t.whole))
     chosen = _distinct(names[column] if names else "" for column in columns)
     return Inferred(
-        found | {"dtype": np.dtype([(n, t.dtype) for n, t in zip(chosen, types, strict=True)])},
+        found | {"dtype": _dtype(tuple(zip(chosen, (t.dtype for t in types), strict=True)))},
         tuple(i for i, t in enumerate(types) if t.whole and t.dtype.kind == "f"),
     )
+
+
+@functools.lru_cache(maxsize=4)  # the same object for files that are alike: _rows knows it again
+def _dtype(fields: tuple[tuple[str, np.dtype[Any]], ...]) -> np.dtype[Any]:
+    return np.dtype(list(fields))
 
 
 def split_fields(row: list[str], split: dict[str, Any]) -> list[Any]:

@@ -110,18 +110,17 @@ class Rows:
         self._encoding = plan.options["encoding"].removesuffix("-sig")
         self._row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
         layout = _layout(_Same(plan.dtype), plan.shape[1:], _keys(plan))
-        self._fields = layout.fields if _may_parse(plan) else None
+        self._fields = layout.fields if _parser_knows(plan) else None
         self._syntax = _syntax(plan, self._encoding, layout.width)
-        order, parsed = layout.categories, self._fields is not None
-        self._tables = np.zeros(len(order) if parsed else 0, TABLE)  # in the order of the file
+        order, by_parser = layout.categories, self._fields is not None
+        self._tables = np.zeros(len(order) if by_parser else 0, TABLE)  # in the order of the file
         self._names = {
-            i: Names(self._tables[n : n + 1] if parsed else None) for n, i in enumerate(order)
+            i: Names(self._tables[n : n + 1] if by_parser else None) for n, i in enumerate(order)
         }
-        if parsed:
+        if by_parser:
             # Of a small file, not more than is needed: clearing it takes longer than parsing.
-            most = max(plan.shape[0], _LEAST_ROWS)
-            rows = max(1, min(_ROWS_NBYTES // self._row_nbytes, most))
-            self._parsed = np.zeros((rows, *plan.shape[1:]), plan.dtype)
+            room = min(_ROWS_NBYTES // self._row_nbytes, max(plan.shape[0], _LEAST_ROWS))
+            self._parsed = np.zeros((max(1, room), *plan.shape[1:]), plan.dtype)
 
     @property
     def names(self) -> dict[str, list[str]]:
@@ -290,7 +289,7 @@ def _end_of_lines(text: bytearray, stop: int) -> int:
 
 
 class _Same:
-    """A key for a dtype: those that differ in their categories alone are equal to numpy."""
+    """A key for this very dtype: those that differ in their categories alone are equal to numpy."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -306,7 +305,7 @@ class _Layout(NamedTuple):
     """How a row lies in memory."""
 
     width: int  # columns that fill it
-    categories: list[int]  # which of them, in the order of the file
+    categories: tuple[int, ...]  # which of them, in the order of the file
     fields: memoryview | None  # as the parser wants them; None if it cannot fill them
 
 
@@ -322,13 +321,13 @@ def _layout(key: _Same, shape: tuple[int, ...], keys: tuple[int, ...] | None) ->
     wanted: Sequence[int] = range(len(found)) if keys is None else keys
     distinct = len(set(wanted)) == len(wanted) == len(found) and min(wanted, default=-1) >= 0
     if not distinct or not all(_parses(column.dtype) for column in found):
-        return _Layout(len(found), order, None)
+        return _Layout(len(found), tuple(order), None)
     fields = [
         (ord("C" if is_category(t) else t.kind), t.itemsize, offset, number, not t.isnative)
         for (_, t, offset), number in zip(found, wanted, strict=True)
     ]
     packed = np.array(sorted(fields, key=operator.itemgetter(3)), np.int64).data
-    return _Layout(len(found), order, packed)
+    return _Layout(len(found), tuple(order), packed)
 
 
 def _parses(dtype: np.dtype[Any]) -> bool:
@@ -342,7 +341,7 @@ def _keys(plan: TextPlan) -> tuple[int, ...] | None:
     return None if keys is None else tuple(keys)
 
 
-def _may_parse(plan: TextPlan) -> bool:
+def _parser_knows(plan: TextPlan) -> bool:
     """Whether there is a parser, and it knows these options."""
     marks = plan.options.get("comments", "#")
     known = marks is None or isinstance(marks, str)

@@ -26,7 +26,7 @@ from shmkit.readers import Part, Plan, Target
 
 __all__ = ["count", "datasets", "probe", "read", "read_into", "read_part", "whole_shape"]
 
-_LARGE_NBYTES = 1 << 24  # from here on a dataset is read in parts
+_LARGE_NBYTES = 1 << 24  # from here on a dataset may be read in parts
 _PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
 _DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 _STOCK = ((), (_DEFLATE,), (_SHUFFLE,), (_SHUFFLE, _DEFLATE))

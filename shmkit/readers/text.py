@@ -1,6 +1,6 @@
 """Text files, with np.loadtxt as the reference: its options, its values, its refusals.
 
-probe       a sample of the lines ──▶ plan: np.loadtxt's options (_infer), rows or a span
+probe       a sample of the lines ──▶ plan: np.loadtxt's options (_infer), rows, perhaps a span
 read_into   bytes, decompressed, a block at a time ──▶ rows, written to the target (_rows)
 read        both, of a small file
 read_part   the same, for a part of a large file
@@ -40,7 +40,7 @@ from shmkit.readers._rows import Rows, by_lines, lines_are_bytes
 __all__ = ["TextPlan", "checked", "count", "probe", "read", "read_into", "read_part", "whole_shape"]
 
 _LOOK_NBYTES = 4096  # binary files have a NUL byte in the first ones
-_LARGE_NBYTES = 1 << 24  # from here on a file is read in parts
+_LARGE_NBYTES = 1 << 24  # from here on a file may be read in parts
 _FEW_ROWS = 1 << 16  # for which a large file is not counted
 _WITHOUT_UNIT = frozenset([np.dtype("M8"), np.dtype("m8")])
 
@@ -50,7 +50,9 @@ class _Checked(dict[str, Any]):
 
 
 def checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options of `probe` in one form, which some file can satisfy; it takes them as they are.
+    """The options of `probe`, `dtype` a dtype and `usecols` a list, if any file can satisfy them.
+
+    What it has returned it returns as it is: for many files they are checked once.
 
     Raises
     ------

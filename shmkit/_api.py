@@ -71,6 +71,7 @@ def shared_load(
         later row that does not fit is an error, as is text too long for its field, or cut by a
         ``#`` (give ``comments=None``, or ``"#"`` if a comment it is). Where `dtype` is given, the
         others have the defaults of `numpy.loadtxt`.
+        `converters` are called in several processes, and more than once for rows of the sample.
     categories : str or sequence of str, optional
         Fields of text files with few different values, such as names of chromosomes, whatever
         their type. They become codes of two bytes, and their `SharedArray.categories` the texts by

@@ -132,14 +132,15 @@ class SharedArrays(Sequence[SharedArray]):
 
         Views that are held elsewhere stay valid, and keep the memory of their segment.
         """
-        arrays, self._arrays = self._arrays, None  # first: another thread may close them too
-        if arrays is None:
+        if self._arrays is None:
             return
-        del arrays
         for segment in self._segments:
             if segment is not None:
                 segment.unlink()
-        if self._on_close is not None:
+        # Last, so that after an interrupt the rest can be closed; once, if several threads do.
+        arrays, self._arrays = self._arrays, None
+        if arrays is not None and self._on_close is not None:
+            del arrays
             self._on_close()
 
     def plot_timeline(self, ax: Axes | None = None) -> Axes:

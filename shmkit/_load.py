@@ -42,7 +42,7 @@ from shmkit._categories import coded, with_enums
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
 from shmkit._parts import File, cut, read_whole
 from shmkit._progress import RECORD, Board, Monitor, State
-from shmkit._segment import allow, create, taken
+from shmkit._segment import allow, create, finish_interrupted, taken
 from shmkit._workers import Died, Loaders, Task, worth
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.readers import Part, text
@@ -75,6 +75,7 @@ def load(
     named after their file too if `prefix` is true.
     """
     directories = [] if backing in ("auto", "shm", "memfd") else [os.path.abspath(backing)]
+    finish_interrupted()  # what was made, or closed, before
     if remove_orphans([NAMES, *directories]):  # their guard was killed as well
         kill_orphaned_loaders()
     processes = worth(nbytes, processes)
@@ -97,11 +98,13 @@ def load(
         try:
             arrays = loading.run(backing)
             _end(board, monitor)
+            records.close()  # here, so that an interrupt of it is like any other
         except BaseException as error:
             loading.arrays.clear()  # the traceback holds it
             for segment in board.segments:
                 if segment is not None:
                     segment.unlink()
+            finish_interrupted()
             board.failed, board.cancelled = True, isinstance(error, KeyboardInterrupt)
             if not board.ended:
                 _end(board, monitor)
@@ -177,7 +180,7 @@ class _Load:
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
         small = self.small(backing)
         self.probe(small)
-        self.count()
+        self.count(backing)
         need = sum(taken(plan.nbytes) for plan in self.board.plans if plan is not None)
         chosen = choose_backing(backing, need + self.most_nbytes(small))
         allow(len(self.board.names), chosen.kind)
@@ -194,11 +197,15 @@ class _Load:
     def small(self, backing: str | os.PathLike[str]) -> set[int]:
         """The files that are read without a look before: small ones, if there is room for any."""
         small = {n for n, source in enumerate(self.sources) if source.nbytes < _SMALL_NBYTES}
+        return small if self.has_room(backing, self.most_nbytes(small)) else set()
+
+    def has_room(self, backing: str | os.PathLike[str], nbytes: int) -> bool:
+        """Whether there is room where it is looked for first."""
         try:
-            choose_backing("shm" if backing == "auto" else backing, self.most_nbytes(small))
+            choose_backing("shm" if backing == "auto" else backing, nbytes)
         except NotEnoughMemoryError:
-            return set()
-        return small
+            return False
+        return True
 
     def most_nbytes(self, numbers: Iterable[int]) -> int:
         return sum(taken(_SMALL_FACTOR * self.sources[number].nbytes) for number in numbers)
@@ -216,12 +223,14 @@ class _Load:
             if not self.note_failure(numbers[index], outcome):
                 self.board.plans[numbers[index]] = outcome
 
-    def count(self) -> None:
+    def count(self, backing: str | os.PathLike[str]) -> None:
         """Cut large files into parts, and count their rows."""
         plans, processes = self.board.plans, self.board.processes
         spans = {number: plan.span for number, plan in enumerate(plans) if plan and plan.span}
-        for number in read_whole(spans, [source.nbytes for source in self.sources], processes):
-            del spans[number]
+        whole = read_whole(spans, [source.nbytes for source in self.sources], processes)
+        guessed = sum(plan.nbytes for plan in plans if plan)
+        if self.has_room(backing, guessed):  # else the guess may be wrong, and they are counted
+            spans = {number: span for number, span in spans.items() if number not in whole}
         cuts = cut(spans, processes)
         tasks = [
             Task(

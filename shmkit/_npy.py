@@ -22,7 +22,11 @@ from shmkit._categories import enums, with_enums
 
 __all__ = ["USUAL_NBYTES", "Header", "header_bytes", "read_header", "read_trailer", "trailer_bytes"]
 
-_SHAPE = re.compile(r"""(?<=['"]shape['"])\s*:\s*\((|[-\d\s]+,[-\d\s,]*)\)""")
+_LENGTH = r"-?\d+L?\s*"  # Python 2 wrote an L
+_SHAPE = re.compile(
+    rf"""(?<=['"]shape['"])\s*:\s*\(\s*(|{_LENGTH},\s*|{_LENGTH}(?:,\s*{_LENGTH})+,?\s*)\)""",
+    re.ASCII,
+)
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
 USUAL_NBYTES = 512  # more than nearly all headers have
 _VERSIONS = {b"\1\0": (2, "latin1"), b"\2\0": (4, "latin1"), b"\3\0": (4, "utf8")}
@@ -76,7 +80,10 @@ def _description(dtype: np.dtype[Any]) -> str:
 @functools.lru_cache(maxsize=8)
 def _but_shape(text: str) -> tuple[np.dtype[Any], bool]:
     fields: dict[str, Any] = ast.literal_eval(text)
-    return npy.descr_to_dtype(fields["descr"]), bool(fields["fortran_order"])
+    order = fields["fortran_order"]
+    if not isinstance(order, bool):
+        raise TypeError("fortran_order is neither True nor False")
+    return npy.descr_to_dtype(fields["descr"]), order
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -89,20 +96,25 @@ def read_header(file: BinaryIO) -> Header:
     try:
         if not begin.startswith(npy.MAGIC_PREFIX):
             raise ValueError("it does not begin as a .npy file does")
-        width, encoding = _VERSIONS[begin[len(npy.MAGIC_PREFIX) : npy.MAGIC_LEN]]
+        version = begin[len(npy.MAGIC_PREFIX) : npy.MAGIC_LEN]
+        if version not in _VERSIONS:
+            raise ValueError(f"its version, {tuple(version)}, is none that is known")
+        width, encoding = _VERSIONS[version]
         start = npy.MAGIC_LEN + width
         data_offset = start + int.from_bytes(begin[npy.MAGIC_LEN : start], "little")
         if data_offset - start > min(nbytes, _LONGEST_HEADER):
-            raise ValueError("its header is too long")
+            raise ValueError("its header is too long, or cut short")
         if data_offset > len(begin):
             begin += file.read(data_offset - len(begin))
         text = begin[start:data_offset].decode(encoding).strip()
-        found = _SHAPE.search(text)
-        if found is None:
-            raise ValueError("its shape is no tuple of numbers")
+        places = list(_SHAPE.finditer(text))  # a field's name may look like one
+        if len(places) != 1:
+            raise ValueError("its shape is no tuple of numbers, or stands there twice")
+        (found,) = places
         dtype, order = _but_shape(f"{text[: found.start()]}:(){text[found.end() :]}")
         dtype = dtype.newbyteorder("|")  # a copy: names= changes a dtype in place
-        shape = tuple(int(length) for length in found[1].split(",") if length.strip())
+        lengths = filter(None, map(str.strip, found[1].split(",")))
+        shape = tuple(int(length.rstrip("L")) for length in lengths)
         header = Header(dtype, shape, order, data_offset)
     except (
         LookupError,

@@ -22,9 +22,10 @@ import mmap
 import os
 import stat
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, BinaryIO, ClassVar, Self
 
 import numpy as np
@@ -42,6 +43,7 @@ __all__ = [
     "allow",
     "attach",
     "create",
+    "finish_interrupted",
     "is_worker",
     "mapped_here",
     "taken",
@@ -51,6 +53,8 @@ _STEP_NBYTES = 1 << 28
 _UNSEEN_NBYTES = 1 << 22  # of arrays, before it is looked how much memory there is
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
+# Paths that are being made or unlinked, and by which thread: an interrupt may come in between.
+_halfway: dict[str, int] = {}
 
 Identity = tuple[int, int]  # of a file: device and inode
 
@@ -315,7 +319,9 @@ class Segment:
 
     def unlink(self) -> None:
         """Remove its name, if this process created it. Views stay valid; a second time is fine."""
-        if self.owned:
+        if self.owned and self._unlink.alive:
+            if self.backing != "memfd":
+                _halfway[self.path] = threading.get_ident()
             self._unlink()
 
     @contextmanager
@@ -351,16 +357,30 @@ def create(backing: Backing) -> Segment:
         return segment
     _guard.watch(backing.directory)
     path = os.path.join(backing.directory, f"{name}.npy")
+    _halfway[path] = threading.get_ident()
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:  # somebody put it there
-        return create(backing)
+    except OSError as error:
+        del _halfway[path]
+        if isinstance(error, FileExistsError):  # somebody put it there
+            return create(backing)
+        raise
     try:
         segment = Segment(path, backing.kind, _identity(os.fstat(fd)))
         segment.own(None)
-        return segment
     finally:
         os.close(fd)
+    del _halfway[path]
+    return segment
+
+
+def finish_interrupted() -> None:
+    """Unlink what an interrupt of this thread left between its name and its owner."""
+    for path, thread in list(_halfway.items()):
+        if thread == threading.get_ident():
+            with suppress(OSError):
+                os.unlink(path)
+            del _halfway[path]
 
 
 def taken(nbytes: int) -> int:
@@ -443,10 +463,14 @@ def _open(path: str) -> tuple[BinaryIO, Identity]:
     except FileNotFoundError:
         raise _gone(path) from None
     except OSError as error:
+        if not follow and error.errno in (errno.ENXIO, errno.EISDIR):
+            raise _gone(path) from None
         raise SegmentError(path, f"cannot be opened as a segment: {error.strerror}") from error
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
+        if not follow:  # the descriptor of a memfd, used again for something else
+            raise _gone(path)
         raise SegmentError(path, "is not a segment: not a regular file")
     return os.fdopen(fd, "r+b", buffering=0), _identity(status)
 
@@ -466,8 +490,8 @@ def _unlink(path: str, identity: Identity, links: list[str], creator: int, fd: i
     if fd is not None:
         os.close(fd)
         return
-    try:
+    _halfway[path] = threading.get_ident()
+    with suppress(FileNotFoundError):
         if _identity(os.lstat(path)) == identity:
             os.unlink(path)
-    except FileNotFoundError:
-        pass
+    _halfway.pop(path, None)

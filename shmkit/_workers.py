@@ -227,10 +227,10 @@ class Loaders:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with _idle_lock:
-            _idle.extend(self._free)
-        self._free = []
         busy = [loader for loader, _ in self._busy.values()]
+        with _idle_lock:  # an interrupt may have come while a loader was taken from the free ones
+            _idle.extend(loader for loader in self._free if loader not in busy)
+        self._free = []
         for loader in busy:  # all of them before any is waited for: an interrupt may come
             loader.process.kill()
         for loader in busy:

@@ -565,3 +565,58 @@ def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
     for process in (orphan, *others):
         process.stdin.close()
         process.stdout.close()
+
+
+INTERRUPTED = """
+import os, sys
+from shmkit import _segment, shared_load
+from shmkit._workers import Loaders
+path = sys.argv[1]
+shared_load(path, dtype="f8", progress=False).close()
+
+def interrupted(function, line):
+    def trace(frame, event, _):
+        nonlocal line
+        if frame.f_code is not function.__code__:
+            return trace if event == "call" and frame.f_code.co_name != "trace" else None
+        def in_it(frame, event, _):
+            nonlocal line
+            line -= event == "line"
+            if line == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return in_it
+        return in_it
+    sys.settrace(trace)
+    try:
+        arrays = shared_load([path] * 20, dtype="f8", progress=False)
+        arrays.close()
+    except KeyboardInterrupt:
+        if "arrays" in locals():
+            arrays.close()
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+for function in (_segment.create, _segment._unlink, Loaders._give):
+    line = 1
+    while interrupted(function, line):
+        line += 1
+        mine = [os.pipe() for _ in range(3)]
+        with shared_load(path, dtype="f8", progress=False) as (array,):
+            assert array[:3].tolist() == [0, 1, 2]
+        left = [name for name in os.listdir("/dev/shm") if f"-{os.getpid()}-" in name]
+        assert left == [], (function, line, left)
+        for pipe in mine:
+            os.write(pipe[1], b"x")
+            assert os.read(pipe[0], 1) == b"x"
+            os.close(pipe[0])
+            os.close(pipe[1])
+    print(function.__name__, line > 5, flush=True)
+"""
+
+
+def test_an_interrupt_at_any_line_leaves_no_name_and_no_half_used_loader(run_script, tmp_path):
+    done = run_script(INTERRUPTED.replace("sys.argv[1]", repr(text_file(tmp_path / "a.txt"))))
+    assert done.stdout.split() == ["create", "True", "_unlink", "True", "_give", "True"]

@@ -36,7 +36,10 @@ def in_parts(path, positions, **options):
     """The rows of the file, cut at these fractions of it."""
     plan = text.probe(str(path), {"dtype": DTYPE, "delimiter": "\t", **options})
     with decompressed(str(path)) as data:
-        first, last = line_start(data, options.get("skiprows", 0)), content_nbytes(data)
+        first, last = (
+            line_start(data, options.get("skiprows", 0), "utf-8-sig"),
+            content_nbytes(data),
+        )
     plan = replace(plan, span=(first, last))
     edges = [first, *(first + int((last - first) * f) for f in sorted(positions)), last]
     parts = [text.count(str(path), plan, a, b) for a, b in itertools.pairwise(edges)]
@@ -257,6 +260,19 @@ def test_a_file_for_each_loader_is_read_whole_and_one_more_by_all(large, tmp_pat
             assert array[:rows].tobytes() == arrays[0].tobytes()
         pids = arrays._board.records["pid"][1:]
         assert len(set(pids)) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_guess_of_the_rows_refuses_no_load(tmp_path, count):
+    """The begin of each file tells of a million rows, each of which takes 1,600 bytes."""
+    row = b"7 " * 199 + b"7\n"
+    files = [tmp_path / f"{n}.txt" for n in range(count)]
+    for path in files:
+        path.write_bytes(b"\n" * (1 << 20) + row * ((1 << 24) // len(row)))
+    with shared_load(files, dtype="i8", processes=count, progress=False) as arrays:
+        for array in arrays:
+            assert array.shape == ((1 << 24) // len(row), 200)
+            assert (array == 7).all()
 
 
 def test_one_file_is_read_by_all_loaders(large):

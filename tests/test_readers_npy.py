@@ -132,3 +132,39 @@ def test_file_replaced_after_the_probe_is_refused(tmp_path):
     np.save(path, np.arange(4))
     with pytest.raises(LoadError, match="replaced"):
         npy.read_into(path, plan, target)
+
+
+def header_of(text):
+    padded = text.encode("latin-1").ljust(246) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
+
+
+@pytest.mark.parametrize("shape", ["()", "(3,)", "(3, 4)", "(3,4)", "( 3 , 4 , )", "(3L, 4L)"])
+@pytest.mark.parametrize("after", ["", ", ", ", 'order': 0"])
+def test_shapes_as_any_writer_puts_them(tmp_path, shape, after):
+    text = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}{after}}}"
+    (tmp_path / "a.npy").write_bytes(header_of(text) + bytes(24))
+    found = npy.probe(str(tmp_path / "a.npy"), {})
+    assert found.shape == eval(shape.replace("L", ""))
+    assert found.dtype == "i2"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{'descr': '<i2', 'fortran_order': False, 'shape': (3)}", "no tuple"),
+        ("{'descr': '<i2', 'fortran_order': False, 'shape': (1,,2)}", "no tuple"),
+        ("{'descr': '<i2', 'fortran_order': False}", "no tuple"),
+        ("{'shape': (1,), 'descr': '<i2', 'fortran_order': False, 'shape': (3,)}", "twice"),
+        ("{'descr': [(\"'shape': (1,)\", '<i2')], 'fortran_order': False, 'shape': (3,)}", "twice"),
+        ("{'descr': '<i2', 'fortran_order': 1, 'shape': (3,)}", "fortran_order is neither"),
+    ],
+)
+def test_odd_headers_are_refused(tmp_path, text, message):
+    (tmp_path / "a.npy").write_bytes(header_of(text) + bytes(24))
+    assert message in refused(tmp_path / "a.npy")
+
+
+def test_an_unknown_version_is_named(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x04\x00" + bytes(200))
+    assert "its version, (4, 0), is none that is known" in refused(tmp_path / "a.npy")

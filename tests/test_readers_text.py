@@ -703,3 +703,22 @@ def test_sign_in_a_skipped_line_hides_none_in_the_data(file, content, options, l
 def test_undecodable_line_is_named_behind_one_with_a_replacement_character(file):
     error = refused(file("a 1\n\ufffd 2\n".encode() + b"c 3\nd\xff 4\n"))
     assert error.line == 4
+
+
+def test_a_mark_is_part_of_the_text_in_other_encodings(file):
+    path = file(b"\xef\xbb\xbfabc\ndef\n")
+    for encoding in ("latin-1", "utf-8"):
+        expected = np.loadtxt(path, "U8", encoding=encoding)
+        assert same(path, dtype="U8", encoding=encoding).tolist() == expected.tolist()
+    assert same(path, dtype="U8", encoding="utf-8-sig").tolist() == ["abc", "def"]
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-8], lambda text: text + b"1 2\n"])
+def test_a_large_file_that_changes_after_the_probe_is_refused(file, change):
+    content = b"1 2\n" * (1 << 22)
+    path = file(content)
+    plan = text.probe(path, {"dtype": float})
+    assert plan.span == (0, len(content))
+    file(change(content))
+    with pytest.raises(LoadError, match="changed while loading"):
+        text.read_into(path, plan, MemoryTarget())

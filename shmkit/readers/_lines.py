@@ -33,6 +33,7 @@ except ImportError:  # another CPU
 __all__ = [
     "LINE_END",
     "Lines",
+    "byte_order_mark",
     "count_byte_lines",
     "count_lines",
     "decoding",
@@ -109,10 +110,16 @@ def ends_by_numpy(text: memoryview, start: int, stop: int, mark: int) -> tuple[i
     return int(np.count_nonzero(lines)), int(np.count_nonzero(empty))
 
 
-def line_start(data: BinaryIO, number: int) -> int:
-    """Where in the file the line begins that has so many before it; a byte order mark is none."""
-    begin = len(codecs.BOM_UTF8) if data.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
-    data.seek(begin)
+def byte_order_mark(data: BinaryIO, encoding: str) -> bytes:
+    """The mark at the begin of the file, which is no text, if the encoding has one."""
+    data.seek(0)
+    begin = data.read(len(codecs.BOM_UTF8))
+    return begin if encoding == "utf-8-sig" and begin == codecs.BOM_UTF8 else b""
+
+
+def line_start(data: BinaryIO, number: int, encoding: str) -> int:
+    """Where in the file the line begins that has so many before it."""
+    data.seek(begin := len(byte_order_mark(data, encoding)))
     text = io.TextIOWrapper(data, "latin-1", newline="")  # of one byte each, line ends as they are
     start = begin + sum(map(len, itertools.islice(text, number)))
     text.detach()

@@ -24,6 +24,7 @@ from shmkit.readers import Part, Plan, Target
 from shmkit.readers._compression import content_nbytes, decompressed, position
 from shmkit.readers._infer import infer, take_sample
 from shmkit.readers._lines import (
+    byte_order_mark,
     count_byte_lines,
     count_lines,
     decoding,
@@ -167,7 +168,7 @@ def _plan(path: str, data: BinaryIO, options: Mapping[str, Any]) -> TextPlan:
         data.seek(0)
         assert nbytes is not None
         if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(resolved):
-            span = line_start(data, skip), nbytes
+            span = line_start(data, skip, resolved["encoding"]), nbytes
             data.seek(0)
             lines = estimate_lines(data, os.stat(path).st_size)
         elif nbytes >= _LARGE_NBYTES and most is not None and most <= _FEW_ROWS:
@@ -244,12 +245,14 @@ def _read(path: str, data: BinaryIO, plan: TextPlan, target: Target) -> None:
     encoding, skip = plan.options["encoding"], plan.options.get("skiprows", 0)
     rows = Rows(path, plan, target.write)
     if lines_are_bytes(plan.options):
-        data.seek(0)
         with decoding(path, encoding):
-            if data.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-                data.seek(0)
-            for _ in rows.take_bytes(data, sys.maxsize, skip):
+            begin = stop = len(byte_order_mark(data, encoding))
+            data.seek(begin)
+            for nbytes in rows.take_bytes(data, sys.maxsize, skip):
+                stop = begin + nbytes
                 target.advance(bytes_done=position(data), rows=rows.count)
+        if plan.span is not None and stop != plan.span[1]:
+            raise _changed(path)
     else:
         with lines_of(path, data, encoding, skip) as lines:
             for _ in rows.take_lines(lines):
@@ -290,11 +293,10 @@ def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> i
         If the file cannot be read.
     """
     assert isinstance(plan, TextPlan)
-    changed = LoadError(path, None, None, "the file changed while loading; load it again")
 
     def write(array: NDArray[Any]) -> None:
         if rows.count + len(array) > part.rows:
-            raise changed
+            raise _changed(path)
         target.write(array)
 
     rows, nbytes = Rows(path, plan, write, line), 0
@@ -304,9 +306,13 @@ def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> i
         for nbytes in rows.take_bytes(data, part.stop - part.start, 0):
             target.advance(bytes_done=nbytes * packed // unpacked, rows=rows.count)
     if nbytes != part.stop - part.start:
-        raise changed
+        raise _changed(path)
     target.name(rows.names)
     return rows.count
+
+
+def _changed(path: str) -> LoadError:
+    return LoadError(path, None, None, "the file changed while loading; load it again")
 
 
 def whole_shape(plan: Plan, rows: int) -> tuple[int, ...]:

@@ -82,7 +82,8 @@ def shared_load(
         an array of its own, named as in the file; after the file too, where there are several.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
-        may be defined in a notebook cell.
+        may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread
+        there, or as many as the environment variable ``OPENBLAS_NUM_THREADS`` says.
     processes : int, optional
         Loader processes; by default the CPUs that this process may use. They stay warm for the
         next load.

@@ -180,9 +180,8 @@ class _Load:
     def run(self, backing: str | os.PathLike[str]) -> dict[str, SharedArray]:
         small = self.small(backing)
         self.probe(small)
-        self.count(backing)
-        need = sum(taken(plan.nbytes) for plan in self.board.plans if plan is not None)
-        chosen = choose_backing(backing, need + self.most_nbytes(small))
+        self.count(backing, small)
+        chosen = choose_backing(backing, self.need(small))
         allow(len(self.board.names), chosen.kind)
         _limits.allow_mappings(len(self.board.names))
         good = [n for n in range(len(self.board.names)) if n not in self.board.errors]
@@ -207,6 +206,11 @@ class _Load:
             return False
         return True
 
+    def need(self, small: set[int]) -> int:
+        """Bytes that all arrays take, as far as it is known."""
+        planned = sum(taken(plan.nbytes) for plan in self.board.plans if plan is not None)
+        return planned + self.most_nbytes(small)
+
     def most_nbytes(self, numbers: Iterable[int]) -> int:
         return sum(taken(_SMALL_FACTOR * self.sources[number].nbytes) for number in numbers)
 
@@ -223,13 +227,13 @@ class _Load:
             if not self.note_failure(numbers[index], outcome):
                 self.board.plans[numbers[index]] = outcome
 
-    def count(self, backing: str | os.PathLike[str]) -> None:
+    def count(self, backing: str | os.PathLike[str], small: set[int]) -> None:
         """Cut large files into parts, and count their rows."""
         plans, processes = self.board.plans, self.board.processes
         spans = {number: plan.span for number, plan in enumerate(plans) if plan and plan.span}
         whole = read_whole(spans, [source.nbytes for source in self.sources], processes)
-        guessed = sum(plan.nbytes for plan in plans if plan)
-        if self.has_room(backing, guessed):  # else the guess may be wrong, and they are counted
+        # Where a guess of their rows finds no room, which may be a bad one, they are counted.
+        if whole and self.has_room(backing, self.need(small)):
             spans = {number: span for number, span in spans.items() if number not in whole}
         cuts = cut(spans, processes)
         tasks = [

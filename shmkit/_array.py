@@ -26,7 +26,8 @@ from shmkit._backing import choose_backing
 from shmkit._categories import names_of
 from shmkit._format import nbytes_text
 from shmkit._html import array_html
-from shmkit._segment import Identity, Mapped, Segment
+from shmkit._linking import Identity
+from shmkit._segment import Mapped, Segment
 from shmkit.errors import SegmentError, SegmentGoneError
 
 __all__ = ["SharedArray", "attach", "share", "shared_empty", "state_of", "view"]

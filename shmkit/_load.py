@@ -39,10 +39,11 @@ from shmkit._array import SharedArray, shared_empty, view
 from shmkit._arrays import SharedArrays
 from shmkit._backing import NAMES, Backing, choose_backing
 from shmkit._categories import coded, with_enums
+from shmkit._linking import finish_interrupted
 from shmkit._orphans import kill_orphaned_loaders, remove_orphans
 from shmkit._parts import File, cut, read_whole
 from shmkit._progress import RECORD, Board, Monitor, State
-from shmkit._segment import allow, create, finish_interrupted, taken
+from shmkit._segment import allow, create, taken
 from shmkit._workers import Died, Loaders, Task, worth
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.readers import Part, text

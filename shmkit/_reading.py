@@ -28,8 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._array import view
+from shmkit._linking import Identity
 from shmkit._progress import State
-from shmkit._segment import Identity, Segment, attach
+from shmkit._segment import Segment, attach
 from shmkit._workers import dumps
 from shmkit.errors import LoadError, ShmkitError
 from shmkit.readers import InParts, Part, Plan, Planned, Reader, custom, npy, text

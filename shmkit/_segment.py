@@ -20,30 +20,27 @@ import importlib
 import itertools
 import mmap
 import os
-import stat
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 
 from shmkit import _guard, _limits, _published
 from shmkit._backing import Backing, check_room, kind_of
+from shmkit._linking import Identity, begin, done, gone, identity_of, open_path, unlink
 from shmkit._npy import USUAL_NBYTES, Header, header_bytes, read_header, read_trailer, trailer_bytes
 from shmkit._owner import owner_of, this_process
-from shmkit.errors import NotEnoughMemoryError, SegmentError, SegmentGoneError
+from shmkit.errors import NotEnoughMemoryError, SegmentError
 
 __all__ = [
-    "Identity",
     "Mapped",
     "Segment",
     "allow",
     "attach",
     "create",
-    "finish_interrupted",
     "is_worker",
     "mapped_here",
     "taken",
@@ -53,10 +50,6 @@ _STEP_NBYTES = 1 << 28
 _UNSEEN_NBYTES = 1 << 22  # of arrays, before it is looked how much memory there is
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
-# Paths that are being made or unlinked, and by which thread: an interrupt may come in between.
-_halfway: dict[str, int] = {}
-
-Identity = tuple[int, int]  # of a file: device and inode
 
 
 class Mapped(mmap.mmap):
@@ -112,7 +105,7 @@ class Segment:
         self._links: list[str] = []  # the names that it is published under
         # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
         self._unlink = weakref.finalize(
-            self, _unlink, self.path, self.identity, self._links, self._creator, memfd
+            self, unlink, self.path, self.identity, self._links, self._creator, memfd
         )
         if is_worker():  # whose end skips atexit
             util = importlib.import_module("multiprocessing.util")
@@ -161,7 +154,7 @@ class Segment:
     def linked(self) -> bool:
         """Whether its name still leads to it, so that other processes can attach."""
         try:
-            return _identity(os.stat(self.path)) == self.identity
+            return identity_of(os.stat(self.path)) == self.identity
         except OSError:
             return False
 
@@ -192,8 +185,8 @@ class Segment:
             _limits.allow_descriptors(1)
         mapped = _mapping(file.fileno())
         mapped.segment = self
-        unlink = self._unlink if self.owned else lambda: None
-        self._mapped = weakref.ref(mapped, lambda _: unlink())
+        at_end = self._unlink if self.owned else lambda: None
+        self._mapped = weakref.ref(mapped, lambda _: at_end())
         _mapped_at[self.path] = mapped
         _mapped.add(mapped)
         return mapped
@@ -321,7 +314,7 @@ class Segment:
         """Remove its name, if this process created it. Views stay valid; a second time is fine."""
         if self.owned and self._unlink.alive:
             if self.backing != "memfd":
-                _halfway[self.path] = threading.get_ident()
+                begin(self.path)
             self._unlink()
 
     @contextmanager
@@ -338,10 +331,10 @@ class Segment:
         """Open by name and make sure that it is the same file still."""
         if self._file is not None:
             return nullcontext(self._file)
-        file, identity = _open(self.path)
+        file, identity = open_path(self.path)
         if identity != self.identity:
             file.close()
-            raise _gone(self.path)
+            raise gone(self.path)
         return file
 
 
@@ -352,35 +345,26 @@ def create(backing: Backing) -> Segment:
     if backing.kind == "memfd":
         fd = os.memfd_create(name, os.MFD_CLOEXEC)
         os.fchmod(fd, 0o600)  # it is made 0777
-        segment = Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", _identity(os.fstat(fd)))
+        segment = Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", identity_of(os.fstat(fd)))
         segment.own(fd)
         return segment
     _guard.watch(backing.directory)
     path = os.path.join(backing.directory, f"{name}.npy")
-    _halfway[path] = threading.get_ident()
+    begin(path)
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        del _halfway[path]
+        done(path)
         if isinstance(error, FileExistsError):  # somebody put it there
             return create(backing)
         raise
     try:
-        segment = Segment(path, backing.kind, _identity(os.fstat(fd)))
+        segment = Segment(path, backing.kind, identity_of(os.fstat(fd)))
         segment.own(None)
     finally:
         os.close(fd)
-    del _halfway[path]
+    done(path)
     return segment
-
-
-def finish_interrupted() -> None:
-    """Unlink what an interrupt of this thread left between its name and its owner."""
-    for path, thread in list(_halfway.items()):
-        if thread == threading.get_ident():
-            with suppress(OSError):
-                os.unlink(path)
-            del _halfway[path]
 
 
 def taken(nbytes: int) -> int:
@@ -422,11 +406,11 @@ def attach(path: str, identity: Identity | None = None) -> Segment:
         return Segment(path, kind_of(path), identity)
     if owner_of(path) is None:
         if not os.path.lexists(path):
-            raise _gone(path)
+            raise gone(path)
         raise SegmentError(
             path, 'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files'
         )
-    file, identity = _open(path)
+    file, identity = open_path(path)
     file.close()
     return Segment(path, kind_of(path), identity)
 
@@ -449,49 +433,3 @@ def _write_at(fd: int, data: memoryview, at: int) -> None:
     while data:
         count = os.pwrite(fd, data, at)
         data, at = data[count:], at + count
-
-
-def _identity(status: os.stat_result) -> Identity:
-    return status.st_dev, status.st_ino
-
-
-def _open(path: str) -> tuple[BinaryIO, Identity]:
-    # A /proc/<pid>/fd/<n> is a link by nature; anywhere else a link is not ours.
-    follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | follow)
-    except FileNotFoundError:
-        raise _gone(path) from None
-    except OSError as error:
-        if not follow and error.errno in (errno.ENXIO, errno.EISDIR):
-            raise _gone(path) from None
-        raise SegmentError(path, f"cannot be opened as a segment: {error.strerror}") from error
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
-        if not follow:  # the descriptor of a memfd, used again for something else
-            raise _gone(path)
-        raise SegmentError(path, "is not a segment: not a regular file")
-    return os.fdopen(fd, "r+b", buffering=0), _identity(status)
-
-
-def _gone(path: str) -> SegmentGoneError:
-    return SegmentGoneError(
-        path,
-        "this segment is gone: its arrays were closed, or the process that loaded them ended; "
-        "keep the with block open until the workers have finished",
-    )
-
-
-def _unlink(path: str, identity: Identity, links: list[str], creator: int, fd: int | None) -> None:
-    if os.getpid() != creator:  # a forked child: the segment is its parent's
-        return
-    _published.withdraw(links, path)
-    if fd is not None:
-        os.close(fd)
-        return
-    _halfway[path] = threading.get_ident()
-    with suppress(FileNotFoundError):
-        if _identity(os.lstat(path)) == identity:
-            os.unlink(path)
-    _halfway.pop(path, None)

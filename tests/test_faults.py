@@ -569,7 +569,7 @@ def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
 
 INTERRUPTED = """
 import os, sys
-from shmkit import _segment, shared_load
+from shmkit import _linking, _segment, shared_load
 from shmkit._workers import Loaders
 path = sys.argv[1]
 shared_load(path, dtype="f8", progress=False).close()
@@ -599,7 +599,7 @@ def interrupted(function, line):
         sys.settrace(None)
     return False
 
-for function in (_segment.create, _segment._unlink, Loaders._give):
+for function in (_segment.create, _linking.unlink, Loaders._give):
     line = 1
     while interrupted(function, line):
         line += 1
@@ -619,4 +619,4 @@ for function in (_segment.create, _segment._unlink, Loaders._give):
 
 def test_an_interrupt_at_any_line_leaves_no_name_and_no_half_used_loader(run_script, tmp_path):
     done = run_script(INTERRUPTED.replace("sys.argv[1]", repr(text_file(tmp_path / "a.txt"))))
-    assert done.stdout.split() == ["create", "True", "_unlink", "True", "_give", "True"]
+    assert done.stdout.split() == ["create", "True", "unlink", "True", "_give", "True"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 collect_ignore = ["tests/benchmarks"]
-if importlib.util.find_spec("shmkit.readers._parser") is None:  # there was no compiler
-    collect_ignore.append("tests/test_parser.py")
+if importlib.util.find_spec("shmkit.readers.text._parser") is None:  # there was no compiler
+    collect_ignore.append("tests/readers/text/test_parser.py")
 
 
 @pytest.fixture(autouse=True)

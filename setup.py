@@ -4,16 +4,16 @@ import platform
 
 from setuptools import Extension, setup
 
-READERS = "shmkit/readers"
-HEADERS = [f"{READERS}/_parser{part}.hpp" for part in ("", "_names", "_numbers")]
+TEXT = "shmkit/readers/text"
+HEADERS = [f"{TEXT}/_parser{part}.hpp" for part in ("", "_names", "_numbers")]
 AVX2 = ["-mavx2", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt", "-mtune=haswell"]
 
 
 def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
     """One of the modules that hold the parser."""
     return Extension(
-        f"shmkit.readers.{name}",
-        [f"{READERS}/{name}.cpp"],
+        f"shmkit.readers.text.{name}",
+        [f"{TEXT}/{name}.cpp"],
         depends=[*HEADERS, *sources],
         extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden", *flags],
         language="c++",
@@ -24,5 +24,5 @@ def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
 
 modules = [parser("_parser", [], [])]
 if platform.machine() in ("x86_64", "AMD64"):
-    modules.append(parser("_parser_avx2", [f"{READERS}/_parser.cpp"], AVX2))
+    modules.append(parser("_parser_avx2", [f"{TEXT}/_parser.cpp"], AVX2))
 setup(ext_modules=modules, options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -20,10 +20,9 @@ if sys.platform == "win32":
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from shmkit._api import shared_load
-    from shmkit._array import SharedArray, attach, share, shared_empty
-    from shmkit._arrays import SharedArrays
-    from shmkit._memory_panel import panel
+    from shmkit._api.shared_load import shared_load
+    from shmkit._api.to_hdf5 import to_hdf5
+    from shmkit.display.memory_panel import panel
     from shmkit.errors import (
         LoaderDiedError,
         LoadError,
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
         ShmkitError,
         TooManySegmentsError,
     )
-    from shmkit.hdf5 import to_hdf5
+    from shmkit.memory.array import SharedArray, attach, share, shared_empty
+    from shmkit.memory.arrays import SharedArrays
     from shmkit.plotting import preview
 
 __all__ = [
@@ -61,15 +61,15 @@ __all__ = [
 # Each is imported when it is first asked for, as SPEC 1 (scientific-python.org) says: who only
 # imports shmkit waits for none, and few need ipywidgets, matplotlib and h5py.
 _MODULES = {
-    "SharedArray": "_array",
-    "SharedArrays": "_arrays",
-    "attach": "_array",
-    "panel": "_memory_panel",
+    "SharedArray": "memory.array",
+    "SharedArrays": "memory.arrays",
+    "attach": "memory.array",
+    "panel": "display.memory_panel",
     "preview": "plotting",
-    "share": "_array",
-    "shared_empty": "_array",
-    "shared_load": "_api",
-    "to_hdf5": "hdf5",
+    "share": "memory.array",
+    "shared_empty": "memory.array",
+    "shared_load": "_api.shared_load",
+    "to_hdf5": "_api.to_hdf5",
 }
 
 
@@ -93,15 +93,18 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%load_ext shmkit`` calls: register the magics ``%%to_hdf5`` and ``%shm``."""
-    from shmkit import _magics, _shm_magic  # noqa: PLC0415 - IPython only where it runs
+    from shmkit.commands import (  # noqa: PLC0415 - IPython only where it runs
+        shm_magic,
+        to_hdf5_magic,
+    )
 
-    _magics.register(shell)
-    _shm_magic.register(shell)
+    to_hdf5_magic.register(shell)
+    shm_magic.register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%unload_ext shmkit`` calls."""
-    from shmkit import _magics, _shm_magic  # noqa: PLC0415 - as above
+    from shmkit.commands import shm_magic, to_hdf5_magic  # noqa: PLC0415 - as above
 
-    _magics.unregister(shell)
-    _shm_magic.unregister(shell)
+    to_hdf5_magic.unregister(shell)
+    shm_magic.unregister(shell)

@@ -1,6 +1,6 @@
 """``python -m shmkit``."""
 
-from shmkit._cli import main
+from shmkit.commands.cli import main
 
 if __name__ == "__main__":
     main()

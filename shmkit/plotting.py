@@ -28,8 +28,8 @@ from numpy.typing import ArrayLike, NDArray
 from shmkit import _limits
 from shmkit._categories import names_of
 from shmkit._format import count_text, counted, nbytes_text, seconds_text, shape_text
-from shmkit._progress import Board
-from shmkit._segment import Segment
+from shmkit.loading.board import Board
+from shmkit.memory.segment import Segment
 
 __all__ = ["memory", "preview", "timeline"]
 

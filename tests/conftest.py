@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from machine import own_segments, refuse, tool
 from traitlets.config import Config
 
 from shmkit import shared_load
-from shmkit._owner import this_process
 
 # Nor is a busy machine a failure, nor a fixture for all examples of a test. (In CI the examples are
 # the same each time: Hypothesis sees to that.)
@@ -29,26 +27,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("shmkit")
-
-
-def own_segments() -> list[str]:
-    """The names in /dev/shm that belong to this process."""
-    return [name for name in os.listdir("/dev/shm") if name.startswith(f"shmkit-{this_process()}-")]
-
-
-def refuse(reason: str) -> NoReturn:
-    """Skip the test, for a reason that lies in the machine; in CI fail it."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def tool(name: str) -> str:
-    """The path of a program that a test needs; without it the test is refused."""
-    path = shutil.which(name)
-    if path is None:
-        refuse(f"{name} is not installed")
-    return path
 
 
 @pytest.fixture
@@ -154,9 +132,9 @@ def orphan(tmp_path: Path) -> str:
     """A segment in a directory, whose owner was killed together with its guard."""
     code = (
         "import os, shmkit\n"
-        "from shmkit import _guard\n"
+        "from shmkit.cleanup import guard\n"
         f"array = shmkit.share([1, 2, 3], backing={str(tmp_path)!r})\n"
-        "os.kill(_guard._guard._pid, 9)\n"
+        "os.kill(guard._guard._pid, 9)\n"
         "print(array.segment.path, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

@@ -4,8 +4,7 @@ import subprocess
 
 import h5py
 import numpy as np
-
-from conftest import tool
+from machine import tool
 
 
 def read(path, name="data"):

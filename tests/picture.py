@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from lab import Lab
+from machine import tool
 from processes import loaders_of
 
-from conftest import tool
 from shmkit import sample
 
 LOAD = """

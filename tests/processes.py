@@ -140,7 +140,7 @@ def started_by(owner: int) -> dict[int, str]:
         *first, last = ["", *_command(pid)]
         if last.startswith(f"shmkit-loader-of-{owner}-"):
             found[pid] = "loader"
-        elif last == str(owner) and any("shmkit._guard" in argument for argument in first):
+        elif last == str(owner) and any("shmkit.cleanup.guard" in argument for argument in first):
             found[pid] = "guard"
     return found
 

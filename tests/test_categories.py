@@ -16,12 +16,13 @@ import pytest
 from dumps import h5dump
 from hypothesis import given
 from hypothesis import strategies as st
+from machine import refuse
 from targets import MemoryTarget
 
-from conftest import refuse
 from shmkit import LoadError, SegmentError, attach, preview, share, shared_load, to_hdf5
 from shmkit._categories import category, coded
-from shmkit.readers import _rows, text
+from shmkit.readers.text import reader
+from shmkit.readers.text import rows as _rows
 
 NAMES = ["chr1", "chrX", "", " a", "a b", '"q"', "é", "日本語", "12345678", "123456789", "x" * 255]
 RECORD = np.dtype([("chr", category(["chr1", "é"])), ("x", "f4"), ("in", [("s", category(["a"]))])])
@@ -69,15 +70,15 @@ def test_any_cut_gives_the_texts_of_loadtxt_in_order(tmp_path, rows, cuts, encod
     dtype = dtype if usecols is None else [dtype[2], dtype[0]]
     options = {"dtype": np.dtype(dtype), "delimiter": "\t", "encoding": encoding}
     options |= {} if usecols is None else {"usecols": usecols}
-    plan = text.probe(path, {**options, "categories": ["chr", "short"]})
+    plan = reader.probe(path, {**options, "categories": ["chr", "short"]})
     with open(path, "rb") as file:
         last = len(file.read())
     plan = replace(plan, span=(0, last))
     edges = [0, *sorted(int(last * cut) for cut in cuts), last]
     pieces, line = [], 0
     for start, stop in itertools.pairwise(edges):
-        part, target = text.count(path, plan, start, stop), MemoryTarget()
-        target.reserve(plan.dtype, (text.read_part(path, plan, part, line, target),))
+        part, target = reader.count(path, plan, start, stop), MemoryTarget()
+        target.reserve(plan.dtype, (reader.read_part(path, plan, part, line, target),))
         pieces.append((target.array, target.names))
         line += part.lines
     expected = np.loadtxt(path, **options, comments="#", ndmin=1)
@@ -142,9 +143,9 @@ def test_too_many_texts_are_an_error(tmp_path, two_files):
     with load([path, *two_files], on_error="skip") as arrays:
         assert list(arrays.failures) == ["a", "b"]
     path.write_text("chr\tpos\n" + names + "another\t1\n")
-    plan = text.probe(str(path), {"categories": ["chr"]})
+    plan = reader.probe(str(path), {"categories": ["chr"]})
     with pytest.raises(LoadError, match=r'many\.txt: field "chr" has more than 65,536'):
-        text.read_into(str(path), plan, MemoryTarget())
+        reader.read_into(str(path), plan, MemoryTarget())
 
 
 @pytest.mark.parametrize(

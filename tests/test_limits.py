@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from machine import refuse
 
-from conftest import refuse
 from shmkit import _limits
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    8000000 kB\n"

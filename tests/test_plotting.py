@@ -9,7 +9,7 @@ from matplotlib import dates
 from matplotlib import pyplot as plt
 
 from shmkit import SharedArrays, plotting, preview, share, shared_load
-from shmkit._progress import RECORD, Board, State
+from shmkit.loading.board import RECORD, Board, State
 
 
 @pytest.fixture(autouse=True)

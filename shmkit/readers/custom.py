@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.readers import Plan, Target
+from shmkit.readers.base import Plan, Target
 
 __all__ = ["Custom"]
 

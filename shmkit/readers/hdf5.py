@@ -19,10 +19,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._chunks import blocks, inflate
-from shmkit._encoding import decode, loaded_dtype
 from shmkit.errors import LoadError
-from shmkit.readers import Part, Plan, Target
+from shmkit.hdf5.chunks import blocks, inflate
+from shmkit.hdf5.encoding import decode, loaded_dtype
+from shmkit.readers.base import Part, Plan, Target
 
 __all__ = ["count", "datasets", "probe", "read", "read_into", "read_part", "whole_shape"]
 

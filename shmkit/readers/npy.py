@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from shmkit._npy import read_header
 from shmkit.errors import LoadError
-from shmkit.readers import Plan, Target
+from shmkit.memory.header import read_header
+from shmkit.readers.base import Plan, Target
 
 __all__ = ["probe", "read", "read_into"]
 

@@ -21,8 +21,8 @@ from shmkit import shared_load
 
 ROUNDS = 3
 GUARD = (
-    "import time; from shmkit import _guard; begin = time.perf_counter()\n"
-    "_guard.watch('/dev/shm'); print(time.perf_counter() - begin)"
+    "import time; from shmkit.cleanup import guard; begin = time.perf_counter()\n"
+    "guard.watch('/dev/shm'); print(time.perf_counter() - begin)"
 )
 
 

@@ -16,7 +16,7 @@ import time
 
 import loky
 
-from shmkit._workers import Died, Loaders, Task
+from shmkit.loading.pool import Died, Loaders, Task
 
 WARM_CALLS = 200
 

@@ -1,0 +1,1 @@
+"""The public calls: their options, checked, and what they are made of."""

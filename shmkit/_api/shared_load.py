@@ -1,0 +1,201 @@
+"""`shared_load`: its options, checked; the load itself is `_load`'s."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from shmkit import _limits
+from shmkit.loading.paths import PathType, named_paths
+from shmkit.loading.pool import Loaders, worth
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from shmkit.memory.arrays import SharedArrays
+
+__all__ = ["shared_load"]
+
+
+class _Default(enum.Enum):
+    """What an option is that is not given; None is a value that may be given."""
+
+    INFERRED = enum.auto()
+
+    def __repr__(self) -> str:
+        return "inferred"
+
+
+def shared_load(
+    files: PathType | Iterable[PathType] | Mapping[str, PathType],
+    *,
+    dtype: DTypeLike | None = None,
+    delimiter: str | _Default | None = _Default.INFERRED,
+    comments: str | Sequence[str] | _Default | None = _Default.INFERRED,
+    skiprows: int = 0,
+    usecols: int | Sequence[int] | None = None,
+    max_rows: int | None = None,
+    converters: Mapping[int, Callable[[str], Any]] | Callable[[str], Any] | None = None,
+    encoding: str | None = None,
+    quotechar: str | _Default | None = _Default.INFERRED,
+    ndmin: Literal[0, 1, 2] = 0,
+    categories: str | Sequence[str] | None = None,
+    dataset: str | Sequence[str] = "*",
+    reader: Callable[[str], Any] | None = None,
+    processes: int | None = None,
+    backing: PathType = "auto",
+    on_error: Literal["raise", "skip"] = "raise",
+    progress: bool | None = None,
+) -> SharedArrays:
+    """Load files into shared memory, by loader processes, and return numpy views of them.
+
+    The load is done when the call returns. What it returns is also a context manager, so both
+    ``with shared_load(files) as arrays:`` and a later ``arrays.close()`` unlink the segments.
+
+    Parameters
+    ----------
+    files : path, glob, list of these, or mapping of name to path
+        Text files, ``.npy`` files, HDF5 and NetCDF-4 files, or anything that `reader` reads. The
+        arrays are named after the files, without their last suffix, and without ``.gz`` and the
+        like before that; where two would get the same name, more of their paths is kept. Text may
+        be compressed by gzip, bgzip, bzip2, xz or zstd, whatever the name.
+    dtype, delimiter, comments, skiprows, usecols, max_rows, converters, encoding, quotechar, ndmin
+        For text files, with the names and the meaning they have in `numpy.loadtxt`. Without
+        `dtype`, what is not given is inferred from a sample of the file: the delimiter (tab,
+        semicolon, comma, white space), a header line (its names become field names) and a type
+        for each column (int64, float64, ``S`` for ASCII text, ``U`` for other text). Columns that
+        are all numbers, without a header, give a 2-D float64 array; others a structured array. A
+        later row that does not fit is an error, as is text too long for its field, or cut by a
+        ``#`` (give ``comments=None``, or ``"#"`` if a comment it is). Where `dtype` is given, the
+        others have the defaults of `numpy.loadtxt`.
+        `converters` are called in several processes, and more than once for rows of the sample.
+    categories : str or sequence of str, optional
+        Fields of text files with few different values, such as names of chromosomes, whatever
+        their type. They become codes of two bytes, and their `SharedArray.categories` the texts by
+        code: in the order of first appearance, the same in all arrays of the load. `to_hdf5` stores
+        them as HDF5 enums, which are loaded as categories again.
+    dataset : str or sequence of str
+        Which datasets of HDF5 and NetCDF-4 files: names, or globs such as ``"night/*"``. Each is
+        an array of its own, named as in the file; after the file too, where there are several.
+    reader : callable, optional
+        A function ``path -> array`` for files of any other kind. It runs in a loader process and
+        may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread
+        there, or as many as the environment variable ``OPENBLAS_NUM_THREADS`` says.
+    processes : int, optional
+        Loader processes; by default the CPUs that this process may use. They stay warm for the
+        next load.
+    backing : {"auto", "shm", "memfd"} or a directory
+        Where the segments live: named in /dev/shm, in an anonymous memory file (not bound by the
+        size of /dev/shm), or in files of a directory, for arrays larger than memory. ``"auto"``
+        takes the first of shm and memfd that has room.
+    on_error : {"raise", "skip"}
+        Whether a file that cannot be loaded ends the load, or is left out and listed in
+        ``arrays.failures``.
+    progress : bool, optional
+        By default a live panel in a notebook, a bar where stderr is a terminal, else nothing;
+        or what the environment variable ``SHMKIT_PROGRESS`` says: ``auto``, ``widget``, ``tqdm``,
+        ``plain`` (one line at the end) or ``off``. True asks for a bar elsewhere too; False shows
+        nothing.
+
+    Returns
+    -------
+    SharedArrays
+        The `SharedArray`-s in file order, and by name.
+
+    Raises
+    ------
+    LoadError
+        If a file cannot be read: names file, line and column, and what to do.
+    LoaderDiedError
+        If a loader process was killed, crashed or exited; names its file.
+    NotEnoughMemoryError
+        If the arrays have no room: raised before they are read, or where only reading tells how
+        large they are, as soon as that is known.
+    TooManySegmentsError
+        If there are more files than this process may map or open at once.
+    TypeError, ValueError
+        If `numpy.loadtxt` refuses the options with any file, or no array in shared memory can have
+        the `dtype`; before a file is read.
+    OSError
+        If a file is missing or may not be read.
+
+    By the time any of these, or a KeyboardInterrupt, is raised, no segment and no half-done loader
+    process is left.
+
+    Notes
+    -----
+    What text means is what `numpy.loadtxt` says, bit for bit. Where it may surprise:
+
+    ============================================  =================================================
+    in the file                                   in the array
+    ============================================  =================================================
+    a number too large for its integer type       an error; `numpy.loadtxt` refuses it too
+    ``2.5``, ``1e5`` as an integer                an error, as from numpy 2.5 on
+    ``-1`` as an unsigned integer                 an error
+    ``1e400``, ``1e-400`` as a float              inf, 0.0
+    ``nan``, ``inf``, ``-Infinity``, any case     themselves
+    ``NA``, an empty field, as a number           an error; ``converters=`` may read it
+    ``0x10``, ``1_000``                           an error
+    digits past those that a float holds          the nearest float
+    ``300`` as a bool                             True; ``True`` is an error
+    text longer than its ``S`` or ``U`` field     an error, where `numpy.loadtxt` cuts it
+    ``é`` in an ``S`` field                       its Latin-1 byte; an error if it has none
+    a line with fewer or more columns             an error
+    a blank line, a line that is a comment        no row
+    an empty file                                 an empty array, without a warning
+    a NUL byte in the first 4 kB                  an error: no text; later ones are characters
+    ============================================  =================================================
+
+    Examples
+    --------
+    >>> from shmkit.sample import methylation
+    >>> path = methylation("calls.txt", rows=1000)
+    >>> with shared_load(path) as arrays:
+    ...     (calls,) = arrays
+    ...     print(calls.dtype.names, calls.shape)
+    ('chr', 'pos', 'pct', 'c', 't') (1000,)
+    """
+    named = named_paths(files)
+    given = {
+        "dtype": dtype,
+        "delimiter": delimiter,
+        "comments": comments,
+        "skiprows": skiprows,
+        "usecols": usecols,
+        "max_rows": max_rows,
+        "converters": converters,
+        "encoding": encoding,
+        "quotechar": quotechar,
+        "ndmin": ndmin,
+        "categories": [categories] if isinstance(categories, str) else categories,
+    }
+    parameters = inspect.signature(shared_load).parameters
+    options = {n: value for n, value in given.items() if value is not parameters[n].default}
+    if options and (reader is not None or all(p.lower().endswith(".npy") for p in named.values())):
+        raise TypeError(f"{', '.join(options)}: for text files only, and no file is read as text")
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f'on_error={on_error!r} is neither "raise" nor "skip"')
+    if processes is not None and processes < 1:
+        raise ValueError(f"processes={processes} must be at least 1")
+    processes = processes or _limits.cpus()
+    nbytes = [os.stat(path).st_size for path in named.values()]
+    # The loaders start while this process imports what it needs for a load, and nobody else does.
+    with Loaders(worth(nbytes, processes)):
+        from shmkit.display.progress import load_monitor  # noqa: PLC0415
+        from shmkit.loading.load import load  # noqa: PLC0415
+
+    return load(
+        named,
+        nbytes,
+        reader=reader,
+        options=options,
+        datasets=[dataset] if isinstance(dataset, str) else dataset,
+        prefix=len(named) > 1 or isinstance(files, Mapping),
+        processes=processes,
+        backing=backing,
+        skip_failed=on_error == "skip",
+        monitor=load_monitor(progress),
+    )

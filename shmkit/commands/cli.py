@@ -1,0 +1,154 @@
+"""The command ``shmkit``, also ``python -m shmkit``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from shmkit import _limits
+from shmkit._format import nbytes_text, table_text
+from shmkit.commands.convert import convert
+from shmkit.commands.demo import demo
+from shmkit.commands.options import HOW, PROGRESS, WHERE
+from shmkit.display.listing import list_segments, remove_left
+from shmkit.errors import ShmkitError
+from shmkit.hdf5.writer import Settings
+from shmkit.memory.backing import NAMES
+from shmkit.readers.text.rows import PARSER
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends with exit code 0, or with 1 when the demo finds a difference."""
+    parser = argparse.ArgumentParser(
+        "shmkit", description="Data files in shared memory, as numpy arrays."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "demo", help="load two genomics files, export them to HDF5, and time it beside np.loadtxt"
+    )
+    command.add_argument(
+        "--rows", type=_positive, default=3_000_000, help="rows of each file (default: 3 million)"
+    )
+    command.set_defaults(run=lambda given: demo(given.rows))
+    for name, run, text in (
+        ("ls", _ls, "list the segments of this machine: what is in them, and whose they are"),
+        ("gc", _gc, "remove the segments that killed processes left"),
+    ):
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument(
+            "directories",
+            metavar="DIRECTORY",
+            nargs="*",
+            type=_directory,
+            default=[],
+            help=f"where to look besides {NAMES}: what backing= was",
+        )
+        command.set_defaults(run=lambda given, run=run: run(given.directories))
+    _add_convert(commands)
+    command = commands.add_parser("info", help="what shmkit finds here: versions, parser, memory")
+    command.set_defaults(run=lambda _: _info())
+    given = parser.parse_args(arguments)
+    given.run(given)
+
+
+def _add_convert(commands: Any) -> None:
+    text = "load files and save them as one HDF5 file, however large they are together"
+    command = commands.add_parser(
+        "convert", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+    )
+    command.add_argument("files", metavar="FILE", nargs="+", help="a file or a glob to be loaded")
+    command.add_argument("path", metavar="OUT", help="the HDF5 file")
+    group = command.add_argument_group("how files are read")
+    group.add_argument("--delimiter", help="of text files (default: inferred)")
+    group.add_argument("--comments", help="what begins a comment in text files")
+    group.add_argument("--skiprows", metavar="N", type=int, help="lines of text files to skip")
+    group.add_argument("--dataset", metavar="NAME", action="append", help="of HDF5 files; a glob")
+    group.add_argument("--processes", metavar="N", type=_positive, help="loader processes")
+    group.add_argument(
+        "--backing", default="auto", help="auto (the default), shm, memfd or a directory"
+    )
+    group.add_argument(
+        "--skip-failed", action="store_true", help="leave out files that cannot be read, and say so"
+    )
+    for title, options in (("where they are put", WHERE), ("how they are stored", HOW | PROGRESS)):
+        group = command.add_argument_group(title)
+        for flag, keywords in options.items():
+            group.add_argument(flag, **keywords)
+    command.set_defaults(run=_convert)
+
+
+def _convert(given: argparse.Namespace) -> None:
+    text = {name: getattr(given, name) for name in ("delimiter", "comments", "skiprows")}
+    try:
+        export, failures = convert(
+            given.files,
+            given.path,
+            loading={
+                "reader": None,
+                "options": {name: value for name, value in text.items() if value is not None},
+                "datasets": given.dataset or ["*"],
+                "processes": given.processes or _limits.cpus(),
+                "backing": given.backing,
+                "skip_failed": given.skip_failed,
+            },
+            mode=given.mode,
+            group=given.group,
+            settings=Settings(
+                given.compression, given.level, given.shuffle, given.chunks, given.overwrite
+            ),
+            attrs=dict(given.attrs),
+            layout=given.layout,
+            concat=given.concat,
+            progress=given.progress,
+        )
+    except (ShmkitError, OSError, ValueError, TypeError) as error:
+        sys.exit(f"shmkit convert: {error}")
+    print(export)
+    for failure in failures.values():
+        print(f"left out: {failure}")
+    if failures:
+        sys.exit(1)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def _directory(text: str) -> str:
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a directory")
+    if not os.access(text, os.R_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text} may not be read")
+    return os.path.abspath(text)
+
+
+def _ls(directories: Sequence[str]) -> None:
+    print(list_segments(directories))
+
+
+def _gc(directories: Sequence[str]) -> None:
+    removed, summary = remove_left(directories)
+    print(*removed, summary, sep="\n")
+
+
+def _info() -> None:
+    rooms = [_limits.memory(), _limits.room_in(NAMES)]
+    columns = [("shmkit", "left"), (version("shmkit"), "left")]
+    rows = [
+        ("Python", platform.python_version()),
+        ("numpy", version("numpy")),
+        ("text parser", PARSER),
+        ("loader processes", str(_limits.cpus())),
+        *((r.where, f"{nbytes_text(r.free)} free of {nbytes_text(r.limit)}") for r in rooms),
+    ]
+    print(table_text(columns, rows))

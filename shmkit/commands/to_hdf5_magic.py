@@ -1,0 +1,351 @@
+"""The ``%%to_hdf5`` cell magic: run the cell, then save the arrays that it assigns.
+
+    %%to_hdf5 results.h5 ──▶ check the line ──▶ run the cell ──▶ choose ──▶ to_hdf5 ──▶ table
+                             (nothing has run)   (raises: nothing is saved)
+
+What is saved can be told from the cell: the arrays that its own assignments bind or change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import functools
+import importlib.util
+import io
+import os
+import re
+import shlex
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, cell_magic, magics_class, output_can_be_silenced
+from IPython.core.magic_arguments import argument, argument_group, kwds, magic_arguments
+from IPython.display import display
+
+from shmkit._api.to_hdf5 import to_hdf5
+from shmkit._format import counted, dtype_text, nbytes_text, shape_text, table_text
+from shmkit._html import table_html
+from shmkit.commands.cells import Ran, run_cell
+from shmkit.commands.options import HOW, PROGRESS, WHERE, Options
+from shmkit.errors import SegmentGoneError
+from shmkit.hdf5.datasets import Arrays, datasets, named_arrays, parts_of_name
+from shmkit.hdf5.storage import check_path
+from shmkit.hdf5.writer import Settings
+from shmkit.memory.arrays import SharedArrays
+
+__all__ = ["register", "unregister"]
+
+_NAME = "%%to_hdf5"
+_DESCRIPTION = """\
+Run the cell, then save the arrays that it assigns as one HDF5 file.
+
+  %%to_hdf5 results_{run}.h5 --compression lzf
+  means = np.array([a["pct"].mean() for a in arrays])
+
+Saved is what an assignment of the cell itself binds or changes:
+
+  x = ...    x, y = ...    (x := ...)    x += ...    x[0] = ...
+
+if it is a numpy array, or a mapping of arrays, which becomes a group; what
+shared_load returns is one too. Names that begin with an underscore are not
+saved, nor is the value of the last expression.
+
+Told below the table with the reason, and not saved: other values, such as
+numbers, lists and pandas tables, and arrays that were bound otherwise: by
+for, with, import, a function or another magic. Not seen: what functions and
+methods change in place, such as np.add(x, 1, out=x) and x.sort(); save such
+arrays by naming them after the path.
+
+If the cell raises, or is interrupted, or the export is, an existing file
+stays as it was. The file, or the group, has the cell's text as the attribute
+"cell". A mistake in the line is an error before the cell runs.
+"""
+
+
+def _arguments(options: Options) -> Callable[[Any], Any]:
+    """A decorator for all of them."""
+
+    def decorate(function: Any) -> Any:
+        for flag, keywords in reversed(options.items()):
+            function = argument(flag, **keywords)(function)
+        return function
+
+    return decorate
+
+
+@magics_class
+class _HDF5Magics(Magics):
+    @magic_arguments(_NAME)
+    @kwds(
+        usage="%(prog)s PATH [NAME ...] [OPTION ...]",
+        description=_DESCRIPTION,
+        formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=80),
+    )
+    @argument(
+        "path",
+        metavar="PATH",
+        help="the file; {name} and $name stand for the value of a variable; quote a path with "
+        'spaces: "my results.h5"',
+    )
+    @argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        default=[],
+        help="save these variables instead, older ones too; mean_* stands for all arrays with "
+        "such a name, _ for the value of the cell's last expression",
+    )
+    @argument_group("where they are put")
+    @_arguments(WHERE)
+    @argument_group("how they are stored")
+    @_arguments(HOW)
+    @argument_group("what is shown")
+    @argument(
+        "--dry-run",
+        action="store_true",
+        help="run the cell and show what would be saved, but write nothing",
+    )
+    @_arguments(PROGRESS)
+    @argument("-h", "--help", action="store_true", help="show this, and run nothing")
+    @output_can_be_silenced
+    @cell_magic
+    def to_hdf5(self, line: str, cell: str) -> Any:
+        __tracebackhide__ = True  # a traceback shows the cell, or what failed in to_hdf5
+        if {"-h", "--help"} & set(line.split()):
+            print(_parser.format_help())  # noqa: T201 - what was asked for
+            return None
+        path, names, dry_run, options = _parse(line)
+        options["attrs"] = {"cell": cell, **dict(options["attrs"])}
+        assert self.shell is not None
+        ran = run_cell(self.shell, cell)
+        if names:
+            arrays, left_out = _named(names, ran, self.shell)
+        else:
+            arrays, left_out = _assigned(ran, _variables(self.shell))
+        if not arrays:
+            raise ValueError(
+                f"{path} was not written: the cell has run, but assigned no arrays; name the "
+                "variables to save after the path, or _ for the value of its last expression. "
+                + _not_saved(left_out)
+            )
+        if dry_run:
+            _show_plan(path, arrays, options)
+        else:
+            display(to_hdf5(path, arrays, **options))
+        if left_out:
+            print(_not_saved(left_out))  # noqa: T201 - text under the table
+        return ran.values[0] if ran.values else None
+
+
+_parser: argparse.ArgumentParser = _HDF5Magics.to_hdf5.parser
+_parser.allow_abbrev = False  # --comp would become ambiguous with the next option
+
+
+def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
+    """The path, the names, whether nothing is to be written, and the options of `to_hdf5`."""
+    __tracebackhide__ = True
+    # IPython leaves {name} and $name as they are if it cannot evaluate them (ipython#8492).
+    if "{" in line or "}" in line or re.search(r"(?:^|[\s'\"=])\$", line):
+        raise NameError(
+            f"{_NAME}: the line is still {line!r}: IPython fills in {{name}} and $name only if "
+            "every one of them can be evaluated, and knows no formats such as {x:.2f}"
+        )
+    try:
+        # magic_arguments' own parse_argstring leaves quotes in the path.
+        options = vars(_parser.parse_intermixed_args(shlex.split(line)))
+        path, names, dry_run, _ = map(options.pop, ("path", "names", "dry_run", "help"))
+        for name in names:
+            if not re.sub(r"\[.+?\]|[*?]", "_", name).isidentifier():
+                raise ValueError(f"{name!r} is no name of a variable")
+        if group := options["group"].strip("/"):
+            parts_of_name(group)
+        _settings(options).check({})
+    except (UsageError, ValueError) as error:
+        raise UsageError(f"{_NAME}: {error}; {_NAME}? shows the options") from None
+    return check_path(os.path.expanduser(path), options["mode"]), names, dry_run, options
+
+
+def _settings(options: Mapping[str, Any]) -> Settings:
+    return Settings(**{field.name: options[field.name] for field in fields(Settings)})
+
+
+_LeftOut = list[tuple[str, str]]  # names and reasons
+
+
+def _assigned(ran: Ran, variables: Mapping[str, Any]) -> tuple[dict[str, Any], _LeftOut]:
+    """The arrays that the cell assigned, and what else it bound."""
+    arrays, left_out = _sorted_out(ran.assigned, variables)
+    others, _ = _sorted_out(ran.others, variables)
+    reason = "not assigned by the cell itself; saved if named after the path"
+    return arrays, left_out + [(name, reason) for name in others]
+
+
+def _named(
+    words: Iterable[str], ran: Ran, shell: InteractiveShell
+) -> tuple[dict[str, Any], _LeftOut]:
+    """The variables that were named, and what is no array though its name fits."""
+    arrays: dict[str, Any] = {}
+    left_out: _LeftOut = []
+    missing = []
+    for word in words:
+        if word == "_":
+            found = dict.fromkeys(["_"], *ran.values) if ran.values else {}
+        elif word.isidentifier():
+            found = {word: shell.user_ns[word]} if word in shell.user_ns else {}
+        else:
+            variables = _variables(shell)
+            found, more = _sorted_out(fnmatch.filter(variables, word), variables)
+            left_out += more
+        if not found:
+            what = "value of a last expression" if word == "_" else "variable"
+            missing.append(f"no {what} {word}")
+        arrays |= found
+    if missing:
+        raise NameError(
+            f"{_NAME}: nothing was saved: after the cell has run there is {', '.join(missing)}. "
+            + _not_saved(left_out)
+        )
+    return arrays, left_out
+
+
+def _variables(shell: InteractiveShell) -> dict[str, Any]:
+    """The user's variables, without those of IPython and those that begin with an underscore."""
+    hidden = shell.user_ns_hidden
+    return {
+        name: value
+        for name, value in shell.user_ns.items()
+        if not (name.startswith("_") or (name in hidden and value is hidden[name]))
+    }
+
+
+def _sorted_out(
+    names: Iterable[str], variables: Mapping[str, Any]
+) -> tuple[dict[str, Any], _LeftOut]:
+    """The arrays among some variables, and what else they are."""
+    arrays = {}
+    left_out = []
+    for name in names:
+        if name in variables:
+            value = variables[name]
+            if (why_not := _why_not(value)) is None:
+                arrays[name] = value
+            elif not (callable(value) or isinstance(value, _TOOLS)):
+                left_out.append((name, why_not))
+    return arrays, left_out
+
+
+# What nobody expects in a file, besides functions and classes.
+_TOOLS = (types.ModuleType, io.IOBase, types.NoneType)
+
+
+def _why_not(value: Any) -> str | None:
+    """Why a value is not saved; None if it is."""
+    if isinstance(value, np.ndarray):
+        return None
+    kind = type(value).__name__
+    if isinstance(value, np.generic):
+        return f"{kind}; saved if named after the path"
+    if isinstance(value, list | tuple):
+        return f"{kind}; numpy.asarray or numpy.stack makes it an array"
+    if hasattr(value, "to_records"):
+        return f"{kind}; to_records() makes it an array"
+    if isinstance(value, Mapping | SharedArrays):
+        try:
+            named_arrays(value)
+        except TypeError:
+            return f"{kind}; holds other things than arrays"
+        except SegmentGoneError:
+            return f"{kind}; is closed"
+        except ValueError as error:
+            return f"{kind}; {error}"
+        return None
+    if hasattr(value, "__array__"):
+        return f"{kind}; numpy.asarray makes it an array"
+    return kind
+
+
+def _not_saved(left_out: _LeftOut) -> str:
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out:
+        names.setdefault(reason, []).append(name)
+    told = [f"{', '.join(names)} ({reason})" for reason, names in names.items()]
+    return "Not saved: " + "\n           ".join(told) if told else ""
+
+
+def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
+    """Check all that `to_hdf5` checks before it writes, and display what it would write."""
+    found = datasets(arrays, layout=options["layout"], concat=options["concat"])
+    _settings(options).check(found)
+    columns = [("Dataset", "left"), ("Shape", "right"), ("Array", "left"), ("Memory", "right")]
+    rows = [
+        (
+            f"{options['group']}/{name}".strip("/"),
+            shape_text(dataset.shape),
+            dtype_text(dataset.dtype),
+            nbytes_text(dataset.nbytes),
+        )
+        for name, dataset in found.items()
+    ]
+    nbytes = sum(dataset.nbytes for dataset in found.values())
+    summary = f"{counted(len(rows), 'dataset', 'datasets')} · {nbytes_text(nbytes)} in memory"
+    summary += " · nothing was written, as this is a dry run"
+    shown = {
+        "text/plain": f"{path}: {summary}\n{table_text(columns, rows)}",
+        "text/html": table_html(path, summary, columns, rows),
+    }
+    display(shown, raw=True)
+
+
+# A hook on complete_command would leave Jedi's 200 names of Python among the options.
+@context_matcher()
+def _complete(context: CompletionContext) -> SimpleMatcherResult:
+    """What can follow on the magic's line: options, and the values of those that have few.
+
+    For the path and the names IPython's own completion is as good: files, variables.
+    """
+    magic, *words = context.text_until_cursor.removesuffix(context.token).split() or [""]
+    if magic != _NAME:
+        return {"completions": []}
+    known: Iterable[str] = ()
+    if context.token.startswith("-"):
+        known = sorted(set(re.findall(r"--\w[\w-]*", _parser.format_help())))
+    elif words[-1:] == ["--compression"]:
+        known = ["gzip", "lzf", "none", *_plugins()]
+    elif words:
+        known = {"--mode": "wxa", "--layout": ["table", "columns"]}.get(words[-1], ())
+    fitting = [SimpleCompletion(word) for word in known if word.startswith(context.token)]
+    return {"completions": fitting, "suppress": True}
+
+
+def _plugins() -> list[str]:
+    if importlib.util.find_spec("hdf5plugin") is None:
+        return []
+    import hdf5plugin  # noqa: PLC0415 - optional, and its import loads its filters
+
+    return list(hdf5plugin.FILTERS)
+
+
+def register(shell: InteractiveShell) -> None:
+    """Make the magic and its completion known to a shell; a second time is fine."""
+    unregister(shell)
+    shell.register_magics(_HDF5Magics)
+    shell.Completer.custom_matchers.append(_complete)
+
+
+def unregister(shell: InteractiveShell) -> None:
+    """Undo `register`."""
+    shell.magics_manager.magics["cell"].pop("to_hdf5", None)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if matcher is not _complete]

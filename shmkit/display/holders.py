@@ -1,0 +1,86 @@
+"""Which variables hold the memory of segments.
+
+    variable, Out[3] ──▶ array, list, dict, … ──▶ view ──base──▶ … ──base──▶ Mapped ──▶ segment
+
+Once a segment is unlinked, the last one that lets go of it gives the memory back; somebody who
+waits for that wants its name.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from shmkit.memory.arrays import SharedArrays
+from shmkit.memory.segment import Mapped, Segment
+
+__all__ = ["held_by", "shell", "shell_variables"]
+
+_MOST_ITEMS = 10_000  # of one list or dict in which arrays are looked for
+
+
+def shell() -> Any:
+    """IPython's shell; None where there is none, as where no code has imported IPython."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def shell_variables() -> Mapping[str, Any]:
+    """The variables of IPython's shell; none where there is no shell."""
+    return getattr(shell(), "user_ns", {})
+
+
+def held_by(
+    segments: Iterable[Segment | None], variables: Mapping[str, Any]
+) -> dict[int, list[str]]:
+    """The variables that keep each segment mapped: its number -> their names.
+
+    `variables` are those of an IPython shell, with its outputs as ``_oh``.
+    """
+    numbers = {
+        id(segment): number
+        for number, segment in enumerate(segments)
+        if segment is not None and segment.mapped
+    }
+    found: dict[int, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
+    outputs = variables.get("_oh", {})  # what Out is, unless somebody bound that name anew
+    named = [(name, value) for name, value in variables.items() if value is not outputs]
+    named += [(f"Out[{number}]", value) for number, value in outputs.items()]
+    for name, value in named:
+        for item in _items(value):
+            number = numbers.get(id(_segment_of(item)))
+            if number is not None:
+                found.setdefault(number, {})[name] = None
+    return {number: _without_echoes(list(names)) for number, names in found.items()}
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """A variable's value, or what is in it if it is a container."""
+    if isinstance(value, SharedArrays):
+        return () if value.closed else iter(value)
+    if isinstance(value, list | tuple):
+        return islice(value, _MOST_ITEMS)
+    if isinstance(value, dict):
+        return islice(value.values(), _MOST_ITEMS)
+    return (value,)
+
+
+def _segment_of(value: Any) -> Segment | None:
+    """The segment that a value keeps mapped: the end of the chain of what it is a view of."""
+    try:
+        while isinstance(value, np.ndarray | memoryview):
+            value = value.base if isinstance(value, np.ndarray) else value.obj
+    except ValueError:  # a memoryview that was released
+        return None
+    return value.segment if isinstance(value, Mapped) else None
+
+
+def _without_echoes(names: list[str]) -> list[str]:
+    """Leave out IPython's other names for an output (_, __, _3), unless there is no better one."""
+    better = [name for name in names if not re.fullmatch(r"_\d+|_{1,3}", name)]
+    return better or names

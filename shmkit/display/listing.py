@@ -1,0 +1,266 @@
+"""The segments of this machine: what lies in directories and in memfds, whose it is, who holds it.
+
+/dev/shm, directories ─┐
+/proc/<pid>/fd  memfds ┼──▶ Found ──▶ Listing: the one table of `shmkit ls`, %shm and panel()
+mapped here ───────────┘
+   (also if unlinked: then no other process can see it)
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from shmkit import _limits
+from shmkit._format import (
+    counted,
+    dtype_text,
+    few_text,
+    nbytes_text,
+    seconds_text,
+    shape_text,
+    table_text,
+)
+from shmkit._html import table_html
+from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
+from shmkit.cleanup.owner import Owner, owner_of, this_process
+from shmkit.cleanup.published import published_names
+from shmkit.display.holders import held_by
+from shmkit.memory.backing import NAMES
+from shmkit.memory.header import Header, read_header
+from shmkit.memory.segment import mapped_here
+
+__all__ = ["Found", "Listing", "list_segments", "remove_left", "total"]
+
+_SHOWN = 100  # segments that a notebook's table names
+_MOST_LETTERS = 40  # of the names of fields
+_COLUMNS = (  # heading, side
+    ("Held by", "left"),
+    ("Shape", "right"),
+    ("Array", "left"),
+    ("Memory", "right"),
+    ("Owner", "left"),
+    ("Age", "right"),
+    ("Name", "left"),
+    ("Segment", "left"),
+)
+
+
+class Found(NamedTuple):
+    """One segment.
+
+    Attributes
+    ----------
+    path : str
+        A file, or the ``/proc/<pid>/fd/<n>`` of its owner; empty if it is unlinked.
+    names : list of str
+        What it is published as.
+    owner : Owner
+        The process that unlinks it; of an unlinked one this process, which maps it.
+    orphan : bool
+        The owner has ended, and was this user's.
+    nbytes : int
+        Bytes that it takes.
+    written : float
+        When it was last written through the file, as `time.time`: about when it was loaded; 0 if
+        it is unlinked.
+    header : Header or None
+        dtype and shape; None until it is reserved, if it is damaged, and for another user's.
+    holders : list of str
+        The variables of IPython's shell that hold it.
+    """
+
+    path: str
+    names: list[str]
+    owner: Owner
+    orphan: bool
+    nbytes: int
+    written: float
+    header: Header | None
+    holders: list[str]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Segments, and what room there is, shown as a table.
+
+    Attributes
+    ----------
+    found : list of Found
+        This process's, then those of others, then what has no owner any more; the oldest first.
+    rooms : list of Room
+        Where segments live, the machine's memory, and the container's.
+    """
+
+    found: list[Found]
+    rooms: list[_limits.Room]
+
+    def __str__(self) -> str:
+        lines = [self._summary(), *self._notes()]
+        if self.found:
+            lines.insert(0, table_text(*self._table(self.found)))
+        return "\n".join(lines)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The table in a terminal too."""
+        printer.text(repr(self) if cycle else str(self))
+
+    def _repr_html_(self) -> str:
+        """The table in a notebook."""
+        columns, rows = self._table(self.found[:_SHOWN]) if self.found else ((), [])
+        more = self.found[_SHOWN:]
+        notes = [f"and {len(more)} more ({nbytes_text(_sum(more))})"] if more else []
+        return table_html("Shared memory", self._summary(), columns, rows, notes + self._notes())
+
+    def _summary(self) -> str:
+        """How much is whose."""
+        here, others, orphans = self._groups()
+        groups = (here, "here"), (others, "of other processes"), (orphans, "left behind")
+        return " · ".join(f"{total(g)} {whose}" for g, whose in groups if g) or "no segments"
+
+    def _notes(self) -> list[str]:
+        rooms = [
+            f"{r.where}: {nbytes_text(r.free)} free of {nbytes_text(r.limit)}" for r in self.rooms
+        ]
+        orphans = self._groups()[2]
+        if not orphans:
+            return rooms
+        left = f"{total(orphans)}, left by processes that were killed"
+        return [f"{left}: shmkit gc, in a notebook %shm gc, removes them", *rooms]
+
+    def _groups(self) -> tuple[list[Found], list[Found], list[Found]]:
+        here = this_process()
+        return (
+            [f for f in self.found if f.owner == here],
+            [f for f in self.found if f.owner != here and not f.orphan],
+            [f for f in self.found if f.orphan],
+        )
+
+    def _table(
+        self, found: Sequence[Found]
+    ) -> tuple[Sequence[tuple[str, str]], list[Sequence[str]]]:
+        """Columns and rows, without the columns in which there is nothing."""
+        rows = [_row(segment) for segment in found]
+        used = [n for n, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
+        return [_COLUMNS[n] for n in used], [[row[n] for n in used] for row in rows]
+
+
+def list_segments(
+    directories: Iterable[str] = (), variables: Mapping[str, Any] | None = None
+) -> Listing:
+    """The segments in /dev/shm, these directories and memfds, and those that are mapped here.
+
+    `variables` are those of an IPython shell, among which to look for who holds them.
+    """
+    here = {s.identity: s for s in sorted(mapped_here(), key=lambda s: s.identity)}
+    places = _places(directories)
+    numbers = {identity: number for number, identity in enumerate(here)}
+    holders = held_by(here.values(), variables or {})
+    names = published_names()
+    found: dict[tuple[int, int], Found] = {}
+    for path in (*_files(places), *_memfds()):
+        owner = owner_of(path)
+        try:
+            status = os.stat(path, follow_symlinks=path.startswith("/proc/"))
+        except OSError:  # it was unlinked just now
+            continue
+        identity = status.st_dev, status.st_ino
+        if owner is not None and (identity not in here or here[identity].linked):
+            segment = Found(
+                path,
+                names.get(path, []),
+                owner,
+                status.st_uid == os.geteuid() and not owner.may_live(),
+                status.st_size,
+                status.st_mtime,
+                _header(path),
+                holders.get(numbers.get(identity, -1), []),
+            )
+            # Before Python 3.13 a mapping has a descriptor of the memfd too.
+            found.setdefault(identity, segment)
+    for identity, mapped in here.items():
+        if not mapped.linked:
+            holding = holders.get(numbers[identity], [])
+            owner, nbytes = this_process(), mapped.nbytes
+            found[identity] = Found("", [], owner, False, nbytes, 0, mapped.header, holding)
+
+    def rank(segment: Found) -> tuple[bool, bool, float]:
+        return segment.orphan, segment.owner != this_process(), segment.written or math.inf
+
+    rooms = [*(_limits.room_in(place) for place in places), *_limits.memories()]
+    return Listing(sorted(found.values(), key=rank), rooms)
+
+
+def remove_left(directories: Iterable[str] = ()) -> tuple[list[str], str]:
+    """Remove what killed processes left; the paths, and how much memory that was."""
+    orphans = [segment for segment in list_segments(directories).found if segment.orphan]
+    kill_orphaned_loaders()
+    removed = remove_orphans(_places(directories))
+    return removed, f"removed {total([f for f in orphans if f.path in removed])}"
+
+
+def total(found: Sequence[Found]) -> str:
+    """How many segments, and how much memory they take."""
+    return f"{counted(len(found), 'segment', 'segments')}, {nbytes_text(_sum(found))}"
+
+
+def _places(directories: Iterable[str]) -> list[str]:
+    """Where to look: where names lie, these directories, and those that are in use here."""
+    used = {os.path.dirname(s.path) for s in mapped_here() if s.backing == "file" and s.linked}
+    return [*dict.fromkeys([NAMES, *directories, *sorted(used)])]
+
+
+def _sum(found: Iterable[Found]) -> int:
+    return sum(segment.nbytes for segment in found)
+
+
+def _row(segment: Found) -> tuple[str, ...]:
+    dtype = shape = "?"
+    if segment.header is not None:
+        dtype = dtype_text(segment.header.dtype)
+        shape = shape_text(segment.header.shape)
+    owner = f"{segment.owner.pid}{', ended' if segment.orphan else ''}"
+    return (
+        few_text(segment.holders),
+        shape,
+        dtype if len(dtype) <= _MOST_LETTERS else f"{dtype[: _MOST_LETTERS - 1]}…",
+        nbytes_text(segment.nbytes),
+        "this process" if segment.owner == this_process() else owner,
+        seconds_text(max(time.time() - segment.written, 0)) if segment.written else "",
+        " ".join(segment.names),
+        segment.path or "unlinked",
+    )
+
+
+def _files(directories: Iterable[str]) -> Iterator[str]:
+    for directory in directories:
+        for entry in os.scandir(directory):
+            if entry.is_file(follow_symlinks=False) and owner_of(entry.path) is not None:
+                yield entry.path
+
+
+def _memfds() -> Iterator[str]:
+    for process in glob.glob("/proc/[0-9]*"):
+        try:
+            descriptors = sorted(map(int, os.listdir(f"{process}/fd")))
+        except OSError:  # another user's, or it has ended
+            continue
+        for descriptor in descriptors:
+            path = f"{process}/fd/{descriptor}"
+            owner = owner_of(path)
+            if owner is not None and process == f"/proc/{owner.pid}":  # not one that inherited it
+                yield path
+
+
+def _header(path: str) -> Header | None:
+    follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | follow), "rb") as file:
+            return read_header(file)
+    except (OSError, ValueError):
+        return None

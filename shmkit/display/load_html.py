@@ -1,0 +1,322 @@
+"""What the load panel says, as HTML made of the board alone.
+
+    Loading 12 files  5 ready, 2 loading  1.84 GB of 3.10 GB · 412 MB/s · 3 s left      summary
+    ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬───────────────────────
+    /dev/shm  ▬▬▬────────────  2.10 GB these arrays · 0.40 GB others · 9.5 GB free
+    File       State       Progress      Rows     Array          Segment         Memory    table
+    sample07   ▸ loading   ▬▬▬── 63 %   8 412     chr pos pct    shm 8f3a-7      312 MB
+
+What makes it calm: columns that stay where they are, aligned figures, a bar only where something
+moves, states by mark and word (never by colour alone). Colours are the front end's own mixed with
+its text colour, so they are legible on light and on dark, in JupyterLab, VS Code and wherever the
+notebook is read. Where a front end removes ``<style>``, as GitHub does, a plain table with the same
+words is left.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+
+import numpy as np
+
+from shmkit import _limits
+from shmkit._format import count_text, counted, few_text, nbytes_text, seconds_text
+from shmkit._html import escaped
+from shmkit.errors import SegmentError, ShmkitError
+from shmkit.loading.board import Board, State
+from shmkit.memory.header import Header
+from shmkit.memory.segment import Segment
+
+__all__ = ["MOST_ROWS", "STYLE", "Files", "counts", "summary", "table"]
+
+MOST_ROWS = 100  # of one table: a longer one makes the page slow
+_TAIL = 8  # characters of a long name that stay in sight
+
+_MARKS = {
+    "ready": "✓",
+    "loading": "▸",
+    "waiting": "·",
+    "failed": "✕",
+    "stopped": "■",
+    "unlinked": "○",
+    "freed": "●",
+}
+
+_COLUMNS = (  # title, width in percent, class
+    ("File", 15, ""),
+    ("State", 12, ""),
+    ("Progress", 14, ""),
+    ("Rows", 11, "shmkit-n"),
+    ("Array", 20, ""),
+    ("Segment", 17, ""),
+    ("Memory", 11, "shmkit-n"),
+)
+
+STYLE = f"<style>\n{(resources.files('shmkit.display') / 'panel.css').read_text('utf-8')}</style>"
+
+
+class Files:
+    """What there is to say of each file, kept up to date at the cost of what has changed.
+
+    Attributes
+    ----------
+    words : list of str
+        The state: what still waited or loaded when the load ended has stopped.
+    nbytes : ndarray of int, shape (files,)
+        Bytes of memory that the array takes now.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.words = [""] * len(board.names)
+        self.nbytes = np.zeros(len(board.names), np.int64)
+        self._seen = np.array(board.records)
+        self._by_size = np.argsort(-self._seen["bytes_total"], kind="stable").tolist()
+        self._note(range(len(self.words)))
+
+    def look(self) -> list[int]:
+        """Look at the board again; the numbers of the files of which something changed."""
+        now = np.array(self.board.records)
+        changed: list[int] = np.flatnonzero(now != self._seen).tolist()
+        self._seen = now
+        self._note(changed)
+        return changed
+
+    def order(self, *words: str) -> list[int]:
+        """The files in these states, or all of them, the largest first.
+
+        It is the order in which they are loaded, so what loads next stands below what does.
+        """
+        return [n for n in self._by_size if not words or self.words[n] in words]
+
+    def _note(self, numbers: Iterable[int]) -> None:
+        states = self._seen["state"]
+        for number in numbers:
+            word = State(states[number]).word
+            if self.board.ended and word in ("waiting", "loading"):
+                word = "stopped"
+            self.words[number] = word
+            self.nbytes[number] = _nbytes(self.board, number, word)
+
+
+def summary(files: Files, now: float) -> str:
+    """Title, counts, figures, bar, and where the memory is, at the time `now`."""
+    board = files.board
+    title = counted(len(board.names), "file", "files")
+    done, total = int(board.records["bytes_done"].sum()), int(board.records["bytes_total"].sum())
+    seconds = max(now - board.started, 1e-3)
+    speed = f"{nbytes_text(done / seconds)}/s"
+    bar = ""
+    if board.ended:
+        read = nbytes_text(total) if done == total else f"{_of(done, total)} read"
+        loaders = counted(board.processes, "loader process", "loader processes")
+        figures = [f"{read} in {seconds_text(seconds)}", speed, loaders]
+    else:
+        title = f"Loading {title}"
+        bar = (
+            f'<progress class="shmkit-whole" max="{max(total, 1)}" value="{done}" '
+            f'aria-label="{title}"></progress>'
+        )
+        figures = [_of(done, total)]
+        if done:
+            left = math.ceil((total - done) * seconds / done)
+            figures += [speed, f"{left} s left" if left < 60 else f"{seconds_text(left)} left"]
+    return (
+        f'{STYLE}<div class="shmkit-panel"><div class="shmkit-head"><strong>{title}</strong> '
+        f'<span aria-live="polite">{_outcome(board)}{counts(files.words)}</span> '
+        f'<span class="shmkit-muted">{" · ".join(figures)}</span></div>'
+        f"{bar}{_memory(files)}</div>"
+    )
+
+
+def table(
+    files: Files,
+    numbers: Sequence[int],
+    *,
+    holders: Mapping[int, list[str]] | None = None,
+    headings: bool = False,
+) -> str:
+    """A row for each of these files, one more for its error; at most `MOST_ROWS` files."""
+    columns = "".join(f'<col style="width:{width}%">' for _, width, _ in _COLUMNS)
+    head = ""
+    if headings:
+        head = "".join(
+            f'<th scope="col" class="{kind}">{title}</th>' for title, _, kind in _COLUMNS
+        )
+        head = f"<thead><tr>{head}</tr></thead>"
+    rows = "".join(_row(files, n, (holders or {}).get(n)) for n in numbers[:MOST_ROWS])
+    if rest := numbers[MOST_ROWS:]:
+        text = f"and {count_text(len(rest))} more: {counts(files.words[n] for n in rest)}"
+        rows += f'<tr><td colspan="{len(_COLUMNS)}" class="shmkit-muted">{text}</td></tr>'
+    return (
+        f'<div class="shmkit-panel"><table><colgroup>{columns}</colgroup>{head}'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def counts(words: Iterable[str]) -> str:
+    """How many files are in which state: "5 ready, 2 loading"."""
+    number_of = Counter(words)
+    return ", ".join(f"{count_text(number_of[w])} {w}" for w in _MARKS if number_of[w])
+
+
+def _outcome(board: Board) -> str:
+    """How the load ended, if there is more to say than the counts do."""
+    if board.closed:
+        return "closed: "
+    if board.cancelled:
+        return "stopped, nothing kept: "
+    return "load failed, nothing kept: " if board.failed else ""
+
+
+def _memory(files: Files) -> str:
+    """A line for each limit on these segments: what they use of it, what others, what is free."""
+    board = files.board
+    if board.ended and not board.closed and not {"ready", "unlinked"} & {*files.words}:
+        return ""
+    ours = int(files.nbytes.sum())
+    kind = "still mapped" if board.closed else "these arrays"
+    lines = ""
+    for room in _rooms(board):
+        others = max(room.limit - room.free - ours, 0)
+        percent = 100 / max(room.limit, 1)
+        parts = "".join(
+            f'<span class="shmkit-{part}" style="width:{percent * nbytes:.2f}%"></span>'
+            for part, nbytes in (("ours", ours), ("others", others))
+        )
+        figures = f"{nbytes_text(ours)} {kind} · {nbytes_text(others)} others · "
+        lines += (
+            f'<div class="shmkit-room"><span class="shmkit-muted">{escaped(room.where)}</span> '
+            f'<span class="shmkit-meter" aria-hidden="true">{parts}</span> '
+            f'<span class="shmkit-muted">{figures}{nbytes_text(room.free)} free</span></div>'
+        )
+    return lines or '<div class="shmkit-room"></div>'  # keeps the line's place
+
+
+def _rooms(board: Board) -> Iterator[_limits.Room]:
+    """Where the segments live, and the container's memory if that is another limit on them."""
+    segment = next((segment for segment in board.segments if segment is not None), None)
+    if segment is None:
+        return
+    machine, *containers = _limits.memories()
+    if segment.backing == "memfd":
+        yield machine
+    else:
+        try:
+            yield _limits.room_in(os.path.dirname(segment.path))
+        except OSError:  # the user's directory is gone
+            return
+    if segment.backing != "file":
+        yield from sorted(containers, key=lambda room: room.free)[:1]
+
+
+def _row(files: Files, number: int, holders: list[str] | None) -> str:
+    board, word, nbytes = files.board, files.words[number], int(files.nbytes[number])
+    record, segment = board.records[number], board.segments[number]
+    done, total, rows = int(record["bytes_done"]), int(record["bytes_total"]), int(record["rows"])
+    name, path = board.names[number], board.paths[number]
+    if word == "loading":
+        progress = (
+            f'<progress max="{max(total, 1)}" value="{done}" aria-label="{escaped(name)}" '
+            f'title="{_of(done, total)}"></progress> {100 * done // max(total, 1)}&nbsp;%'
+        )
+    elif word in ("failed", "stopped"):
+        progress = f'<span title="{_of(done, total)}">{nbytes_text(done)}</span>'
+    else:
+        progress = nbytes_text(total)
+    where = ""
+    if word == "unlinked":
+        where = f"held by {few_text(holders)}" if holders else "held, by no variable"
+        where = f'<span title="{escaped(where)}">{escaped(where)}</span>'
+    elif word in ("loading", "ready") and segment is not None:
+        short = segment.path
+        if segment.backing != "memfd":
+            short = os.path.splitext(os.path.basename(segment.path))[0].removeprefix("shmkit-")
+        where = (
+            f'<code class="shmkit-muted shmkit-where">{segment.backing} '
+            f"{_cut(short, segment.path)}</code>"
+        )
+    mark = f'<span class="shmkit-mark" aria-hidden="true">{_MARKS[word]}</span>'
+    memory = "" if word in ("waiting", "failed", "stopped") else nbytes_text(nbytes)
+    cells = (
+        f'<th scope="row">{_cut(name, path)}</th>',
+        f'<td class="shmkit-{word}">{mark}{word}</td>',
+        f'<td class="shmkit-muted">{progress}</td>',
+        f'<td class="shmkit-n">{count_text(rows) if rows else ""}</td>',
+        f"<td>{_array(board, number, word)}</td>",
+        f"<td>{where}</td>",
+        f'<td class="shmkit-n">{memory}</td>',
+    )
+    row = f"<tr>{''.join(cells)}</tr>"
+    if number in board.errors:
+        error = _error(board.errors[number], path)
+        row += f'<tr><td colspan="{len(_COLUMNS)}" class="shmkit-error">{error}</td></tr>'
+    return row
+
+
+def _error(error: Exception, path: str) -> str:
+    """What went wrong, in a line; all there is to read about it unfolds."""
+    whole = "".join(traceback.format_exception_only(error)).strip()
+    text = str(error).removeprefix(path).lstrip(",: ")
+    if not isinstance(error, ShmkitError):
+        text = f"{type(error).__name__}: {error}"
+    line, *more = text.splitlines() or [""]
+    if not more and not hasattr(error, "__notes__"):
+        return escaped(line)
+    return f"<details><summary>{escaped(line)}</summary><pre>{escaped(whole)}</pre></details>"
+
+
+def _array(board: Board, number: int, word: str) -> str:
+    """The field names, or dtype and shape."""
+    header, plan = _header(board.segments[number], word), board.plans[number]
+    if header is not None:
+        dtype, shape = header.dtype, str(header.shape)
+    elif plan is not None and word in ("waiting", "loading"):
+        # The first dimension of a plan is but a bound.
+        dtype, shape = plan.dtype, f"({', '.join(['…', *map(str, plan.shape[1:])])})"
+    else:
+        return ""
+    if dtype.names is None:
+        title = text = f"{dtype} {shape}"
+    else:
+        text = " ".join(dtype.names)
+        title = ", ".join(f"{name} {dtype[name]}" for name in dtype.names) + f"; shape {shape}"
+    return f'<code title="{escaped(title)}">{escaped(text)}</code>'
+
+
+def _nbytes(board: Board, number: int, word: str) -> int:
+    """Bytes of memory that a file's array takes now."""
+    segment, plan = board.segments[number], board.plans[number]
+    if word == "loading":
+        return plan.nbytes if plan is not None else 0
+    if segment is None or word not in ("ready", "unlinked") or _header(segment, word) is None:
+        return 0
+    return segment.nbytes
+
+
+def _header(segment: Segment | None, word: str) -> Header | None:
+    """What array is in a segment; only from READY on: until then the loader may still change it."""
+    if segment is None or word not in ("ready", "unlinked", "freed"):
+        return None
+    try:
+        return segment.header
+    except SegmentError:  # it was freed before anybody read the header
+        return None
+
+
+def _of(done: int, total: int) -> str:
+    return f"{nbytes_text(done)} of {nbytes_text(total)}"
+
+
+def _cut(text: str, title: str) -> str:
+    """A name that loses its middle, not its end, where the column is too narrow for it."""
+    head, tail = text[:-_TAIL], text[-_TAIL:]
+    return (
+        f'<span class="shmkit-cut" title="{escaped(title)}"><span>{escaped(head)}</span>'
+        f"<span>{escaped(tail)}</span></span>"
+    )

@@ -1,0 +1,70 @@
+"""Who shows how far a load or an export is: the notebook, the terminal, or nobody.
+
+    progress=   False ──▶ nobody
+                None  ──▶ as SHMKIT_PROGRESS says: widget, tqdm, plain (the last line only), off,
+                          or auto: a notebook's kernel ──▶ widget
+                                   stderr is a terminal ──▶ tqdm
+                                   else ──▶ nobody
+                True  ──▶ auto, but tqdm instead of nobody
+
+Front ends are imported late: `import shmkit` loads none.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from shmkit.display.holders import shell
+from shmkit.loading.board import Monitor, NoMonitor
+
+__all__ = ["export_progress", "load_monitor"]
+
+_VARIABLE = "SHMKIT_PROGRESS"
+_KINDS = ("auto", "widget", "tqdm", "plain", "off")
+
+
+def load_monitor(progress: bool | None) -> Monitor:
+    """The monitor of a load."""
+    kind = _kind(progress)
+    if kind == "widget":
+        from shmkit.display.load_panel import Panel  # noqa: PLC0415 - `import shmkit` loads no front end
+
+        return Panel()
+    if kind == "off":
+        return NoMonitor()
+    from shmkit.display.terminal import ConsoleBar  # noqa: PLC0415 - as above
+
+    return ConsoleBar(plain=kind == "plain")
+
+
+def export_progress(progress: bool | None) -> AbstractContextManager[Callable[[int, int], None]]:
+    """What to tell how many bytes of how many are written; nothing of it stays to be seen."""
+    kind = _kind(progress)
+    if kind == "widget":
+        from shmkit.display.load_panel import export_bar  # noqa: PLC0415 - as above
+
+        return export_bar()
+    if kind == "tqdm":
+        from shmkit.display.terminal import export_bar  # noqa: PLC0415 - as above
+
+        return export_bar()
+    return nullcontext(lambda done, total: None)  # noqa: ARG005 - nobody looks
+
+
+def _kind(progress: bool | None) -> str:
+    if progress is False:
+        return "off"
+    kind = os.environ.get(_VARIABLE) or "auto" if progress is None else "auto"
+    if kind not in _KINDS:
+        raise ValueError(f"the environment variable {_VARIABLE}={kind!r} is none of {_KINDS}")
+    if kind != "auto":
+        return kind
+    notebook = hasattr(shell(), "kernel")
+    if notebook and importlib.util.find_spec("ipywidgets") is not None:
+        return "widget"
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return "tqdm" if progress or notebook or terminal else "off"

@@ -1,0 +1,104 @@
+"""The progress bar of a load in a terminal: one line while it runs, one line that stays.
+
+3 of 12 files:  59%|█████▉    | 1.84G/3.10G [00:04<00:03, 412MB/s]
+12 files, 3.10 GB in 7.5 s (412 MB/s), 2 loader processes
+
+And in IPython, when the arrays are closed and their memory is not back, whom to ask:
+data1: unlinked, still mapped by a, Out[3]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+from shmkit._format import count_text, counted, nbytes_text, seconds_text
+from shmkit.display.holders import held_by, shell_variables
+from shmkit.loading.board import Board, State
+
+__all__ = ["ConsoleBar", "export_bar"]
+
+_PATIENCE = 0.5  # seconds that nobody minds waiting
+
+
+class _Bar(tqdm):  # type: ignore[misc] # tqdm publishes no types
+    """A bar without tqdm's watching thread: the load itself draws ten times a second."""
+
+    monitor_interval = 0
+
+
+class ConsoleBar:
+    """A `Monitor` that draws on stderr, for a terminal.
+
+    Parameters
+    ----------
+    plain
+        Without the bar: only the line that stays.
+
+    Examples
+    --------
+    `shmkit.shared_load` makes one by itself where stderr is a terminal.
+    """
+
+    def __init__(self, *, plain: bool = False) -> None:
+        self._plain = plain
+
+    def begin(self, board: Board) -> None:
+        """Draw the bar."""
+        self._bar = _Bar(
+            total=int(board.records["bytes_total"].sum()),
+            desc=_done(board),
+            unit="B",
+            unit_scale=True,
+            leave=False,
+            file=sys.stderr,
+            disable=self._plain,
+        )
+
+    def update(self, board: Board) -> None:
+        """Draw it anew."""
+        self._bar.set_description_str(_done(board), refresh=False)
+        self._bar.update(int(board.records["bytes_done"].sum()) - self._bar.n)
+
+    def end(self, board: Board) -> None:
+        """Wipe the bar; if any file was loaded, say what was."""
+        self._bar.close()
+        board.refresh()  # what a failed load had made ready is freed by now
+        ready = board.records["state"] == State.READY
+        if not ready.any():
+            return  # the error that follows says why
+        nbytes, seconds = int(board.records["bytes_done"][ready].sum()), board.ended - board.started
+        files = counted(len(ready), "file", "files") if ready.all() else _done(board)
+        loaders = counted(board.processes, "loader process", "loader processes")
+        kinds = {segment.backing for segment in board.segments if segment is not None} - {"shm"}
+        backing = f", in a {kinds.pop()} each" if kinds else ""
+        sys.stderr.write(
+            f"{files}, {nbytes_text(nbytes)} in {seconds_text(seconds)} "
+            f"({nbytes_text(nbytes / max(seconds, 1e-3))}/s), {loaders}{backing}\n"
+        )
+
+    def close(self, board: Board) -> None:
+        """Say which of IPython's variables keep memory that could be back."""
+        for number, variables in held_by(board.segments, shell_variables()).items():
+            names = ", ".join(variables)
+            sys.stderr.write(f"{board.names[number]}: unlinked, still mapped by {names}\n")
+
+
+@contextlib.contextmanager
+def export_bar() -> Iterator[Callable[[int, int], None]]:
+    """A bar for an export, which is gone after the block."""
+    with _Bar(unit="B", unit_scale=True, leave=False, file=sys.stderr, delay=_PATIENCE) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
+
+
+def _done(board: Board) -> str:
+    ready = int((board.records["state"] == State.READY).sum())
+    return f"{count_text(ready)} of {counted(len(board.names), 'file', 'files')}"

@@ -1,0 +1,225 @@
+"""What an export puts where: arrays, mappings and sequences of them, as named datasets.
+
+    {"night": {"mean": a}, "calls": table}
+        layout="table"     ──▶ night/mean    calls                      (compound)
+        layout="columns"   ──▶ night/mean    calls/chr  calls/pos …     (a dataset a field)
+    [first, second], concat=True
+                           ──▶ data          all rows, one after another
+                               source        name, file, first and last row of each
+
+Everything is looked at here before anything is written.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._categories import enums, with_enums
+from shmkit.hdf5.chunks import Block
+from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_dtype
+from shmkit.memory.array import SharedArray
+from shmkit.memory.arrays import SharedArrays
+
+__all__ = ["Arrays", "Rows", "datasets", "named_arrays", "parts_of_name"]
+
+Arrays = Mapping[Any, Any] | Sequence[NDArray[Any]] | NDArray[Any]  # what `to_hdf5` takes
+_Value = TypeVar("_Value")
+
+
+class Rows:
+    """One dataset to be written: an array, or several whose rows come one after another.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the array, or of the long one that they make.
+    stored
+        The dtype in the file.
+    attrs
+        What the file says about it.
+    grows
+        Whether rows may be added to the dataset later.
+    is_index
+        Whether it only says which rows of others came from where.
+    """
+
+    def __init__(
+        self, name: str, arrays: Sequence[NDArray[Any]], *, grows: bool, is_index: bool = False
+    ) -> None:
+        self._arrays = [np.asarray(array) for array in arrays]
+        self._stops = list(itertools.accumulate(map(len, arrays))) if len(arrays) > 1 else []
+        self.dtype = self._arrays[0].dtype
+        self.shape = self._arrays[0].shape
+        self.grows = grows
+        self.is_index = is_index
+        self.attrs = _source(arrays[0]) if len(arrays) == 1 else {}
+        if len(arrays) > 1:
+            if {array.dtype for array in self._arrays} != {self.dtype}:
+                joined = np.result_type(*self._arrays)
+                self.dtype = with_enums(joined, enums(self.dtype))
+            self.shape = self._stops[-1], *self.shape[1:]
+        self.attrs |= kind_attrs(self.dtype)
+        try:
+            self.stored = stored_dtype(self.dtype, self._arrays)
+        except UnicodeEncodeError as error:
+            raise TypeError(f"{name} holds text that UTF-8 does not have: {error}") from None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the data take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def block(self, where: Block) -> NDArray[Any]:
+        """A part of it as it stands in the file: a view of the array where that is possible."""
+        if len(self._arrays) == 1:
+            index: Any = (*where, ...)  # without ..., a scalar is no array
+            return encode(self._arrays[0][index], self.stored)
+        start, stop, _ = where[0].indices(self.shape[0])
+        pieces = []
+        for number in range(bisect.bisect(self._stops, start), len(self._arrays)):
+            array = self._arrays[number]
+            first = self._stops[number] - len(array)
+            if first >= stop:
+                break
+            rows = slice(max(start - first, 0), stop - first)
+            pieces.append(array[(rows, *where[1:])])
+        # The dtype: without it, the result is packed and in the machine's byte order.
+        joined = np.concatenate(pieces, dtype=self.dtype, casting="unsafe")
+        return encode(joined, self.stored)
+
+
+def datasets(arrays: Arrays, *, layout: str, concat: bool) -> dict[str, Rows]:
+    """Every dataset by its path in the file; raises TypeError and ValueError as `to_hdf5` does."""
+    named = named_arrays(arrays)
+    for name, array in named.items():
+        check_array(name, array)
+    if concat:
+        _check_rows(named)
+        joined = _laid_out("data", list(named.values()), layout, grows=True)
+        index = Rows("source", [_index(named)], grows=True, is_index=True)
+        return _by_name([*joined, ("source", index)])
+    return _by_name(
+        rows
+        for name, array in named.items()
+        for rows in _laid_out(name, [array], layout, grows=False)
+    )
+
+
+def _laid_out(
+    name: str, arrays: Sequence[NDArray[Any]], layout: str, *, grows: bool
+) -> Iterator[tuple[str, Rows]]:
+    fields = arrays[0].dtype.names
+    if layout == "table" or fields is None:
+        yield name, Rows(name, arrays, grows=grows)
+        return
+    for field in fields:
+        columns = [array[field] for array in arrays]
+        yield from _laid_out("/".join([name, *parts_of_name(field)]), columns, layout, grows=grows)
+
+
+def _check_rows(named: Mapping[str, NDArray[Any]]) -> None:
+    """Raise a `ValueError` unless the arrays can be one."""
+    first, array = next(iter(named.items()))
+    for name, other in named.items():
+        if not other.ndim or other.shape[1:] != array.shape[1:]:
+            raise ValueError(
+                f"concat=True needs arrays of rows, all of one shape, but {first} has the shape "
+                f"{array.shape} and {name} {other.shape}"
+            )
+        try:
+            np.result_type(array, other)
+            alike = kinds(array.dtype) == kinds(other.dtype)
+        except TypeError:
+            alike = False
+        if not alike:
+            raise ValueError(
+                "concat=True needs arrays with the same fields, with the categories of one load, "
+                "all of numbers, of text, or of times, but "
+                f"{first} has {array.dtype} and {name} {other.dtype}"
+            )
+
+
+def _index(named: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Which rows came from where: a row for each array, `stop` excluded."""
+    stops = np.cumsum([len(array) for array in named.values()])
+    rows = [
+        (name, _source(array).get("source_file", ""), stop - len(array), stop)
+        for (name, array), stop in zip(named.items(), stops, strict=True)
+    ]
+    names, files = (max(1, *(len(row[i]) for row in rows)) for i in (0, 1))
+    dtype = [("name", f"U{names}"), ("file", f"U{files}"), ("start", "i8"), ("stop", "i8")]
+    return np.array(rows, dtype)
+
+
+def _source(array: NDArray[Any]) -> dict[str, str]:
+    """Which file an array was loaded from, and how."""
+    source = array.segment.source if isinstance(array, SharedArray) and array.segment else {}
+    if not source:
+        return {}
+    # A file's name may hold bytes that are no text, which HDF5 refuses.
+    file = os.fsencode(source["file"]).decode("utf-8", "replace")
+    options = json.dumps(dict(source["options"]), default=repr)
+    return {"source_file": file, "source_options": options}
+
+
+def named_arrays(arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """Every array by its path in the file; see `shmkit.to_hdf5` for what `arrays` may be.
+
+    >>> list(named_arrays({"a": np.arange(3), "group": {"b": np.arange(2)}}))
+    ['a', 'group/b']
+    """
+    if isinstance(arrays, np.ndarray | np.generic):
+        arrays = {"data": arrays}
+    elif isinstance(arrays, list | tuple):
+        arrays = {f"array{i}": array for i, array in enumerate(arrays)}
+    return _by_name(_walk("", arrays))
+
+
+def _by_name(pairs: Iterable[tuple[str, _Value]]) -> dict[str, _Value]:
+    """As a dictionary; raises ValueError if that would need one name for two things."""
+    found: dict[str, _Value] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"two arrays have the name {name!r}")
+        found[name] = value
+    for name in found:
+        for group in itertools.accumulate(name.split("/")[:-1], "{}/{}".format):
+            if group in found:
+                raise ValueError(f"{group!r} is an array, and cannot be the group of {name!r} too")
+    return found
+
+
+def _walk(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    if isinstance(value, np.ndarray | np.generic):
+        yield name, np.asanyarray(value)
+        return
+    if not isinstance(value, Mapping | SharedArrays):  # tables of pandas have keys too
+        raise TypeError(
+            f"{name or 'arrays='} is no numpy array but of type {type(value).__name__}; make it "
+            "one first: numpy.asarray, numpy.stack for a list of arrays, to_records() for a pandas "
+            "table"
+        )
+    keys = list(value.keys())
+    if not keys:
+        raise ValueError(f"{name or 'the mapping'} is empty: there are no arrays to save")
+    for key in keys:
+        parts = parts_of_name(str(key))
+        yield from _walk("/".join([name, *parts] if name else parts), value[key])
+
+
+def parts_of_name(name: str) -> list[str]:
+    """A path in the file in its parts: what stands before a slash is a group."""
+    parts = name.split("/")
+    is_text = name.encode(errors="ignore").decode() == name  # a file's name need not be
+    if not is_text or any(not part or part == "." or "\0" in part for part in parts):
+        raise ValueError(f"{name!r} cannot be a name in HDF5")
+    return parts

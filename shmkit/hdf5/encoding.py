@@ -1,0 +1,174 @@
+"""Arrays as HDF5 can hold them: text as UTF-8, times as int64, all else as it is.
+
+    dtype of the array ──stored_dtype──▶ dtype in the file ──┐
+    block of the array ────────────────encode────────────────┴──▶ block for the file
+    dtype in the file, attributes ──loaded_dtype──▶ dtype of the array; decode, the way back
+
+Only text needs other bytes, so only text is copied, a block at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._categories import enum_of, names_of, with_enums, with_formats
+from shmkit.hdf5.chunks import blocks, chunk_shape
+
+__all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dtype", "stored_dtype"]
+
+_KIND = "numpy_dtype"  # the attribute that says what was stored as something else
+_MOST_NBYTES = 65_000  # of names: HDF5 describes the type of a dataset in a header of 64 kB
+_STORED_AS = {"i": "mM", "S": "U"}
+
+
+def check_array(name: str, array: NDArray[Any]) -> None:
+    """Raise a `TypeError` for what HDF5 cannot hold."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, and HDF5 has no masks; save {name}.filled(...), or "
+            f"{name}.data and {name}.mask as two datasets"
+        )
+    for field, dtype in _fields(name, array.dtype):
+        if dtype.hasobject:
+            raise TypeError(
+                f"{field} holds Python objects ({dtype}), which HDF5 cannot hold; convert it "
+                "first, for example with astype(float), or astype(str) for strings"
+            )
+        # Each stands in multiples of 8 bytes, ended by a zero; then its code.
+        names = (enum_of(dtype) or {}).keys()
+        if sum((len(text.encode()) // 8 + 1) * 8 + dtype.itemsize for text in names) > _MOST_NBYTES:
+            raise TypeError(
+                f"{field} has categories of {len(names)} names, and HDF5 can hold about 64 kB of "
+                "them; save text instead, with x.categories[x] of the field x"
+            )
+    try:
+        stored = stored_dtype(array.dtype, [])
+        same = h5py.h5t.py_create(stored, logical=True).dtype == stored
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise TypeError(
+            f"{name}: HDF5 has no type for {array.dtype}: it has fields that overlap, hold "
+            "nothing or have names that are no text; keep only the others, with "
+            "numpy.lib.recfunctions.repack_fields"
+        )
+
+
+def stored_dtype(dtype: np.dtype[Any], arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
+    """What stands in the file for arrays of this dtype; text is as wide as theirs is in UTF-8.
+
+    >>> stored_dtype(np.dtype([("at", "M8[ns]"), ("price", "f8")]), [])
+    dtype([('at', '<i8'), ('price', '<f8')])
+    """
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return np.dtype((stored_dtype(base, arrays), shape))
+    if dtype.names is not None:
+        formats = [stored_dtype(dtype[n], [array[n] for array in arrays]) for n in dtype.names]
+        if _has_text(dtype):
+            return np.dtype(list(zip(dtype.names, formats, strict=True)))
+        return with_formats(dtype, formats)
+    if dtype.kind == "U":
+        text: np.dtype[Any] = h5py.string_dtype("utf-8", max([1, *map(_width, arrays)]))
+        return text
+    if enum := enum_of(dtype):  # HDF5 has no empty name: that code has none
+        named = {"": {name: code for name, code in enum.items() if name}}
+        return with_enums(np.dtype(dtype.str), named)
+    return np.dtype(f"{dtype.byteorder}i8") if dtype.kind in "mM" else dtype
+
+
+def encode(block: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
+    """A block of an array as it stands in the file; a copy only where there is text."""
+    if not _has_text(block.dtype):
+        return block.view(stored)
+    if block.dtype.names is None:
+        utf8 = np.strings.encode(block, "utf-8")
+        return utf8.astype(f"S{stored.itemsize}").view(stored)
+    table = np.zeros(block.shape, stored)  # padding is for all to read
+    for name in block.dtype.names:
+        table[name] = encode(block[name], stored[name].base)
+    return table
+
+
+def decode(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A block from the file as it stands in the array: the reverse of `encode`."""
+    if not _has_text(dtype):
+        return block.view(dtype)
+    if dtype.names is None:
+        text = block if block.dtype.kind == "O" else np.strings.decode(block, "utf-8")
+        return text.astype(dtype)
+    table = np.empty(block.shape, dtype)
+    for name in dtype.names:
+        table[name] = decode(block[name], dtype[name].base)
+    return table
+
+
+def kind_attrs(dtype: np.dtype[Any]) -> dict[str, str]:
+    """The attributes of a dataset that say what its arrays were, where that is not to be seen.
+
+    >>> kind_attrs(np.dtype([("at", "M8[ns]"), ("price", "f8")]))
+    {'numpy_dtype.at': '<M8[ns]'}
+    """
+    return {name: field.str for name, field in _fields(_KIND, dtype) if field.kind in "mMU"}
+
+
+def loaded_dtype(
+    stored: np.dtype[Any], attrs: Mapping[str, Any], name: str = _KIND
+) -> np.dtype[Any]:
+    """The dtype that the attributes say the arrays had.
+
+    >>> loaded_dtype(np.dtype([("at", "i8"), ("who", "S9")]), {"numpy_dtype.at": "<M8[ns]"})
+    dtype([('at', '<M8[ns]'), ('who', 'S9')])
+    """
+    if stored.subdtype is not None:
+        base, shape = stored.subdtype
+        return np.dtype((loaded_dtype(base, attrs, name), shape))
+    if stored.names is not None:
+        formats = [loaded_dtype(stored[n], attrs, f"{name}.{n}") for n in stored.names]
+        if any(map(_has_text, formats)):
+            return np.dtype(list(zip(stored.names, formats, strict=True)))
+        return with_formats(stored, formats)
+    kind = attrs.get(name)
+    if isinstance(kind, str) and kind[1:2] in _STORED_AS.get(stored.kind, ()):
+        return np.dtype(kind)
+    return np.dtype(stored.str) if stored.kind == "S" else stored  # without h5py's metadata
+
+
+def kinds(dtype: np.dtype[Any]) -> list[str]:
+    """Of each innermost field, what its values are: letters of numpy's kinds, or its categories.
+
+    >>> kinds(np.dtype([("at", "M8[ns]"), ("in", [("price", "f8"), ("name", "U3")])]))
+    ['M', 'biufc', 'U']
+    """
+    return [_kind(field) for _, field in _fields("", dtype)]
+
+
+def _kind(field: np.dtype[Any]) -> str:
+    names, numbers = names_of(field), "biufc"
+    if names is not None:
+        return str(names.tolist())
+    return numbers if field.kind in numbers else field.kind
+
+
+def _fields(name: str, dtype: np.dtype[Any]) -> Iterator[tuple[str, np.dtype[Any]]]:
+    """The innermost fields of a dtype; of one without fields, itself."""
+    if dtype.base.names is None:
+        yield name, dtype.base
+    for field in dtype.base.names or ():
+        yield from _fields(f"{name}.{field}", dtype.base[field])
+
+
+def _has_text(dtype: np.dtype[Any]) -> bool:
+    return any(field.kind == "U" for _, field in _fields("", dtype))
+
+
+def _width(array: NDArray[Any]) -> int:
+    """Bytes of the longest text in UTF-8; a block at a time, since it may be a large array."""
+    chunks = chunk_shape(array.shape, max(array.itemsize, 1))
+    encoded = (np.strings.encode(array[block], "utf-8") for block in blocks(array.shape, chunks))
+    return max((text.dtype.itemsize for text in encoded), default=1)

@@ -1,0 +1,299 @@
+"""A file that is changed whole or not at all.
+
+    replacing   write ──▶ .shmkit-….tmp ──fsync──▶ ──rename──▶ results.h5 ──▶ fsync of the directory
+                             │
+                             └─ a failure ──▶ unlink: results.h5 is what it was, or is not there
+
+    appending   write ──▶ behind the end of results.h5 ──fsync──▶ ┐
+                     └──▶ pages of what was there, kept apart ────┴──▶ in their place ──fsync──▶
+                             │
+                             └─ a failure ──▶ cut off at the old end, the pages as they were
+
+The new file lies in the directory of the old one: only there is a rename one step. Its name says
+whose it is, so that it is removed when its owner is killed: by the guard, or the next export.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import itertools
+import mmap
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from typing import IO, Any
+
+from shmkit.cleanup import guard as _guard
+from shmkit.cleanup.orphans import remove_orphans
+from shmkit.cleanup.owner import this_process
+
+__all__ = ["Storage", "appending", "check_path", "replacing"]
+
+_numbers = itertools.count()
+
+
+def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
+    """The path as a string; an `OSError` if no file can be written there, before any work is done.
+
+    Modes are those of `shmkit.to_hdf5`.
+    """
+    text = os.fsdecode(path)
+    if not text:
+        raise ValueError("the path is empty")
+    exists = os.path.exists(text)
+    if os.path.isdir(text):
+        raise IsADirectoryError(errno.EISDIR, "is a directory; give the path of a file in it", text)
+    if exists and not os.path.isfile(text):  # a FIFO would wait, /dev/null be replaced
+        raise OSError(errno.EINVAL, "is a device or pipe; give the path of a file", text)
+    directory = os.path.dirname(os.path.realpath(text))
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(
+            errno.ENOENT, f"there is no directory {directory!r}; make it first", text
+        )
+    if exists and mode == "x":
+        raise FileExistsError(errno.EEXIST, 'is there already; mode="w" replaces it', text)
+    places = [text] if exists else []
+    if mode != "a" or not exists:  # a new file is made in it
+        places.insert(0, directory)
+    for place in places:
+        if not os.access(place, os.W_OK):
+            reason = f"cannot be written: {place!r} is read-only here"
+            raise PermissionError(errno.EACCES, reason, text)
+    if exists:
+        kind = fcntl.LOCK_EX if mode == "a" else fcntl.LOCK_SH
+        with open(text, "r+b" if mode == "a" else "rb") as file, _locked(file, text, kind):
+            pass
+    return text
+
+
+@contextlib.contextmanager
+def _locked(file: IO[bytes] | io.FileIO, path: str, kind: int) -> Iterator[None]:
+    """Lock a file as HDF5 does; an error if somebody holds it open who minds."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        how = "" if kind == fcntl.LOCK_EX else " for writing"
+        reason = f"is open{how}, here or in another process; close it there first"
+        raise BlockingIOError(errno.EWOULDBLOCK, reason, path) from None
+    except OSError:  # no locks in this file system
+        pass
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing it does not, if a forked child has it too
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Have an error say which file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", path) from None
+
+
+class Storage(io.FileIO):
+    """A file for HDF5, which must never learn of a failed write.
+
+    After one it cannot close the file, and the interpreter dies later (h5py#914, h5py#1775). So
+    the error is kept here, for `check` to raise between two calls of HDF5.
+
+    Attributes
+    ----------
+    error : BaseException or None
+        What went wrong.
+    path : str
+        Of the file that is meant, as the user gave it.
+    written : int
+        Bytes, about: threads add to it at the same time.
+    """
+
+    def __init__(self, file: str, mode: str, path: str) -> None:
+        super().__init__(file, mode)
+        self.error: BaseException | None = None
+        self.written = 0
+        self.path = path
+
+    def write(self, data: Any) -> int:
+        """Write all of it, or keep the error."""
+        view = memoryview(data).cast("B")
+        start = self.tell()
+        self.write_at(view, start)
+        self.seek(start + len(view))
+        return len(view)
+
+    def write_at(self, data: memoryview, start: int) -> None:
+        """Write all of it there, or keep the error; any thread may."""
+        with self._keeping_error():
+            while data:
+                count = os.pwrite(self.fileno(), data, start)
+                data, start = data[count:], start + count
+                self.written += count
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the file's length, or keep the error."""
+        with self._keeping_error():
+            return super().truncate(size)
+        return size or 0
+
+    @contextlib.contextmanager
+    def _keeping_error(self) -> Iterator[None]:
+        try:
+            with _naming(self.path):
+                yield
+        except OSError as error:
+            self.error = self.error or error
+
+    def sync(self) -> None:
+        """Bring to the disk what was written, or keep the error: the disk tells it only once."""
+        with self._keeping_error():
+            os.fdatasync(self.fileno())
+
+    def check(self) -> None:
+        """Raise the error that was kept."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextlib.contextmanager
+def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
+    """A new file that takes the place of `path` after the block, or is removed if that fails."""
+    target = os.path.realpath(path)  # a symbolic link stays one
+    directory = os.path.dirname(target)
+    _guard.watch(directory)
+    remove_orphans([directory])  # their guard was killed as well
+    temporary = os.path.join(directory, f".shmkit-{this_process()}-{next(_numbers)}.tmp")
+    with _naming(path):
+        storage = Storage(temporary, "x+", path)
+    try:
+        with storage:
+            yield storage
+            with _naming(path), contextlib.suppress(FileNotFoundError):
+                os.fchmod(storage.fileno(), stat.S_IMODE(os.stat(target).st_mode))
+            storage.sync()
+            storage.check()
+        with _naming(path):
+            if exclusive:
+                os.link(temporary, target)  # fails if it is there by now
+            else:
+                os.replace(temporary, target)
+            _sync(directory)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _sync(directory: str) -> None:
+    """Bring the new name to the disk too; the file's own fsync does not, says fsync(2)."""
+    with contextlib.suppress(OSError):  # not every file system can, and the new file is in place
+        fd = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+class _Appended(Storage):
+    """An existing file, whose content stays as it is until `commit`.
+
+    HDF5 writes new data behind the end, and a few pages of what was there: tables of names, where
+    the file ends. Those are kept in memory meanwhile.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "r+", path)
+        self._pages: dict[int, bytearray] = {}
+        self._replaced: list[tuple[bytes, int]] = []  # by `commit`: what was where
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Note how long it is; before it is locked, somebody may be adding to it."""
+        self._nbytes = os.fstat(self.fileno()).st_size
+        self._end = _end_of_content(self.fileno()) or self._nbytes
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what was written, wherever it is."""
+        view = memoryview(buffer).cast("B")
+        start = self.tell()
+        count = super().readinto(view) or 0
+        for number in range(start // mmap.PAGESIZE, -(-(start + count) // mmap.PAGESIZE)):
+            if (page := self._pages.get(number)) is not None:
+                first = number * mmap.PAGESIZE
+                begin = max(start, first)
+                end = max(min(start + count, first + mmap.PAGESIZE, self._end), begin)
+                view[begin - start : end - start] = page[begin - first : end - first]
+        return count
+
+    def write_at(self, data: memoryview, start: int) -> None:
+        """Write it behind the end of what was there; keep the rest apart."""
+        with self._lock:
+            while data and start < self._end:
+                number, offset = divmod(start, mmap.PAGESIZE)
+                count = min(mmap.PAGESIZE - offset, self._end - start, len(data))
+                page = self._pages.get(number)
+                if page is None:
+                    old = os.pread(self.fileno(), mmap.PAGESIZE, number * mmap.PAGESIZE)
+                    page = self._pages[number] = bytearray(old.ljust(mmap.PAGESIZE, b"\0"))
+                page[offset : offset + count] = data[:count]
+                data, start = data[count:], start + count
+        super().write_at(data, start)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the length, but leave what was there."""
+        return super().truncate(None if size is None else max(size, self._end))
+
+    def commit(self) -> None:
+        """Put in their place the pages that were kept; the first, which names the end, last."""
+        self.sync()
+        self.check()
+        for number in sorted(self._pages, reverse=True):
+            start = number * mmap.PAGESIZE
+            page = memoryview(self._pages[number])[: self._end - start]
+            self._replaced.append((os.pread(self.fileno(), len(page), start), start))
+            super().write_at(page, start)
+        self.sync()
+        self.check()
+
+    def rollback(self) -> None:
+        """Cut off what was added; put back what `commit` has replaced."""
+        for old, start in self._replaced:
+            super().write_at(memoryview(old), start)
+        os.ftruncate(self.fileno(), self._nbytes)
+
+
+def _end_of_content(file: int) -> int:
+    """Where an HDF5 file says that its content ends; 0 if that cannot be told.
+
+    Behind it is what a killed process wrote. See "Disk Format: Level 0A", HDF5 File Format
+    Specification 3.0.
+    """
+    place = 0
+    while not (superblock := os.pread(file, 64, place)).startswith(b"\x89HDF\r\n\x1a\n"):
+        if not superblock:
+            return 0
+        place = max(2 * place, 512)  # behind a user block
+    superblock = superblock.ljust(64, b"\0")
+    start, sizes = {0: (40, 13), 1: (44, 13)}.get(superblock[8], (28, 9))
+    if superblock[sizes] != 8:
+        return 0
+    return int.from_bytes(superblock[start : start + 8], "little")
+
+
+@contextlib.contextmanager
+def appending(path: str) -> Iterator[Storage]:
+    """The file, with what is added to it in the block; as it was before if that fails."""
+    with _naming(path):
+        storage = _Appended(path)
+    with storage, _locked(storage, path, fcntl.LOCK_EX):
+        storage.begin()
+        try:
+            yield storage
+            storage.commit()
+        except BaseException:
+            storage.rollback()
+            raise

@@ -1,0 +1,1 @@
+"""A load, from files to views."""

@@ -1,0 +1,404 @@
+"""The loader processes: started once, warm between calls, gone with their owner.
+
+    notebook's process                                  loader process (one of N)
+    ┌──────────────────────────┐      two pipes       ┌────────────────────────────┐
+    │ run(tasks) ── tasks ─────┼────────────────────▶ │ serve(): call the function │
+    │     ▲                    │                      │   │      of each in turn   │
+    │     └──── outcome ◀──────┼──────────────────────┼───┘                        │
+    └──────────────────────────┘                      └────────────────────────────┘
+         the only end open    ── end of file ──▶       exits at once, in mid-task too
+
+No queue, no thread, no lock and no named semaphore stand between the two, so there is nothing to
+leak and nothing to hang on: a loader that ends, for whatever reason, closes its pipe, and the
+calling thread, which waits on all of them, knows at once which task it had (or at the next tick,
+if a process that a reader forked keeps the pipe open). Loaders are started by exec, not by fork
+(unsafe in a threaded kernel), and never import ``__main__``: a script needs no guard, and functions
+defined in a cell travel by cloudpickle.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import gc
+import os
+import pickle
+import select
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Self
+
+from shmkit.cleanup import guard as _guard
+from shmkit.cleanup.orphans import loader_mark
+from shmkit.memory.backing import NAMES
+
+__all__ = ["LEAST_NBYTES", "Died", "Loaders", "Task", "dumps", "serve", "worth"]
+
+LEAST_NBYTES = 1 << 23  # of a text that are worth a task: it takes some milliseconds to read
+_TICK = 0.1  # seconds between two looks at the board
+_SHARES = 4  # of what waits, for each loader: a message costs as much as a small file
+_MOST_TASKS = 64  # in one message
+_MANY = 8  # tasks that a loader has: it is not idle soon
+_NAP = 0.001  # seconds in which outcomes of many small tasks gather, to be taken at once
+_PIECE_NBYTES = 1 << 16
+_LENGTH_NBYTES = 8  # before each outcome
+_ORPHAN_CHECK = 0.5  # seconds between two looks whether the owner lives
+_idle: list[_Loader] = []
+_idle_lock = threading.Lock()
+
+
+class Task(NamedTuple):
+    """One function call for a loader process."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+class Died(NamedTuple):
+    """The outcome of a task whose loader process ended in the middle of it."""
+
+    exitcode: int
+
+
+def dumps(value: object) -> bytes:
+    """Pickled, what is defined in a cell by value."""
+    with contextlib.suppress(Exception):  # whatever pickle does not take, or a __reduce__ raises
+        if b"__main__" not in (pickled := pickle.dumps(value, pickle.HIGHEST_PROTOCOL)):
+            return pickled
+    import cloudpickle  # noqa: PLC0415 - it takes as long to import as a tenth of numpy
+
+    return bytes(cloudpickle.dumps(value))
+
+
+class _Loader:
+    """One loader process, and the owner's ends of its pipes."""
+
+    def __init__(self) -> None:
+        import subprocess  # noqa: PLC0415 - each loader imports this module, and starts none
+
+        self._received = bytearray()
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            tasks, self._tasks = os.pipe()
+            ours.callback(os.close, self._tasks)
+            theirs.callback(os.close, tasks)
+            self._pipe_nbytes = _pipe_nbytes(self._tasks)
+            self.outcomes, answer = os.pipe()
+            ours.callback(os.close, self.outcomes)
+            theirs.callback(os.close, answer)
+            # The path must be as it is here (a notebook's folder, an editable install) before the
+            # first import there.
+            code = (
+                f"import gc, sys; gc.disable(); sys.path[:] = {_import_path()!r}; "
+                f"from shmkit.loading.pool import serve; serve({tasks}, {answer}, {os.getpid()})"
+            )
+            # In a process group of its own: the stop button's SIGINT, sent to the kernel's group,
+            # does not reach it, and a kernel that shuts down does not wait for it (ipykernel waits
+            # for all of its group, in vain, and is then killed).
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, loader_mark()],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[tasks, answer],
+                # One thread is enough where there is a loader for each CPU, and takes no start.
+                env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
+                cwd=_directory(),
+                process_group=0,
+            )
+            ours.pop_all()  # they stay open
+
+    def send(self, tasks: Sequence[Task]) -> None:
+        self._write(_message(tasks))
+
+    def send_ahead(self, tasks: Sequence[Task]) -> bool:
+        """Send more tasks while it has some: if the pipe takes them at once.
+
+        Else each might wait until the other reads. While it runs tasks the pipe is empty, as
+        `_give_ahead` waits until it has begun with those that were sent last.
+        """
+        message = _message(tasks)
+        fits = len(message) <= self._pipe_nbytes
+        if fits:
+            self._write(message)
+        return fits
+
+    def _write(self, message: bytes) -> None:
+        with contextlib.suppress(OSError):  # it has ended: receive() says how
+            while message:
+                message = message[os.write(self._tasks, message) :]
+
+    def receive(self) -> list[Any]:
+        """The outcomes that have come: values and exceptions, or `Died` if no more will."""
+        piece = b"" if self.ended() else os.read(self.outcomes, _PIECE_NBYTES)
+        if not piece:
+            self.close()
+            return [Died(self.process.returncode)]
+        self._received += piece
+        start, begin, outcomes = 0, _LENGTH_NBYTES, []
+        while len(self._received) >= begin:
+            end = begin + int.from_bytes(self._received[start:begin], "little")
+            if end > len(self._received):
+                break
+            pickled = self._received[begin:end]
+            outcomes.append(pickle.loads(pickled))  # noqa: S301 - our own process wrote it
+            start, begin = end, end + _LENGTH_NBYTES
+        del self._received[:start]
+        return outcomes
+
+    def ended(self) -> bool:
+        """Whether the process has ended, with nothing left to receive."""
+        return self.process.poll() is not None and not _readable([self.outcomes], 0)
+
+    def close(self) -> None:
+        """Wait for the end of a process that was killed, or is ending."""
+        self.process.wait()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the pipes."""
+        os.close(self._tasks)
+        os.close(self.outcomes)
+
+
+def _message(tasks: Sequence[Task]) -> bytes:
+    # With the place they are to run in: the notebook may have moved since the loader was started.
+    return pickle.dumps((_directory(), _import_path(), len(tasks), dumps(tasks)))
+
+
+def _pipe_nbytes(fd: int) -> int:
+    """Bytes that the pipe holds."""
+    return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) if sys.platform == "linux" else select.PIPE_BUF
+
+
+def _readable(descriptors: Iterable[int], timeout: float) -> set[int]:
+    """Those from which something can be read, its end too, within `timeout` seconds."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed; the paths of files are absolute
+        return "/"
+
+
+def _import_path() -> list[str]:
+    return [entry for entry in sys.path if isinstance(entry, str)]
+
+
+def worth(nbytes: Sequence[int], most: int) -> int:
+    """How many loader processes files of these sizes are worth, at most `most`."""
+    return min(most, max(len(nbytes), sum(nbytes) // LEAST_NBYTES))
+
+
+class Loaders:
+    """Loader processes lent to one load: `with Loaders(n) as loaders`.
+
+    They come from those that are idle, or are started; at the end those that are not in the middle
+    of a task go back, the others are killed. So two threads may load at once, and an error or an
+    interrupt ends every read that is under way.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free: list[_Loader] = []
+        self._busy: dict[int, tuple[_Loader, deque[int]]] = {}  # by descriptor of its outcomes
+        with _idle_lock:
+            while _idle and len(self._free) < count:
+                loader = _idle.pop()
+                if loader.process.poll() is None:
+                    self._free.append(loader)
+                else:
+                    loader.close()
+        try:
+            while len(self._free) < count:
+                self._free.append(_Loader())
+            # It ends a loader whose reader holds the interpreter's lock.
+            _guard.watch(NAMES)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        busy = [loader for loader, _ in self._busy.values()]
+        with _idle_lock:  # an interrupt may have come while a loader was taken from the free ones
+            _idle.extend(loader for loader in self._free if loader not in busy)
+        self._free = []
+        for loader in busy:  # all of them before any is waited for: an interrupt may come
+            loader.process.kill()
+        for loader in busy:
+            loader.close()
+        self._busy.clear()
+
+    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[int, Any]]:
+        """Run the tasks in their order, each on the next free loader.
+
+        A task that is added to the end of them meanwhile comes next. Yields (number of the task,
+        its outcome) as they end; an outcome is what the function returned, the exception it raised,
+        or `Died`. A loader that died is replaced. `tick` is called about ten times a second, in the
+        calling thread.
+        """
+        waiting: list[int] = []  # numbers of tasks, the next one last
+        known = 0
+        next_tick = time.monotonic()
+        while waiting or self._busy or known < len(tasks):
+            waiting += reversed(range(known, len(tasks)))
+            known = len(tasks)
+            if not self._free and not self._busy:  # all have died
+                self._free.append(_Loader())
+            self._give(tasks, waiting)
+            if all(len(numbers) > _MANY for _, numbers in self._busy.values()):
+                time.sleep(_NAP)
+            ready = _readable(self._busy, max(next_tick - time.monotonic(), 0))
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + _TICK
+                tick()
+                # A process that a reader forked may keep the pipe of a dead loader open.
+                ready |= {fd for fd, (loader, _) in self._busy.items() if loader.ended()}
+            outcomes = []
+            for descriptor in ready:
+                loader, numbers = self._busy[descriptor]
+                for outcome in loader.receive():
+                    outcomes.append((numbers.popleft(), outcome))
+                    died = isinstance(outcome, Died)
+                    if died:
+                        waiting += reversed(numbers)
+                        numbers.clear()
+                    if not numbers:
+                        del self._busy[descriptor]
+                        if not died:
+                            self._free.append(loader)
+                        elif waiting:
+                            self._free.append(_Loader())
+            self._give_ahead(tasks, waiting)  # the caller takes its time with each outcome
+            yield from outcomes
+
+    def _give(self, tasks: Sequence[Task], waiting: list[int]) -> None:
+        """Send waiting tasks to the loaders that have none."""
+        while waiting and self._free:
+            share = self._share(waiting)
+            loader, numbers = self._free[-1], deque(waiting[: -share - 1 : -1])
+            self._busy[loader.outcomes] = loader, numbers  # first: an interrupt may come
+            self._free.pop()
+            del waiting[-share:]
+            loader.send([tasks[number] for number in numbers])
+
+    def _give_ahead(self, tasks: Sequence[Task], waiting: list[int]) -> None:
+        """Send more of many waiting tasks to the loaders that soon have none."""
+        for loader, numbers in self._busy.values():
+            share = self._share(waiting)
+            if len(numbers) <= _MANY < share:  # those that were sent ahead were more than _MANY
+                lot = waiting[: -share - 1 : -1]
+                if loader.send_ahead([tasks[number] for number in lot]):
+                    numbers.extend(lot)
+                    del waiting[-share:]
+
+    def _share(self, waiting: list[int]) -> int:
+        """How many of them a loader gets at once."""
+        loaders = len(self._free) + len(self._busy)
+        return min(max(len(waiting) // (_SHARES * max(loaders, 1)), 1), _MOST_TASKS)
+
+
+def _forget() -> None:
+    """In a forked child: the loaders are the parent's, and so are their pipes."""
+    global _idle, _idle_lock
+    for loader in _idle:
+        loader.let_go()
+        loader.process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
+    _idle, _idle_lock = [], threading.Lock()
+
+
+def _end() -> None:
+    """At the interpreter's exit: end what is idle, so that nothing is left running."""
+    for loader in _idle:
+        loader.process.kill()
+    for loader in _idle:
+        loader.close()
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+atexit.register(_end)
+
+
+def serve(tasks_fd: int, outcomes_fd: int, owner: int) -> None:
+    """The loader process: run tasks from one pipe until the owner closes it or ends."""
+    gc.enable()  # what is imported before is no garbage, and looking at it takes its time
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # when memory runs out, this process ends, and not the notebook's
+    threading.Thread(target=_exit_with_owner, args=(tasks_fd, owner), daemon=True).start()
+    here = os.getpid()
+    # Not closed when a reader calls sys.exit(): the owner would let go of both, and the thread end
+    # this process before it has ended with the reader's code.
+    messages = open(tasks_fd, "rb", closefd=False)  # noqa: SIM115 - see above
+    answers = open(outcomes_fd, "wb", closefd=False)  # noqa: SIM115 - see above
+    while True:
+        try:
+            message = pickle.load(messages)  # noqa: S301 - our owner's
+        except (EOFError, OSError, pickle.UnpicklingError):  # it ended, in mid-message perhaps
+            os._exit(0)
+        directory, sys.path[:], count, pickled = message
+        tasks = _tasks(count, pickled)
+        while tasks:
+            failed, outcome = _outcome(directory, *tasks.popleft())
+            if os.getpid() != here:  # a child that the reader forked, and that came back
+                os._exit(1)
+            with contextlib.suppress(Exception):  # the reader may have closed or replaced it
+                sys.stdout.flush()  # what it printed
+            if failed:  # the frames of a traceback, in a cycle with it, hold the memory
+                gc.collect()
+            try:
+                answers.write(len(outcome).to_bytes(_LENGTH_NBYTES, "little") + outcome)
+                answers.flush()
+            except OSError:  # the owner ended in the middle of the task
+                os._exit(0)
+
+
+def _tasks(count: int, pickled: bytes) -> deque[Task]:
+    try:
+        return deque(pickle.loads(pickled))  # noqa: S301 - our owner's
+    except Exception as error:  # noqa: BLE001 - a module of the user's fails to import
+        return deque([Task(_fail, (error,))] * count)
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
+def _outcome(
+    directory: str, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[bool, bytes]:
+    """Whether the task has failed, and the value or the exception."""
+    try:
+        os.chdir(directory)
+        return False, dumps(function(*arguments))
+    except Exception as error:  # noqa: BLE001 - it is the owner's to handle
+        try:
+            pickled = dumps(error)
+            pickle.loads(pickled)  # noqa: S301 - some exceptions pickle and do not come back
+        except Exception:  # noqa: BLE001 - an exception of a reader's may hold anything
+            import traceback  # noqa: PLC0415 - only for these
+
+            text = "".join(traceback.format_exception_only(error)).strip()
+            pickled = pickle.dumps(RuntimeError(text))
+        return True, pickled
+
+
+def _exit_with_owner(fd: int, owner: int) -> None:
+    """End this process when its owner ends, also in the middle of a task.
+
+    A child that the owner forked may hold the other end of the pipe open, so the end of file is
+    not enough: the parent is looked at too.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLHUP)
+    while os.getppid() == owner and not poll.poll(_ORPHAN_CHECK * 1000):
+        pass
+    os._exit(1)

@@ -1,5 +1,0 @@
-"""As _parser, for CPUs with AVX2; not there elsewhere."""
-
-from shmkit.readers._parser import code as code
-from shmkit.readers._parser import ends as ends
-from shmkit.readers._parser import parse as parse

@@ -1,0 +1,334 @@
+"""What a row of a text file holds that the array cannot, and the error that says so.
+
+    dtype        chr S4         pos i4   pct f4       given, or inferred
+    parsed as    f0  S5         f1  i4   f2  f4       one character more: text too long shows
+    row          chr17_random   5        n/a
+                 └─ too long             └─ no number ──▶ LoadError: line, column, text, option
+
+np.loadtxt's own errors count rows, not lines, and it cuts text without one. So a block of rows
+that failed is parsed again row by row, and in the row that fails the field is searched for. The
+same is done where a guess may have lost text: a comment sign in a field, a quote never closed.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from reprlib import repr as short
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._categories import LONGEST_NAME, enum_of
+from shmkit.errors import LoadError
+from shmkit.readers.base import Plan
+from shmkit.readers.text.infer import EXACT, is_number, split_fields, split_options
+from shmkit.readers.text.lines import loadtxt
+
+__all__ = [
+    "TextPlan",
+    "columns",
+    "explained",
+    "fits",
+    "guesses_comments",
+    "holds_whole_numbers",
+    "is_category",
+    "may_lose_text",
+    "parse_options",
+]
+
+_OPEN_QUOTE = re.compile(r'(?:^|[^\w"])"(?:[^"]|"")*$')
+_IN_QUOTES = "stands in quotes"
+
+
+@dataclass(frozen=True)
+class TextPlan(Plan):
+    """A plan, and how far its dtype is a guess.
+
+    Attributes
+    ----------
+    inferred
+        The options that come from a sample of the file.
+    whole_columns
+        Columns of the array that are float64 but held only whole numbers in the sample: one
+        that float64 cannot hold is an error there.
+    """
+
+    inferred: frozenset[str] = frozenset()
+    whole_columns: tuple[int, ...] = ()
+
+
+class Column(NamedTuple):
+    """What np.loadtxt fills from one column of the file."""
+
+    name: str  # of the field, if there are fields
+    dtype: np.dtype[Any]
+    offset: int  # in a row of the array
+
+
+def columns(dtype: np.dtype[Any], name: str = "", offset: int = 0) -> Iterator[Column]:
+    """The columns that fill the dtype, nested fields and subarrays included."""
+    if dtype.fields is not None:
+        for field in dtype.names or ():
+            inner, at = dtype.fields[field][:2]
+            yield from columns(inner, f"{name}.{field}".lstrip("."), offset + at)
+    elif dtype.subdtype is not None:
+        for i in range(math.prod(dtype.shape)):
+            yield from columns(dtype.base, name, offset + i * dtype.base.itemsize)
+    else:
+        yield Column(name, dtype, offset)
+
+
+def is_category(dtype: np.dtype[Any]) -> bool:
+    """Whether text becomes codes, whose names are to be found."""
+    return enum_of(dtype) == {}
+
+
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype with room for one character more, so that no text is cut unseen."""
+    if is_category(dtype):
+        return np.dtype(object)
+    if dtype.kind not in "SU":
+        return dtype
+    return np.dtype(f"{dtype.kind}{dtype.itemsize // (4 if dtype.kind == 'U' else 1) + 1}")
+
+
+def parse_options(plan: Plan) -> dict[str, Any]:
+    """Options that make np.loadtxt give rows with a column each as it stands in the file.
+
+    They are 2-d, or have the fields f0, f1, ... where the plan's dtype has fields.
+    """
+    options = {k: plan.options[k] for k in ("usecols", "converters") if k in plan.options}
+    wide = [_wide(column.dtype) for column in columns(plan.dtype)]
+    if plan.dtype.names is None:
+        options |= {"dtype": wide[0], "ndmin": 2}
+    else:
+        options |= {"dtype": np.dtype([(f"f{i}", t) for i, t in enumerate(wide)]), "ndmin": 1}
+    return options | split_options(plan.options)
+
+
+def fits(rows: NDArray[Any], plan: TextPlan) -> bool:
+    """Whether the array holds these parsed rows without changing a value."""
+    if not len(rows):
+        return True
+    if plan.dtype.names is not None:
+        whole = set(plan.whole_columns)
+        return not any(
+            _change(rows[f"f{i}"], column.dtype, plan, whole=i in whole)
+            for i, column in enumerate(columns(plan.dtype))
+            if column.dtype.kind in "SU" or is_category(column.dtype) or i in whole
+        )
+    if len(plan.shape) == 2 and rows.shape[1] != plan.shape[1]:
+        return False
+    if plan.whole_columns and _change(rows[:, plan.whole_columns], plan.dtype, plan, whole=True):
+        return False
+    return not _change(rows, plan.dtype, plan, whole=False)
+
+
+def _change(
+    values: NDArray[Any], dtype: np.dtype[Any], plan: TextPlan, *, whole: bool
+) -> str | None:
+    """How the array would change one of these parsed values; None if it holds all."""
+    if dtype.kind in "SU":
+        character = np.dtype(np.uint8 if dtype.kind == "S" else np.uint32)
+        length = values.dtype.itemsize // character.itemsize
+        codes = np.ascontiguousarray(values).view(character).reshape(-1, length)
+        if codes[:, -1].any():
+            return f"has more characters than {dtype.kind}{length - 1} holds"
+        if "dtype" in plan.inferred:
+            if dtype.kind == "S" and (codes > 127).any():
+                return "is not ASCII text"
+            if "quotechar" not in plan.options and (begin := codes[:, 0] == ord('"')).any():
+                texts = values.ravel()[begin].astype(str)
+                if (np.strings.endswith(texts, '"') & (np.strings.str_len(texts) > 1)).any():
+                    return _IN_QUOTES
+    if is_category(dtype):
+        texts = set(map(str, values.tolist()))
+        if any("\0" in text or len(text.encode()) > LONGEST_NAME for text in texts):
+            return f"holds a NUL or more than {LONGEST_NAME} bytes, so it is no category"
+        quoted = (text for text in texts if text[1:] and text[0] == text[-1] == '"')
+        if "dtype" in plan.inferred and "quotechar" not in plan.options and any(quoted):
+            return _IN_QUOTES
+    if whole and not holds_whole_numbers(values):
+        return "is beyond 2**53, above which float64 changes whole numbers"
+    return None
+
+
+def holds_whole_numbers(values: NDArray[Any]) -> bool:
+    """Whether float64 has changed none of these numbers if all were whole."""
+    return not (np.isfinite(values) & (np.abs(values) >= EXACT)).any()
+
+
+def may_lose_text(lines: list[str], rows: int, plan: TextPlan) -> bool:
+    """Whether a guess may have lost text of these lines, which gave so many rows that fit.
+
+    Quick where it has not; `explained` tells for certain.
+    """
+    if "quotechar" in plan.inferred and rows < len(lines) and any(map(_OPEN_QUOTE.search, lines)):
+        return True
+    if not guesses_comments(plan) or "#" not in "".join(lines):
+        return False
+    delimiter, quote = plan.options["delimiter"], re.escape(plan.options.get("quotechar") or "")
+    start = r"\s" if delimiter is None else re.escape(delimiter)
+    quoted = re.compile(rf"(^|{start}){quote}(?:[^{quote}]|{quote * 2})*{quote}") if quote else None
+    for line in lines:
+        if "#" in line and not line.startswith("#"):
+            data, sign, comment = (quoted.sub(r"\1x", line) if quoted else line).partition("#")
+            cells = data.split(delimiter)
+            apart = delimiter is None and data[-1:].isspace()
+            if sign and cells and _cut(cells, len(cells) - (not apart), comment, plan):
+                return True
+    return False
+
+
+def guesses_comments(plan: TextPlan) -> bool:
+    """Whether nobody said that ``#`` begins a comment."""
+    return "dtype" in plan.inferred and "comments" not in plan.options
+
+
+def _cut(fields: list[str], at: int, comment: str, plan: TextPlan) -> bool:
+    """Whether text may be lost where a comment sign ends field `at`, or follows all of them."""
+    keys = plan.options.get("usecols")
+    if at == len(fields):  # after white space: "1 #ff0000", but not "1 # note"
+        return (not keys or min(keys) < 0) and bool(comment.lstrip("#")[:1].strip())
+    used = [at] if keys is None else [i for i, key in enumerate(keys) if key % len(fields) == at]
+    names = plan.dtype.names or ()
+    types = [plan.dtype[i] for i in used if i < len(names)]
+    is_text = any(dtype.kind in "SU" or is_category(dtype) for dtype in types)
+    return bool(used) and (is_text or not is_number(fields[at]))
+
+
+def explained(
+    path: str, plan: TextPlan, lines: list[str], start: int, *, first: bool
+) -> LoadError | None:
+    """The error for the first row that does not fit or loses text, in the lines after `start`.
+
+    `first` says whether no row comes before these lines: theirs may be a header.
+    """
+    parse, split, rest = parse_options(plan), split_options(plan.options), iter(lines)
+    while operator.length_hint(rest):
+        begin, reason = len(lines) - operator.length_hint(rest), ""
+        try:
+            good = fits(loadtxt(rest, max_rows=1, **parse), plan)
+        except (ValueError, DeprecationWarning) as error:
+            good, reason = False, str(error)
+        end = len(lines) - operator.length_hint(rest)
+        if good and not any("#" in line or '"' in line for line in lines[begin:end]):
+            continue
+        fields = split_fields(lines[begin:end], split)
+        # A quoted field may hold line ends: the line is that where the row begins.
+        top = end - 1 - sum(field.count("\n") for field in fields)
+        row = lines[top:end]
+        lost = _lost(plan, row, fields) if fields else None
+        if good and lost is None:
+            continue
+        column, reason = lost or _misfit(plan, row, fields) or (None, reason)
+        if lost is None and first and begin == 0:
+            reason += f", or skiprows={start + end} if this line is a header"
+        return LoadError(path, start + top + 1, column, reason)
+    return None
+
+
+def _lost(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str] | None:
+    """The column of the first field that a guess joins or cuts, and the reason."""
+    joined = (i for i, field in enumerate(fields) if "\n" in field)
+    if "quotechar" in plan.inferred and (at := next(joined, None)) is not None:
+        return at + 1, (
+            f"{short(fields[at])} holds a line end, as a quote opens it; give quotechar='\"' if "
+            "that is meant, or quotechar=None if the quote belongs to the text"
+        )
+    if guesses_comments(plan):
+        uncut = split_fields(row, split_options(plan.options) | {"comments": None})
+        pairs = enumerate(zip(fields, uncut, strict=False))
+        at = next((i for i, (field, whole) in pairs if field != whole), len(fields))
+        if at < len(uncut) and _cut(fields, at, uncut[at], plan):
+            return at + 1, (
+                f"{short(uncut[at])} would be cut at the comment sign; give comments=None if # "
+                "belongs to the text, or comments='#' if a comment begins there"
+            )
+    return None
+
+
+def _misfit(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str] | None:
+    """The column of the first field that does not fit, counted from 1, and the reason."""
+    expected, keys, found = list(columns(plan.dtype)), plan.options.get("usecols"), len(fields)
+    if plan.dtype.names is None:
+        width = plan.shape[1] if len(plan.shape) == 2 else found
+        expected *= width if keys is None else len(keys)
+    if keys is None:
+        keys, need, wrong = range(found), len(expected), len(expected) != found
+    else:
+        need = max(key + 1 if key >= 0 else -key for key in keys)
+        wrong = need > found
+    if wrong:
+        return min(need, found) + 1, (
+            f"expected {need} columns, found {found} in {short(row[-1].rstrip())}; give "
+            "delimiter=, comments= or quotechar= if it is split wrongly, usecols= for fewer columns"
+        )
+    converters, at = plan.options.get("converters"), [key % found for key in keys]
+    if isinstance(converters, Mapping):  # its keys may count from the end
+        converters = {key % found: converter for key, converter in converters.items()}
+    low, high = 0, len(at)
+    while low < high:  # by halves: one by one would take the square of a wide row
+        end = (low + high) // 2 + 1
+        part = replace(
+            plan,
+            dtype=np.dtype([(f"f{i}", column.dtype) for i, column in enumerate(expected[low:end])]),
+            options={**plan.options, "usecols": at[low:end], "converters": converters},
+            whole_columns=tuple(i - low for i in plan.whole_columns if low <= i < end),
+        )
+        try:
+            good = fits(loadtxt(row, max_rows=1, **parse_options(part)), part)
+        except (ValueError, DeprecationWarning):
+            good = False
+        low, high = (end, high) if good else (low, end - 1)
+    if low == len(at):
+        return None
+    converter = converters.get(at[low]) if isinstance(converters, Mapping) else converters
+    whole = low in plan.whole_columns
+    reason = _field_misfit(plan, row, fields, at[low], expected[low], converter, whole=whole)
+    return None if reason is None else (at[low] + 1, reason)
+
+
+def _field_misfit(
+    plan: TextPlan,
+    row: list[str],
+    fields: list[str],
+    at: int,
+    column: Column,
+    converter: Callable[[str], Any] | None,
+    *,
+    whole: bool,
+) -> str | None:
+    """What is wrong with one field, and the option that helps."""
+    text, dtype = fields[at], column.dtype
+    options = split_options(plan.options) | {"usecols": [at], "converters": converter}
+    option = f"give converters={{{at}: ...}} or another dtype="
+    if dtype.kind in "SU":
+        kind = "S" if dtype.kind == "S" and text.isascii() else "U"
+        option = f'give dtype= with "{kind}{len(text)}" or longer'
+    if is_category(dtype):
+        option = "leave it out of categories="
+    try:
+        value = loadtxt(row, dtype=_wide(dtype), ndmin=1, max_rows=1, **options)
+        reason = _change(value, dtype, plan, whole=whole)
+    except (ValueError, DeprecationWarning) as error:
+        reason = f"is not {'an' if dtype.kind == 'i' else 'a'} {dtype.name}"
+        if converter:
+            reason = f"makes its converter fail ({error.__cause__!r})"
+        elif dtype.kind == "S":
+            reason = "has a character of more than one byte"
+    if reason is None:
+        return None
+    if reason == _IN_QUOTES:
+        option = "give quotechar='\"', or quotechar=None if the quotes belong to the text"
+    elif converter:
+        option = "correct the text or the converter, or give another dtype="
+    notes = [f'field "{column.name}"'] if column.name else []
+    notes += ["inferred from a sample of the file"] if "dtype" in plan.inferred else []
+    note = f" ({', '.join(notes)})" if notes else ""
+    return f"{short(text)} {reason}{note}; {option}"

@@ -1,0 +1,375 @@
+"""The rows of a text, written to a target: by the compiled parser, or by np.loadtxt.
+
+    block of whole lines ──▶ the parser ──▶ some rows, in the cache ─────▶ written
+                               │ a line of which it is not sure              ▲
+                               ▼                                             │
+                             np.loadtxt, for it and some after it ──▶ checked
+                                                                             │ does not fit
+                                                                             ▼
+                                                                explained ──▶ LoadError
+
+Both give the texts of category columns their codes, from one table a column (_names).
+
+The parser only takes lines that it reads exactly as np.loadtxt does (see _parser.pyi); so what a
+text means, and what is wrong with it, is said in one place. Where the parser was not compiled,
+np.loadtxt reads all lines.
+"""
+
+from __future__ import annotations
+
+import codecs
+import functools
+import io
+import itertools
+import math
+import operator
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._categories import too_many
+from shmkit.errors import LoadError
+from shmkit.readers.text.codes import TABLE, Names
+from shmkit.readers.text.errors import (
+    TextPlan,
+    columns,
+    explained,
+    fits,
+    guesses_comments,
+    holds_whole_numbers,
+    is_category,
+    may_lose_text,
+    parse_options,
+)
+from shmkit.readers.text.lines import LINE_END, Lines, loadtxt, parser
+
+__all__ = ["PARSER", "Rows", "by_lines", "lines_are_bytes"]
+
+PARSER = (
+    "np.loadtxt (none was compiled on installation)"
+    if parser is None
+    else "compiled, for AVX2"
+    if parser.__name__.endswith("avx2")
+    else "compiled"
+)
+
+_READ_NBYTES = 1 << 19  # stays in the cache of a core until it is parsed,
+_ROWS_NBYTES = 1 << 18  # and these until they are written
+_LEAST_NBYTES = 1 << 14
+_LEAST_ROWS = 1 << 8
+_BEHIND = 16  # bytes that the parser may load behind a text
+_FEW_NBYTES = 1 << 12  # for np.loadtxt at first
+_BLOCK_ROWS = 20_000
+_BLOCK_NBYTES = 1 << 23  # np.loadtxt allocates a block in full: fewer rows where they are long
+_PARSED = frozenset(
+    np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
+)
+# In which a byte below 128 is always that ASCII character.
+_ASCII_BYTES = frozenset(["ascii", "utf-8", "iso8859-1", "iso8859-15", "cp1250", "cp1252"])
+
+
+def lines_are_bytes(options: Mapping[str, Any]) -> bool:
+    """Whether lines can be told apart in the undecoded file."""
+    encoding = codecs.lookup(options["encoding"].removesuffix("-sig")).name
+    return encoding in _ASCII_BYTES and options.get("quotechar") is None
+
+
+class Rows:
+    """Takes lines of a text, and writes their rows.
+
+    Parameters
+    ----------
+    path, plan
+        Of the file.
+    write
+        Called with the next rows, again and again, in an array that is used again afterwards.
+    line
+        Lines of the file before the first one that is taken.
+
+    Attributes
+    ----------
+    count : int
+        Rows that are written.
+    """
+
+    def __init__(
+        self, path: str, plan: TextPlan, write: Callable[[NDArray[Any]], None], line: int = 0
+    ) -> None:
+        self.count = 0
+        self._path = path
+        self._plan = plan
+        self._write = write
+        self._line = line
+        self._at_top = line <= plan.options.get("skiprows", 0)
+        most = plan.options.get("max_rows")
+        self._most: int = sys.maxsize if most is None else most
+        self._encoding = plan.options["encoding"].removesuffix("-sig")
+        self._row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
+        layout = _layout(_Same(plan.dtype), plan.shape[1:], _keys(plan))
+        self._fields = layout.fields if _parser_knows(plan) else None
+        self._syntax = _syntax(plan, self._encoding, layout.width)
+        order, by_parser = layout.categories, self._fields is not None
+        self._tables = np.zeros(len(order) if by_parser else 0, TABLE)  # in the order of the file
+        self._names = {
+            i: Names(self._tables[n : n + 1] if by_parser else None) for n, i in enumerate(order)
+        }
+        if by_parser:
+            # Of a small file, not more than is needed: clearing it takes longer than parsing.
+            room = min(_ROWS_NBYTES // self._row_nbytes, max(plan.shape[0], _LEAST_ROWS))
+            self._parsed = np.zeros((max(1, room), *plan.shape[1:]), plan.dtype)
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The texts of the category fields, by code."""
+        fields = self._plan.dtype.names or ()
+        return {fields[i]: names.list() for i, names in sorted(self._names.items())}
+
+    @property
+    def _complete(self) -> bool:
+        """Whether there are as many rows as were wanted."""
+        return self.count >= self._most
+
+    def take_bytes(self, stream: BinaryIO, nbytes: int, skip: int) -> Iterator[int]:
+        """Take the lines in the next `nbytes` of the stream, but for the first `skip`.
+
+        Yields how many bytes are read, now and then and at the end.
+        """
+        # Of a small file, not more than is needed: clearing it would take longer than reading.
+        room = min(_READ_NBYTES, nbytes, max(os.path.getsize(self._path), _LEAST_NBYTES))
+        buffer = bytearray(room + 1 + _BEHIND)
+        begun = done = 0  # bytes of a line at the begin of the buffer; bytes that were read
+        ended = False
+        while not (ended or self._complete):
+            if begun == len(buffer) - _BEHIND:  # one line fills it
+                buffer += bytes(begun)
+            with memoryview(buffer)[begun:-_BEHIND][: nbytes - done] as free:
+                count: int = stream.readinto(free)  # type: ignore[attr-defined] # they all have it
+            done += count
+            ended = not count or done == nbytes
+            filled = begun + count
+            if ended and filled and buffer[filled - 1] not in b"\r\n":  # the parser wants an end
+                buffer[filled] = ord("\n")
+                filled += 1
+            end = filled if ended else _end_of_lines(buffer, filled)
+            start = 0
+            if skip:
+                ends = [m.end() for m in itertools.islice(LINE_END.finditer(buffer, 0, end), skip)]
+                skip -= len(ends)
+                self._line += len(ends)
+                start = end if skip else ends[-1]
+            self._take(buffer, start, end)
+            begun = filled - end
+            buffer[:begun] = buffer[end:filled]
+            yield done
+
+    def take_lines(self, lines: Lines, offset: int = 0) -> Iterator[None]:
+        """Take all the lines, by np.loadtxt; before the first are `offset` lines of the file.
+
+        Yields now and then, and at the end.
+        """
+        left, first = self._most - self.count, self._at_top and self.count == 0
+        for block in by_lines(self._path, self._plan, lines, left, offset, first=first):
+            rows = np.zeros((len(block), *self._plan.shape[1:]), self._plan.dtype)
+            for i, names in self._names.items():
+                try:
+                    block[f"f{i}"] = names.codes(block[f"f{i}"].tolist())
+                except OverflowError:
+                    reason = too_many((self._plan.dtype.names or ())[i])
+                    raise LoadError(self._path, None, None, reason) from None
+            rows.view(_fields_of_a_block(self._plan.dtype))[...] = block
+            self._write(rows)
+            self.count += len(rows)
+            yield
+        self._line = offset + lines.taken
+        yield
+
+    def _take(self, text: bytearray, start: int, stop: int) -> None:
+        """Take whole lines."""
+        may_parse = self._may_parse(text, start, stop)
+        nbytes = _FEW_NBYTES if may_parse else stop
+        while start < stop and not self._complete:
+            before = start
+            start = self._parse(text, start, stop) if may_parse else start
+            if start == stop or self._complete:
+                return
+            # np.loadtxt takes its time to begin: it gets more where the parser gets no further.
+            nbytes = _FEW_NBYTES if start > before else 2 * nbytes
+            found = LINE_END.search(text, min(start + nbytes, stop), stop)
+            end = found.end() if found else stop
+            lines = Lines(io.BytesIO(text[start:end]), self._encoding)
+            for _ in self.take_lines(lines, self._line):
+                pass
+            start = end
+
+    def _may_parse(self, text: bytearray, start: int, stop: int) -> bool:
+        """Whether the parser may see these lines, which knows nothing of guesses."""
+        if self._fields is None:
+            return False
+        if not guesses_comments(self._plan):
+            return True
+        at_begin = text.count(b"\n#", start, stop) + text.startswith(b"#", start)
+        return text.count(b"#", start, stop) == at_begin
+
+    def _parse(self, text: bytearray, start: int, stop: int) -> int:
+        """Take the lines that the parser takes; gives where they end."""
+        assert self._fields is not None
+        room = rows = len(self._parsed)
+        while rows == room and start < stop and not self._complete:
+            rows, nbytes, lines = parser.parse(
+                text,
+                start,
+                stop,
+                self._parsed.reshape(-1).view(np.uint8).data,
+                self._row_nbytes,
+                self._fields,
+                tables=self._tables.data,
+                max_rows=self._most - self.count,
+                **self._syntax,
+            )
+            parsed = self._parsed[:rows]
+            if not self._keeps_whole_numbers(parsed):
+                break
+            self._write(parsed)
+            self.count += rows
+            self._line += lines
+            start += nbytes
+        return start
+
+    def _keeps_whole_numbers(self, rows: NDArray[Any]) -> bool:
+        """Whether these rows belie no guess that a column holds whole numbers."""
+        whole = list(self._plan.whole_columns)
+        if self._plan.dtype.names is None:
+            return not whole or holds_whole_numbers(rows[:, whole])
+        names = self._plan.dtype.names
+        return all(holds_whole_numbers(rows[names[column]]) for column in whole)
+
+
+def by_lines(
+    path: str, plan: TextPlan, lines: Lines, most: int, offset: int = 0, *, first: bool = True
+) -> Iterator[NDArray[Any]]:
+    """The rows as `parse_options` says, at most `most`, a block at a time, each checked to fit.
+
+    Before the first of the lines are `offset` lines of the file, with a row among them or, if
+    `first`, with none.
+    """
+    options = parse_options(plan)
+    row_nbytes = max(1, plan.dtype.itemsize * math.prod(plan.shape[1:]))
+    block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_NBYTES // row_nbytes))
+    while most:
+        start, count = lines.taken, min(block_rows, most)
+        lines.mark()
+        refusal = ""
+        try:
+            block = loadtxt(lines, max_rows=count, **options)
+            good = fits(block, plan)
+        except UnicodeDecodeError:
+            raise
+        except (ValueError, DeprecationWarning) as error:
+            good, refusal = False, str(error)
+        block_lines = lines.since_mark()
+        if not good or may_lose_text(block_lines, len(block), plan):
+            misfit = explained(path, plan, block_lines, offset + start, first=first)
+            if misfit is not None or not good:
+                raise misfit or LoadError(path, offset + start + 1, None, refusal)
+        if len(block):
+            first = False
+            yield block
+        if len(block) < count:
+            return
+        most -= count
+
+
+def _end_of_lines(text: bytearray, stop: int) -> int:
+    r"""Where the last whole line ends; a lone \r ends one too, but \n may follow."""
+    return text.rfind(b"\n", 0, stop) + 1 or text.rfind(b"\r", 0, max(stop - 1, 0)) + 1
+
+
+class _Same:
+    """A key for this very dtype: those that differ in their categories alone are equal to numpy."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def __hash__(self) -> int:
+        return id(self.dtype)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.dtype is other.dtype
+
+
+class _Layout(NamedTuple):
+    """How a row lies in memory."""
+
+    width: int  # columns that fill it
+    categories: tuple[int, ...]  # which of them, in the order of the file
+    fields: memoryview | None  # as the parser wants them; None if it cannot fill them
+
+
+@functools.lru_cache(maxsize=4)  # of many small files it is the same
+def _layout(key: _Same, shape: tuple[int, ...], keys: tuple[int, ...] | None) -> _Layout:
+    dtype = key.dtype
+    found = list(columns(dtype))
+    if dtype.names is None:
+        found = [found[0]._replace(offset=i * dtype.itemsize) for i in range(math.prod(shape))]
+    order = [i for i, column in enumerate(found) if is_category(column.dtype)]
+    if keys is not None:
+        order.sort(key=keys.__getitem__)
+    wanted: Sequence[int] = range(len(found)) if keys is None else keys
+    distinct = len(set(wanted)) == len(wanted) == len(found) and min(wanted, default=-1) >= 0
+    if not distinct or not all(_parses(column.dtype) for column in found):
+        return _Layout(len(found), tuple(order), None)
+    fields = [
+        (ord("C" if is_category(t) else t.kind), t.itemsize, offset, number, not t.isnative)
+        for (_, t, offset), number in zip(found, wanted, strict=True)
+    ]
+    packed = np.array(sorted(fields, key=operator.itemgetter(3)), np.int64).data
+    return _Layout(len(found), tuple(order), packed)
+
+
+def _parses(dtype: np.dtype[Any]) -> bool:
+    """Whether the parser knows how to read a field of this type."""
+    return dtype.itemsize > 0 and (dtype.kind in "SU" or dtype.newbyteorder("=") in _PARSED)
+
+
+def _keys(plan: TextPlan) -> tuple[int, ...] | None:
+    """The columns of the file that are wanted, if not all."""
+    keys = plan.options.get("usecols")
+    return None if keys is None else tuple(keys)
+
+
+def _parser_knows(plan: TextPlan) -> bool:
+    """Whether there is a parser, and it knows these options."""
+    marks = plan.options.get("comments", "#")
+    known = marks is None or isinstance(marks, str)
+    return parser is not None and known and plan.options.get("converters") is None
+
+
+def _syntax(plan: TextPlan, encoding: str, width: int) -> dict[str, Any]:
+    """The options of the parser."""
+    # Inferred text that stands in quotes may be a guess gone wrong: np.loadtxt's way looks at it.
+    return {
+        "delimiter": plan.options.get("delimiter"),
+        "comments": plan.options.get("comments", "#"),
+        "quotechar": '"' if "dtype" in plan.inferred and "quotechar" not in plan.options else None,
+        "columns": width if _keys(plan) is None else -1,
+        "utf8": codecs.lookup(encoding).name == "utf-8",
+    }
+
+
+def _fields_of_a_block(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The same memory with the fields that `parse_options` has np.loadtxt fill."""
+    if dtype.names is None:
+        return dtype
+    found = list(columns(dtype))
+    return np.dtype(
+        {
+            "names": [f"f{i}" for i in range(len(found))],
+            "formats": [column.dtype for column in found],
+            "offsets": [column.offset for column in found],
+            "itemsize": dtype.itemsize,
+        }
+    )

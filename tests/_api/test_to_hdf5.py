@@ -1,0 +1,535 @@
+"""to_hdf5: what is in the file, read by h5py and by h5dump."""
+
+import json
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from dumps import h5dump, h5dump_values, read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from shmkit import SharedArray, share, shared_load, to_hdf5
+from shmkit.hdf5.export import Export
+
+CALLS = np.dtype([("chr", "S10"), ("pos", "i4"), ("pct", "f4"), ("c", "i4"), ("t", "i4")])
+
+
+LINE = np.dtype([("chr", "S10"), ("pos", "i4"), ("pct", "f4")])
+
+
+def records(rows):
+    """Records as in methylation calls, more of them than fit one chunk if asked."""
+    random = np.random.default_rng(rows)
+    table = np.zeros(rows, CALLS)
+    table["chr"] = np.repeat([b"chr1", b"chr22", b"chrX", b"chrY"], -(-rows // 4))[:rows]
+    table["pos"] = np.cumsum(random.integers(1, 200, rows))
+    table["pct"] = 100 * random.random(rows)
+    table["c"], table["t"] = random.integers(0, 40, (2, rows))
+    return table
+
+
+def test_records_come_back_equal(tmp_path):
+    table = records(200_001)
+    to_hdf5(tmp_path / "a.h5", table)
+    with h5py.File(tmp_path / "a.h5") as file:
+        data = file["data"]
+        assert (data.compression, data.shuffle) == ("gzip", True)
+        assert data.id.get_storage_size() < table.nbytes / 2
+        assert data.dtype == table.dtype
+        np.testing.assert_array_equal(data[:], table)
+
+
+def test_h5dump_reads_records(tmp_path):
+    table = records(100_000)
+    to_hdf5(tmp_path / "a.h5", table)
+    shown = h5dump(tmp_path / "a.h5", "-d", "/data", "-s", "99999", "-c", "1", "-p")
+    assert "COMPRESSION DEFLATE" in shown
+    assert "PREPROCESSING SHUFFLE" in shown
+    assert '"chrY' in shown
+    assert f"{table['pos'][-1]}," in shown
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.random.default_rng(0).normal(280, 10, (5, 361, 721)).astype("f4"),
+        np.arange(700_000, dtype=">i8"),
+        np.arange(90_000, dtype="u2").reshape(300, 300)[::2, 1:],
+        np.asfortranarray(np.arange(400_000.0).reshape(1000, 400)),
+        np.zeros((3, 1 << 19)),
+    ],
+    ids=["grid", "big-endian", "strided", "fortran", "rows longer than a chunk"],
+)
+@pytest.mark.parametrize("compression", ["gzip", None])
+def test_h5dump_reads_the_same_numbers(tmp_path, array, compression):
+    to_hdf5(tmp_path / "a.h5", array, compression=compression)
+    little = array.dtype.newbyteorder("<")
+    values = h5dump_values(tmp_path / "a.h5", "/data", little, tmp_path)
+    np.testing.assert_array_equal(values, array.ravel())
+
+
+NESTED = np.dtype(
+    [("id", "i2"), ("where", [("x", ">f8"), ("y", "f4", (2, 3))]), ("ok", "?"), ("z", "c8")]
+)
+PADDED = np.dtype(
+    {"names": ["a", "b"], "formats": ["i1", "f8"], "offsets": [3, 16], "itemsize": 40}
+)
+
+
+@pytest.fixture(scope="module")
+def everything():
+    """Arrays of every kind, by a name that says which."""
+    random = np.random.default_rng(1)
+    kinds = ["?", "i1", "u8", ">i2", "f2", "f4", ">f8", "g", "c8", ">c16", "G", "S7", "V5"]
+    arrays = {}
+    for dtype in map(np.dtype, [*kinds, NESTED, PADDED, h5py.enum_dtype({"OFF": 0, "ON": 1})]):
+        for shape in [(), (0,), (0, 3), (7,), (75, 110)]:
+            array = np.zeros(shape, dtype)
+            for field in dtype.names or [...]:
+                array[field] = random.integers(0, 2, array[field].shape).astype("?")
+            arrays[f"{dtype} {shape}".replace("/", "|")] = array
+    grid = random.normal(size=(40, 50, 60))
+    constant = np.array(3.5)
+    constant.flags.writeable = False
+    views = {
+        "fortran": np.asfortranarray(grid),
+        "transposed": grid.T,
+        "strided": grid[::2, 1:, ::-3],
+        "column": records(3000)["pct"],
+        "broadcast": np.broadcast_to(constant, (30, 400)),
+        "records": records(3000).view(np.recarray),
+    }
+    with share(grid) as shared:
+        yield arrays | views | {"shared": shared}
+
+
+DUMPED = [{}, {"shuffle": False, "level": 9, "chunks": 13}, {"compression": None}]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *DUMPED,
+        {"compression": None, "chunks": 13},
+        *({"compression": name} for name in ("lzf", "zstd", "blosc2")),
+        {"compression": "lzf", "shuffle": False, "chunks": 13},
+    ],
+    ids=str,
+)
+def test_every_dtype_shape_and_view_comes_back_equal(tmp_path, everything, options):
+    to_hdf5(tmp_path / "a.h5", everything, **options)
+    with h5py.File(tmp_path / "a.h5") as ours, h5py.File(tmp_path / "h5py.h5", "w") as theirs:
+        theirs.attrs.update(ours.attrs)
+        for name, array in everything.items():
+            assert ours[name].dtype == array.dtype, name
+            assert ours[name].shape == array.shape, name
+            np.testing.assert_array_equal(ours[name][()], array, err_msg=name)
+            theirs[name] = np.asarray(array)
+    if options in DUMPED:  # with filters that are part of HDF5
+        assert h5dump(tmp_path / "a.h5") == h5dump(tmp_path / "h5py.h5")
+
+
+@settings(max_examples=40)
+@given(
+    array=hnp.arrays(
+        hnp.integer_dtypes() | hnp.floating_dtypes() | hnp.byte_string_dtypes(max_len=9),
+        hnp.array_shapes(max_dims=3, max_side=60),
+    ),
+    step=st.integers(1, 3),
+    compression=st.sampled_from(["gzip", "lzf", None]),
+)
+def test_any_array_comes_back_equal(tmp_path_factory, array, step, compression):
+    path = tmp_path_factory.mktemp("any") / "a.h5"
+    array = np.tile(array, 40)[..., ::step]  # past the size below which nothing is compressed
+    to_hdf5(path, array, compression=compression)
+    np.testing.assert_array_equal(read(path), array)
+
+
+def test_chunks_are_what_the_filters_of_hdf5_would_make(tmp_path):
+    """Undo the filters by hand, and let HDF5's own filters write the same array again."""
+    grid = np.random.default_rng(0).normal(280, 1, (300, 1000)).astype("f4")
+    to_hdf5(tmp_path / "ours.h5", grid)
+    with h5py.File(tmp_path / "ours.h5") as ours, h5py.File(tmp_path / "h5py.h5", "w") as theirs:
+        data = ours["data"]
+        again = theirs.create_dataset(
+            "data", data=grid, chunks=data.chunks, compression="gzip", shuffle=True
+        )
+        assert [data.id.get_create_plist().get_filter(i)[0] for i in range(2)] == [
+            again.id.get_create_plist().get_filter(i)[0] for i in range(2)
+        ]
+        assert data.id.get_num_chunks() == again.id.get_num_chunks() == 2
+        np.testing.assert_array_equal(data[:], again[:])
+        assert data.id.get_storage_size() < 1.05 * again.id.get_storage_size()
+
+
+@pytest.mark.parametrize(
+    ("shape", "itemsize"),
+    [((3_000_000,), 26), ((240, 361, 720), 4), ((4, 5, 2000, 3000), 8), ((2, 10_000_000), 1)],
+)
+def test_chunks_hold_whole_rows_and_fit_the_chunk_cache(tmp_path, shape, itemsize):
+    array = np.broadcast_to(np.zeros((), f"V{itemsize}"), shape)[:2]  # chunks depend on the row
+    to_hdf5(tmp_path / "a.h5", array)
+    with h5py.File(tmp_path / "a.h5") as file:
+        chunks = file["data"].chunks or file["data"].shape
+    assert np.prod(chunks) * itemsize <= 1 << 20
+    cut = next((axis for axis, length in enumerate(chunks) if length > 1), 0)
+    assert chunks[cut + 1 :] == array.shape[cut + 1 :]
+
+
+def test_small_arrays_are_stored_as_they_are(tmp_path):
+    to_hdf5(tmp_path / "a.h5", {"small": np.zeros(10), "large": np.zeros(10_000)})
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["small"].chunks is None
+        assert file["large"].chunks == (10_000,)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lzf", None])
+def test_compression_is_as_asked(tmp_path, compression):
+    table = records(100_000)
+    export = to_hdf5(tmp_path / "a.h5", table, compression=compression)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].compression == compression
+    assert (export.datasets[0].nbytes_stored < table.nbytes) == (compression is not None)
+
+
+def test_every_level_of_gzip_is_written_and_named_in_the_file(tmp_path):
+    table = records(3000)
+    sizes = []
+    for level in range(10):
+        export = to_hdf5(tmp_path / "a.h5", table, level=level)
+        with h5py.File(tmp_path / "a.h5") as file:
+            assert file["data"].compression_opts == level
+            np.testing.assert_array_equal(file["data"][:], table)
+        sizes.append(export.datasets[0].nbytes_stored)
+    assert sizes[9] < sizes[1] < table.nbytes
+
+
+def test_filters_of_hdf5plugin_are_applied_with_their_level(tmp_path):
+    text = np.frombuffer(b"".join(records(20_000)["chr"]) * 3, "u1")
+    sizes = {}
+    for name, level in [("zstd", 1), ("zstd", 19), ("blosc2", None)]:
+        export = to_hdf5(tmp_path / "a.h5", text, compression=name, level=level)
+        with h5py.File(tmp_path / "a.h5") as file:
+            filters = file["data"].id.get_create_plist()
+            number = filters.get_filter(filters.get_nfilters() - 1)[0]
+        assert number == hdf5plugin.FILTERS[name]
+        sizes[name, level] = export.datasets[0].nbytes_stored
+    assert sizes["zstd", 19] < sizes["zstd", 1] < sizes["blosc2", None] < text.nbytes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compression": "zip"}, r"compression='zip' is none of \"gzip\", \"lzf\", None, 'bshuf'"),
+        ({"compression": "lzf", "level": 1}, "compression='lzf' has no levels"),
+        ({"compression": None, "level": 1}, "compression=None has no levels"),
+        ({"compression": "lz4", "level": 1}, "compression='lz4' has no levels"),
+        ({"compression": "zstd", "level": 99}, "level must be in the range"),
+        ({"level": 10}, "level=10: gzip has 0 to 9"),
+        ({"level": -1}, "level=-1: gzip has 0 to 9"),
+        ({"chunks": 0}, "chunks=0 does not fit a: a chunk has at least one row"),
+        ({"chunks": (3, 0)}, r"chunks=\(3, 0\) does not fit a: a chunk has at least one"),
+        ({"chunks": (3,)}, r"chunks=\(3,\) does not fit a: its shape is \(70000, 70000\)"),
+        ({"chunks": 1 << 16}, "chunks=65536 does not fit a: a chunk of 4.59 GB is more than"),
+        ({"mode": "r"}, "mode='r' is none of 'w', 'x', 'a'"),
+        ({"layout": "rows"}, "layout='rows' is none of 'table', 'columns'"),
+        ({"group": "a//b"}, "'a//b' cannot be a name"),
+        ({"group": "./b"}, r"'\./b' cannot be a name"),
+    ],
+    ids=str,
+)
+def test_an_option_that_does_not_fit_is_refused_before_anything_is_written(
+    tmp_path, options, message
+):
+    arrays = {"a": np.broadcast_to(np.zeros((), "u1"), (70_000, 70_000))}
+    with pytest.raises(ValueError, match=message):
+        to_hdf5(tmp_path / "a.h5", arrays, **options)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "chunks"),
+    [
+        (100, (5000,), (100,)),
+        (np.int64(100), (5000, 3), (100, 3)),
+        (9999, (50, 3), (50, 3)),
+        ((7, 99), (50, 30), (7, 30)),
+        ([7, 3], (50, 30), (7, 3)),
+        (5, (), None),
+        (5, (0, 3), None),
+    ],
+    ids=str,
+)
+def test_chunks_are_rows_or_a_shape_and_cut_to_the_array(tmp_path, given, shape, chunks):
+    array = np.arange(np.prod(shape, dtype=int), dtype="f8").reshape(shape)
+    to_hdf5(tmp_path / "a.h5", array, chunks=given)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["data"].chunks == chunks
+        np.testing.assert_array_equal(file["data"][()], array)
+
+
+def test_an_array_that_a_filter_cannot_take_is_an_error_that_ends_no_process(tmp_path, run_script):
+    """With the chunk in HDF5's cache the file could not be closed: a SIGSEGV at exit."""
+    done = run_script("""
+import numpy as np
+from shmkit import to_hdf5
+try:
+    to_hdf5("a.h5", np.zeros(10000), compression="sperr")
+except ValueError as error:
+    print(error)
+""")
+    assert done.stdout.startswith("compression='sperr' cannot take data (float64, (10000,)): ")
+    assert "a.h5" not in os.listdir(tmp_path)
+
+
+TEXT = [
+    ("at", ">M8[us]"),
+    ("in", [("names", "U6", (2,)), ("took", "m8[s]", (2, 2)), ("pad", PADDED)]),
+    ("price", ">f8"),
+    ("empty", "U3"),
+]
+
+
+@pytest.fixture
+def text_and_times():
+    """Such fields, in structures and subarrays, for more than one block."""
+    table = np.zeros(40_000, TEXT)
+    table["at"] = np.datetime64("2024-02-29T12:00:00.000001")
+    table["at"][7] = "NaT"
+    table["in"]["names"] = ["Zürich", "日本"]
+    table["in"]["names"][39_999, 1] = "\N{GOTHIC LETTER AHSA}" * 5
+    table["in"]["took"] = -90
+    table["price"] = np.arange(40_000)
+    return table
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": None}, {"compression": "lzf"}, {"compression": "zstd", "chunks": 999}],
+    ids=str,
+)
+def test_text_becomes_utf8_and_times_int64_as_fields_too(tmp_path, text_and_times, options):
+    to_hdf5(tmp_path / "a.h5", text_and_times, **options)
+    with h5py.File(tmp_path / "a.h5") as file:
+        back, kinds = file["data"][:], dict(file["data"].attrs)
+        stored = file["data"].dtype
+    assert kinds == {
+        "numpy_dtype.at": ">M8[us]",
+        "numpy_dtype.in.names": "<U6",
+        "numpy_dtype.in.took": "<m8[s]",
+        "numpy_dtype.empty": "<U3",
+    }
+    assert h5py.check_string_dtype(stored["in"]["names"].base) == ("utf-8", 20)
+    assert h5py.check_string_dtype(stored["empty"]) == ("utf-8", 1)
+    names = np.strings.decode(back["in"]["names"], "utf-8")
+    np.testing.assert_array_equal(names, text_and_times["in"]["names"])
+    np.testing.assert_array_equal(back["at"].view(">M8[us]"), text_and_times["at"])
+    np.testing.assert_array_equal(back["in"]["took"].view("m8[s]"), text_and_times["in"]["took"])
+    np.testing.assert_array_equal(back["price"], text_and_times["price"])
+
+
+def test_text_and_times_are_read_by_h5py_and_h5dump(tmp_path):
+    names = np.array([["chr1", "", "näïve"], ["日本語", "a", "x" * 12]])
+    times = np.array(["2024-02-29", "NaT"], "M8[ns]")
+    arrays = {"names": names, "one": np.array("é"), "none": np.zeros(0, "U5"), "times": times}
+    to_hdf5(tmp_path / "a.h5", arrays)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["names"].asstr()[:].tolist() == names.tolist()
+        assert file["one"].asstr()[()] == "é"
+        assert file["none"].asstr()[:].tolist() == []
+        data = file["times"]
+        assert data.dtype == "i8"
+        np.testing.assert_array_equal(data[:].view(data.attrs["numpy_dtype"]), times)
+    shown = h5dump(tmp_path / "a.h5")
+    assert "H5T_CSET_UTF8" in shown
+    assert '"xxxxxxxxxxxx"' in shown
+    assert "(0): 1709164800000000000, -9223372036854775808" in shown
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.array(["a", None]), r"group/bad holds Python objects \(object\).*astype"),
+        (np.zeros(2, [("n", "i4"), ("o", "O")]), r"group/bad\.o holds Python objects"),
+        (np.array(["a"], np.dtypes.StringDType()), r"group/bad holds Python objects"),
+        (np.ma.masked_less([1, 2], 2), r"group/bad is a masked array.*filled"),
+        (np.zeros(2, {"names": "ab", "formats": ["i4", "i4"], "offsets": [0, 2]}), "overlap"),
+        (np.zeros(2, [("a", "i4"), ("b", "S0")]), "hold nothing"),
+        ([1, 2], r"group/bad is no numpy array but of type list; .*numpy\.stack"),
+        (3.5, "group/bad is no numpy array but of type float"),
+        (np.array(["a", "\udce9"]), "group/bad holds text that UTF-8 does not have"),
+        (np.zeros(2, [("n", "U2", (2,))]).tolist(), "group/bad is no numpy array"),
+        (np.array([(["a", "\ud800"],)], [("n", "U2", (2,))]), "group/bad holds text that UTF-8"),
+        (np.zeros(2, []), "hold nothing"),
+        (np.zeros(2, "V0"), "hold nothing"),
+        (np.zeros(2, [("caf\udce9", "i4")]), "names that are no text"),
+    ],
+)
+def test_what_hdf5_cannot_hold_is_named_before_anything_is_written(tmp_path, bad, message):
+    with pytest.raises(TypeError, match=message):
+        to_hdf5(tmp_path / "a.h5", {"good": np.zeros(3), "group": {"bad": bad}})
+    assert not os.listdir(tmp_path)
+
+
+def test_mappings_become_groups(tmp_path):
+    export = to_hdf5(
+        tmp_path / "a.h5",
+        {"mean": np.float64(2.5), 2024: {"jan": np.arange(3), "deep": {"x": np.zeros(2)}}},
+    )
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["mean"][()] == 2.5
+        assert file["2024/jan"][:].tolist() == [0, 1, 2]
+        assert isinstance(file["2024/deep"], h5py.Group)
+    assert [data.name for data in export.datasets] == ["mean", "2024/jan", "2024/deep/x"]
+
+
+def test_a_sequence_is_numbered(tmp_path):
+    to_hdf5(tmp_path / "a.h5", [np.arange(2), np.arange(3)])
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert {name: data.shape for name, data in file.items()} == {
+            "array0": (2,),
+            "array1": (3,),
+        }
+
+
+def test_what_shared_load_returns_keeps_its_names(tmp_path, two_arrays):
+    to_hdf5(tmp_path / "a.h5", {"group": two_arrays})
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert {name: data[:].tolist() for name, data in file["group"].items()} == {
+            "one": [0, 1, 2],
+            "two": [1, 2, 3],
+        }
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "the mapping is empty"),
+        ([], "the mapping is empty"),
+        ({"a": {}}, "a is empty"),
+        ({"a//b": np.zeros(1)}, "'a//b' cannot be a name"),
+        ({"a/b": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
+        ({"a/b/c": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
+        ({"caf\udce9": np.zeros(1)}, "'caf.udce9' cannot be a name"),
+        ({"": np.zeros(1)}, "'' cannot be a name"),
+        ({".": np.zeros(1)}, r"'\.' cannot be a name"),
+        ({1: np.zeros(1), "1": np.zeros(1)}, "two arrays have the name '1'"),
+    ],
+)
+def test_names_that_hdf5_cannot_hold_are_refused(tmp_path, arrays, message):
+    with pytest.raises(ValueError, match=message):
+        to_hdf5(tmp_path / "a.h5", arrays)
+    assert not os.listdir(tmp_path)
+
+
+def test_the_file_says_what_wrote_it_and_when(tmp_path):
+    to_hdf5(tmp_path / "a.h5", np.zeros(1), attrs={"title": "Läufe", "runs": 3, "ids": [1, 2]})
+    with h5py.File(tmp_path / "a.h5") as file:
+        attrs = dict(file.attrs)
+    created = datetime.fromisoformat(attrs.pop("created"))
+    assert created.utcoffset() == timedelta(0)
+    assert abs(datetime.now(created.tzinfo) - created) < timedelta(minutes=5)
+    assert attrs.pop("shmkit_version")
+    assert attrs.pop("ids").tolist() == [1, 2]
+    assert attrs == {"title": "Läufe", "runs": 3}
+
+
+def test_an_attribute_that_hdf5_cannot_hold_is_named(tmp_path):
+    with pytest.raises(TypeError, match=r"attrs\['where'\] cannot be stored"):
+        to_hdf5(tmp_path / "a.h5", np.zeros(1), attrs={"where": Path("x")})
+    assert not os.listdir(tmp_path)
+
+
+def test_a_loaded_array_says_which_file_and_options_it_came_from(tmp_path, calls):
+    with shared_load(calls, skiprows=1, dtype=LINE, progress=False) as arrays:
+        to_hdf5(tmp_path / "a.h5", {"whole": arrays[0], "field": arrays[0]["pct"]})
+    with h5py.File(tmp_path / "a.h5") as file:
+        for data in file.values():
+            assert data.attrs["source_file"] == str(calls)
+            options = json.loads(data.attrs["source_options"])
+            assert options["skiprows"] == 1
+            assert options["dtype"] == repr(LINE)
+        assert file["whole"]["pct"].tolist() == [25.0, 75.0]
+
+
+def test_a_shared_array_from_nowhere_has_no_source(tmp_path):
+    with share(np.arange(3)) as array:
+        assert isinstance(array, SharedArray)
+        to_hdf5(tmp_path / "a.h5", array)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert not file["data"].attrs
+
+
+def test_an_existing_file_is_replaced(tmp_path):
+    (tmp_path / "a.h5").write_text("old")
+    to_hdf5(tmp_path / "a.h5", np.arange(3))
+    assert read(tmp_path / "a.h5").tolist() == [0, 1, 2]
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_a_directory_is_not_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="give the path of a file in it"):
+        to_hdf5(tmp_path, np.zeros(1))
+
+
+def test_the_file_is_closed_when_the_call_returns(tmp_path):
+    to_hdf5(tmp_path / "a.h5", np.arange(3))
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["more"] = 1
+    open_files = (os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
+    assert str(tmp_path / "a.h5") not in set(open_files)
+
+
+def test_an_export_shows_what_was_written(tmp_path):
+    export = to_hdf5(
+        tmp_path / "a.h5",
+        {"calls": records(50_000), "run <1>": {"grid": np.zeros((12, 721, 3), "f4")}},
+    )
+    assert isinstance(export, Export)
+    assert export.path == str(tmp_path / "a.h5")
+    assert export.nbytes_file == (tmp_path / "a.h5").stat().st_size
+    assert export.nbytes == 50_000 * 26 + 12 * 721 * 3 * 4
+    assert repr(export) == f"<Export: 2 datasets in {export.path} (1.40 MB)>"
+    heading, titles, first, second = str(export).splitlines()
+    assert heading.startswith(f"{export.path}: 2 datasets · 1.40 MB in memory, ")
+    assert titles.split() == ["Dataset", "Shape", "Array", "Memory", "File", "Ratio"]
+    assert "  50\u202f000  chr pos pct c t  1.30 MB  " in first
+    assert "12 × 721 × 3  float32" in second  # noqa: RUF001 - the sign is meant
+    assert len(first) == len(second) == len(titles)
+    page = export._repr_html_()
+    assert "run &lt;1&gt;/grid" in page
+    assert "<1>" not in page
+
+
+def test_a_table_of_many_datasets_is_cut(tmp_path):
+    export = to_hdf5(tmp_path / "a.h5", [np.zeros(1)] * 100)
+    assert len(export.datasets) == 100
+    assert str(export).endswith("\nand 70 more (560 B)")
+    assert "and 70 more" in export._repr_html_()
+
+
+def test_more_fields_than_hdf5_can_hold_are_named(tmp_path):
+    array = np.zeros(2, [(f"a long name {n}", "i1") for n in range(3000)])
+    with pytest.raises(TypeError, match=r"^wide: HDF5 cannot make a dataset of it"):
+        to_hdf5(tmp_path / "x.h5", {"wide": array})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_attribute_that_is_too_large_says_so(tmp_path):
+    with pytest.raises(TypeError, match=r"^attrs\['z'\] cannot be stored in HDF5: .*too large"):
+        to_hdf5(tmp_path / "x.h5", np.ones(2), attrs={"z": np.zeros(20_000)})
+
+
+def test_a_source_whose_name_is_no_text(tmp_path):
+    path = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9.npy"))
+    np.save(path, np.ones(3))
+    with shared_load(path, progress=False) as arrays:
+        to_hdf5(tmp_path / "x.h5", {"a": arrays[0]})
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["a"].attrs["source_file"].endswith("caf\ufffd.npy")

@@ -1,0 +1,626 @@
+"""What loaders, owners and guards leave behind when they fail, crash or are killed: nothing."""
+
+import concurrent.futures
+import contextlib
+import ctypes
+import fcntl
+import gc
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from machine import own_segments, tool
+from processes import (
+    SECONDS,
+    Owner,
+    children,
+    guards_of,
+    heard,
+    left_of,
+    living,
+    loaders_of,
+    names_of,
+    started_by,
+    state,
+)
+
+from shmkit import LoaderDiedError, LoadError, share, shared_load
+from shmkit.cleanup import orphans as _orphans
+from shmkit.cleanup import published
+from shmkit.cleanup.owner import Owner as Identity
+from shmkit.cleanup.owner import this_process
+from shmkit.loading import pool
+
+PROMPT = 1  # seconds until a call says that a loader failed (#3)
+ROWS = 25_000  # more than the text reader takes at once
+
+# How a loader fails, and what the error says of it.
+FAULTS = {
+    "raises": (lambda: int("seven"), "seven"),
+    "exits": (lambda: os._exit(3), "exited with code 3"),
+    "killed": (lambda: os.kill(os.getpid(), signal.SIGKILL), "ended by SIGKILL"),
+    "segfaults": (lambda: ctypes.string_at(0), "ended by SIGSEGV"),
+}
+# Where: a look into a file reads a row where the dtype has no fields, and none where it has.
+PLACES = {
+    "look": ("f8", 0),
+    "begin": ([("x", "f8")], 0),
+    "middle": ([("x", "f8")], ROWS // 2),
+    "end": ([("x", "f8")], ROWS - 1),
+}
+
+
+@pytest.fixture
+def fresh_loaders(capfd):
+    """Loaders that write to this test's stderr, and a look at what is left at its end."""
+    pool._end()
+    share([0]).close()  # the guard and its pipe
+    gc.collect()  # what earlier tests have left in cycles
+    processes, opened = children(), descriptors()
+    yield
+    gc.collect()
+    idle = {loader.process.pid for loader in pool._idle}
+    assert children() - processes == idle
+    # Two pipes each; what others left open may be closed meanwhile.
+    assert len(descriptors() - opened) == 2 * len(idle)
+    assert own_segments() == []
+    assert capfd.readouterr() == ("", "")
+
+
+def descriptors():
+    """What this process has open, but for pytest's files: each descriptor, and where it leads."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the list itself
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if "shmkit-" in target or not target.endswith(" (deleted)"):
+                found.add((name, target))
+    return found
+
+
+def text_file(path, rows=range(ROWS), special="", at=0):
+    """A file of the numbers 0, 1, …, with some other text in one row."""
+    rows = [str(n) for n in rows]
+    if special:
+        rows[at] = special
+    path.write_text("\n".join(rows))
+    return str(path)
+
+
+def load(*files, **options):
+    return shared_load(list(files), progress=False, **options)
+
+
+def kill(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def background(thread, *files, **options):
+    return thread.submit(load, *files, **options)
+
+
+def check_next_load(*files):
+    with load(*files, dtype="f8") as arrays:
+        assert all(np.array_equal(array, np.arange(ROWS)) for array in arrays)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_failing_loader_is_an_error_at_once_and_stops_the_others(
+    fault, place, tmp_path, fifo, fresh_loaders
+):
+    fail, message = FAULTS[fault]
+    dtype, row = PLACES[place]
+    # The two that get a loader first: in this order, and larger than the third.
+    long = text_file(tmp_path / "long.txt", special="wait-here")
+    bad = text_file(tmp_path / "bad.txt", special="fail-here", at=row)
+    good = text_file(tmp_path / "good.txt")
+    gate = tmp_path / "gate"
+
+    def number(text):
+        if text == "wait-here":
+            with open(fifo, "w") as file:
+                file.write(str(os.getpid()))
+            signal.pause()
+        if text == "fail-here":
+            with open(gate) as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+            fail()
+        return float(text)
+
+    with gate.open("w") as closed, concurrent.futures.ThreadPoolExecutor(1) as thread:
+        fcntl.flock(closed, fcntl.LOCK_EX)
+        options = {"processes": 2, "dtype": dtype, "converters": {0: number}}
+        loading = background(thread, long, bad, good, **options)
+        try:
+            other = heard(fifo)
+            # The board's, and those of the files.
+            assert len(own_segments()) == 4
+            fcntl.flock(closed, fcntl.LOCK_UN)
+            error = loading.exception(timeout=PROMPT)
+            assert own_segments() == []
+            assert not living([other], 0)
+        finally:  # the thread's end would wait for ever for a load that a failed check left
+            fcntl.flock(closed, fcntl.LOCK_UN)
+            if not loading.done():
+                kill(loaders_of(os.getpid()))
+    assert type(error) is (LoadError if fault == "raises" else LoaderDiedError)
+    assert error.path == bad
+    assert message in str(error)
+    check_next_load(good)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_skipping_keeps_the_good_files_and_lists_the_bad(fault, tmp_path, fresh_loaders):
+    fail, message = FAULTS[fault]
+    good = [text_file(tmp_path / f"good{n}.txt") for n in range(2)]
+    bad = [
+        text_file(tmp_path / f"bad{row}.txt", special="fail", at=row)
+        for row in (0, ROWS // 2, ROWS - 1)
+    ]
+
+    def number(text):
+        return fail() if text == "fail" else float(text)
+
+    with load(
+        good[0], *bad, good[1], dtype="f8", converters={0: number}, on_error="skip"
+    ) as arrays:
+        assert arrays.keys() == ["good0", "good1"]
+        assert all(np.array_equal(array, np.arange(ROWS)) for array in arrays)
+        assert len(own_segments()) == 2
+        assert [error.path for error in arrays.failures.values()] == bad
+        assert all(message in str(error) for error in arrays.failures.values())
+        del arrays  # the errors' frames
+
+
+def test_a_loader_killed_at_any_moment(tmp_path, fresh_loaders):
+    files = [text_file(tmp_path / f"{n}.txt") for n in range(4)]
+    draw = random.Random(1)
+    start = time.monotonic()
+    check_next_load(*files)
+    duration = time.monotonic() - start  # with the start of the loaders, as after each kill
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        for n in range(20):
+            on_error = ["raise", "skip"][n % 2]
+            loading = background(thread, *files, dtype="f8", on_error=on_error)
+            threading.Event().wait(draw.uniform(0, duration))
+            loaders = loaders_of(os.getpid())
+            victims = draw.sample(loaders, min(1, len(loaders)))
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            error = loading.exception()
+            assert not living(victims, SECONDS)  # else the next load may take it for idle
+            if error is None:
+                with loading.result() as arrays:
+                    assert all(np.array_equal(array, np.arange(ROWS)) for array in arrays)
+                    assert len(arrays) + len(arrays.failures) == len(files)
+                    errors = list(arrays.failures.values())
+            else:
+                assert on_error == "raise"
+                errors = [error]
+            assert own_segments() == []
+            for error in errors:
+                assert type(error) is LoaderDiedError
+                assert error.path in files
+                assert error.exitcode == -signal.SIGKILL
+            del loading, error, errors
+    check_next_load(*files)
+
+
+# Loads files and waits; at the number `moment` a loader says its pid and waits, else the owner.
+LOAD = """
+import os, signal, sys
+from shmkit import shared_load
+
+moment, fifo, backing, *files = sys.argv[1:]
+
+def wait():
+    with open(fifo, "w") as file:
+        file.write(str(os.getpid()))
+    signal.pause()
+
+def number(text):
+    if text == moment:
+        wait()
+    return float(text)
+
+try:
+    arrays = shared_load(files, backing=backing, processes=2, dtype="f8", converters={0: number})
+    wait()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.stdin.read()
+"""
+MOMENTS = {"probe": "0", "read": "2", "after": "none"}
+
+
+def loading_owner(tmp_path, fifo, moment, backing, **options):
+    files = [text_file(tmp_path / f"{n}.txt", range(10 * n, 10 * n + 3)) for n in range(4)]
+    backing = tmp_path if backing == "directory" else backing
+    return Owner(LOAD, MOMENTS[moment], fifo, backing, *files, **options)
+
+
+@pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_owner_that_is_killed_with_its_group_leaves_nothing(moment, backing, tmp_path, fifo):
+    with loading_owner(tmp_path, fifo, moment, backing) as owner:
+        heard(fifo, owner)
+        assert len(guards_of(owner.pid)) == 1
+        assert len(loaders_of(owner.pid)) == 2
+        assert names_of(owner.pid, tmp_path) or (moment, backing) == ("after", "memfd")
+        owner.end(signal.SIGKILL, group=True)
+        assert left_of(owner.pid, tmp_path) == []
+        assert state(owner.pid) == "Z"  # nobody has asked how it ended
+        assert owner.complaints() == ""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_an_owner_that_is_killed_leaves_nothing(ending, tmp_path, fifo):
+    with loading_owner(tmp_path, fifo, "read", "shm") as owner:
+        heard(fifo, owner)
+        assert names_of(owner.pid)
+        owner.process.send_signal(ending)
+        assert owner.process.wait(SECONDS) == -ending
+        assert left_of(owner.pid) == []
+        assert owner.complaints() == ""
+
+
+@pytest.mark.parametrize("moment", ["probe", "read"])
+def test_an_interrupted_load_leaves_nothing_while_its_owner_lives_on(moment, tmp_path, fifo):
+    with loading_owner(tmp_path, fifo, moment, "directory") as owner:
+        loader = heard(fifo, owner)
+        os.killpg(owner.pid, signal.SIGINT)
+        assert owner.says() == ["interrupted"]
+        assert names_of(owner.pid, tmp_path) == []
+        assert not living([loader], 0)
+        owner.process.stdin.close()
+        assert owner.process.wait(SECONDS) == 0
+        assert left_of(owner.pid) == []
+        assert owner.complaints() == ""
+
+
+# A reader that holds the interpreter's lock: no signal handler and no thread of the loader runs.
+STUCK = """
+import os, sys
+from shmkit import shared_load
+
+fifo, backing = sys.argv[1:]
+
+def read(path):
+    with open(fifo, "w") as file:
+        file.write(str(os.getpid()))
+    return 10 ** (10**8)
+
+shared_load(fifo, reader=read, backing=backing)
+"""
+
+
+def test_a_loader_that_is_stuck_in_c_ends_with_its_owner(fifo):
+    with Owner(STUCK, fifo, "shm") as owner:
+        heard(fifo, owner)
+        owner.end(group=True)
+        assert left_of(owner.pid) == []
+
+
+def test_a_stuck_loader_ends_with_its_owner_where_shm_has_no_room_for_a_name(fifo, tmp_path):
+    full = "mount -t tmpfs -o size=4k none /dev/shm && head -c 4k /dev/zero > /dev/shm/x && exec "
+    under = ["unshare", "-m" if os.geteuid() == 0 else "-rm", "sh", "-c", f'{full} "$@"', "sh"]
+    with Owner(STUCK, fifo, "memfd", under=under) as owner:
+        heard(fifo, owner)
+        assert len(guards_of(owner.pid)) == 1
+        owner.end(group=True)
+        assert left_of(owner.pid) == []
+
+
+@pytest.mark.parametrize("fork", ["os.fork()", "ctypes.PyDLL(None).fork()"])
+def test_a_forked_child_that_lives_on_keeps_nothing(fork, tmp_path):
+    """C code forks without Python's handlers: such a child holds every pipe and socket."""
+    code = f"""
+import ctypes, os, signal, sys
+from shmkit import share, shared_load
+arrays = shared_load(sys.argv[1:], processes=2)
+child = {fork}
+if child == 0:
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    signal.pause()
+print(child, flush=True)
+signal.pause()
+"""
+    with Owner(code, text_file(tmp_path / "a.txt"), text_file(tmp_path / "b.txt")) as owner:
+        child = int(owner.says()[0])
+        assert sorted(started_by(owner.pid).values()) == ["guard", "loader", "loader"]
+        owner.end()  # not its group: the child lives
+        assert left_of(owner.pid) == []
+        assert state(child) not in ("", "Z")
+        os.kill(child, signal.SIGKILL)
+        assert owner.complaints() == ""
+
+
+def test_loaders_end_with_their_owner_without_a_guard_too(fifo):
+    """Also where a forked child holds their sockets."""
+    code = """
+import ctypes, os, signal, sys, threading
+from shmkit import shared_load
+
+def read(path):
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    signal.pause()
+
+threading.Thread(target=shared_load, args=[sys.argv[1]], kwargs={"reader": read}).start()
+sys.stdin.readline()
+python = ctypes.PyDLL(None)
+child = python.fork()
+if child == 0:
+    python.pause()
+print(child, flush=True)
+signal.pause()
+"""
+    with Owner(code, fifo) as owner:
+        loader = heard(fifo, owner)
+        owner.hears()
+        child = int(owner.says()[0])
+        (guard,) = guards_of(owner.pid)
+        os.kill(guard, signal.SIGKILL)
+        assert not living([guard], SECONDS)
+        owner.end()
+        assert not living([loader], SECONDS)
+        os.kill(child, signal.SIGKILL)
+        assert owner.complaints() == ""
+
+
+def test_what_a_thread_started_outlives_it_and_ends_with_the_owner(tmp_path):
+    code = """
+import os, signal, sys, threading
+from shmkit import shared_load
+kept = []
+for _ in range(2):
+    thread = threading.Thread(target=lambda: kept.append(shared_load(sys.argv[1], dtype="f8")))
+    thread.start()
+    thread.join()
+    print(kept[-1][0][:3].tolist(), flush=True)
+    sys.stdin.readline()
+"""
+    with Owner(code, text_file(tmp_path / "a.txt")) as owner:
+        assert owner.says() == ["[0.0,", "1.0,", "2.0]"]
+        first = started_by(owner.pid)
+        assert sorted(first.values()) == ["guard", "loader"]
+        owner.hears()
+        assert owner.says() == ["[0.0,", "1.0,", "2.0]"]
+        assert started_by(owner.pid) == first
+        owner.end()
+        assert left_of(owner.pid) == []
+        assert owner.complaints() == ""
+
+
+def test_what_the_guard_could_not_remove_the_next_load_does(tmp_path, fifo):
+    """Guard and owner are killed, a loader is stuck: nothing of theirs can clean up."""
+    code = """
+import os, sys
+from shmkit import share, shared_load
+kept = share([1], backing=sys.argv[2])
+kept.publish(f"orphan-{os.getpid()}")
+""" + STUCK.partition("import shared_load\n")[2]
+    small = text_file(tmp_path / "small.txt")
+    with Owner(code, fifo, tmp_path) as owner, share([1], backing=tmp_path) as mine:
+        loader = heard(fifo, owner)
+        names = names_of(owner.pid, tmp_path)
+        assert f"/dev/shm/shmkit.{os.geteuid()}.orphan-{owner.pid}" in names
+        (guard,) = guards_of(owner.pid)
+        os.kill(guard, signal.SIGKILL)
+        assert not living([guard], SECONDS)
+        owner.end(group=True)
+        orphans = [name for name in names if name.startswith(str(tmp_path))]
+        assert len(orphans) == 2  # the kept one's, and the one that is read into
+        assert all(map(os.path.exists, orphans))
+        with load(small, backing=tmp_path):
+            assert names_of(owner.pid, tmp_path) == []
+            assert not living([loader], SECONDS)
+        assert mine.segment.linked
+
+
+@pytest.fixture
+def dead():
+    """The identity of a process that has ended."""
+    with Owner("from shmkit.cleanup.owner import this_process\nprint(this_process())") as owner:
+        return Identity.parse(owner.says()[0])
+
+
+def test_only_names_of_the_dead_are_removed(tmp_path, dead):
+    me = this_process()
+    orphans = {
+        f"shmkit-{dead}-0.npy",
+        f"shmkit-{me._replace(started=me.started - 1)}-0.npy",  # its pid is used again
+    }
+    others = {
+        f"shmkit-{me}-0.npy",
+        f"shmkit-{dead._replace(place=dead.place + 1)}-0.npy",  # of another container
+        f"shmkit-{dead}-0.txt",
+        f"shmkit-{dead}.npy",
+        f"my-shmkit-{dead}-0.npy",
+        "shmkit-notes.npy",
+        "shmkit.npy",
+    }
+    for name in orphans | others:
+        (tmp_path / name).touch()
+    (tmp_path / f"shmkit-{dead}-1.npy").symlink_to(tmp_path / "shmkit.npy")
+    others.add(f"shmkit-{dead}-1.npy")
+    removed = _orphans.remove_orphans([str(tmp_path), "/nowhere"])
+    assert set(removed) == {str(tmp_path / name) for name in orphans}
+    assert set(os.listdir(tmp_path)) == others
+
+
+def test_what_another_computer_wrote_is_left_alone(tmp_path, dead):
+    """On a shared file system its pids mean nothing here, and it may be living."""
+    code = "from shmkit.cleanup.owner import this_process\nprint(this_process())"
+    set_name = 'hostname another && exec "$@"'
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    under = [tool("unshare"), "--uts", *user, "sh", "-c", set_name, "sh"]
+    with Owner(code, under=under) as owner:
+        there = Identity.parse(owner.says()[0])
+    assert there.may_live()
+    assert not dead.may_live()
+    for name in (f"shmkit-{there}-0.npy", f".shmkit-{there}-0.tmp", f".shmkit-{dead}-0.tmp"):
+        (tmp_path / name).touch()
+    assert _orphans.remove_orphans([str(tmp_path)]) == [str(tmp_path / f".shmkit-{dead}-0.tmp")]
+
+
+def test_what_cannot_be_removed_does_not_protect_the_rest(tmp_path, dead):
+    for n in range(3):
+        (tmp_path / f"shmkit-{dead}-{n}.npy").touch()
+    (tmp_path / f"shmkit-{dead}-3.npy").mkdir()
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / f"shmkit-{dead}-4.npy").touch()
+    assert len(_orphans.remove_orphans([str(tmp_path), str(tmp_path / "second")])) == 4
+    assert os.listdir(tmp_path / "second") == []
+
+
+def test_published_names_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path, dead):
+    (tmp_path / f"shmkit-{dead}-0.npy").touch()
+    prefix = f"shmkit.{os.geteuid()}."
+    with share([1]) as named, share([2], backing="memfd") as nameless:
+        targets = {
+            "orphan": tmp_path / f"shmkit-{dead}-0.npy",
+            "gone": f"/dev/shm/shmkit-{this_process()}-999999.npy",
+            "memfd-gone": f"/proc/{dead.pid}/fd/5",
+            "foreign": "/etc/passwd",
+            "named": named.segment.path,
+            "nameless": nameless.segment.path,
+        }
+        for name, target in targets.items():
+            (tmp_path / f"{prefix}{name}").symlink_to(target)
+        (tmp_path / "genome").symlink_to("/nowhere")
+        _orphans.remove_orphans([str(tmp_path)])
+        left = {f"{prefix}named", f"{prefix}nameless", "genome"}
+        assert set(os.listdir(tmp_path)) == left
+
+
+def test_a_living_owners_published_name_survives_loads_of_others(tmp_path):
+    name = f"living-{os.getpid()}"
+    with share([1, 2]) as array:
+        array.publish(name)
+        code = "import sys, shmkit\nprint(shmkit.shared_load(sys.argv[1])[0].size)"
+        with Owner(code, text_file(tmp_path / "a.txt", range(3))) as owner:
+            assert owner.says() == ["3"]
+            assert owner.complaints() == ""
+        assert published.published_path(name) == array.segment.path
+
+
+def test_an_owner_is_not_taken_for_dead_where_no_descriptor_is_left_to_look():
+    code = """
+import contextlib, os, resource, sys
+from shmkit.cleanup.owner import Owner
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+with contextlib.suppress(OSError):
+    while True:
+        os.dup(0)
+print([Owner.parse(text).may_live() for text in sys.argv[1:]])
+"""
+    me = this_process()
+    with Owner(code, me, me._replace(pid=os.getppid(), started=1)) as owner:
+        assert owner.says() == ["[True,", "True]"]
+
+
+def test_what_is_another_users_is_left_alone(superuser, tmp_path, dead):
+    orphan, link = tmp_path / f"shmkit-{dead}-0.npy", tmp_path / "shmkit.0.name"
+    orphan.touch()
+    link.symlink_to("/nowhere")
+    for path in (orphan, link):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    assert _orphans.remove_orphans([str(tmp_path)]) == []
+    for path in (orphan, link):
+        os.chown(path, 0, 0, follow_symlinks=False)
+    assert len(_orphans.remove_orphans([str(tmp_path)])) == 2
+
+
+def waiting_process(mark, **options):
+    command = ["sh", "-c", "echo here; read end # of shmkit.loading.pool", mark]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+    process.stdout.read(4)
+    return process
+
+
+def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
+    mark = _orphans.loader_mark().replace(str(this_process()), "{}")
+    orphan = waiting_process(mark.format(dead))
+    others = [
+        waiting_process(mark.format(this_process())),
+        waiting_process(mark.format(dead._replace(place=dead.place + 1))),
+        waiting_process(mark.format("nobody")),
+        waiting_process(f"grep {mark.format(dead)}"),
+        waiting_process(mark.format(dead), user=65534, group=65534, extra_groups=[]),
+    ]
+    _orphans.kill_orphaned_loaders()
+    assert orphan.wait(SECONDS) == -signal.SIGKILL
+    assert [process.poll() for process in others] == [None] * len(others)
+    for process in others:
+        process.kill()
+        process.wait()
+    for process in (orphan, *others):
+        process.stdin.close()
+        process.stdout.close()
+
+
+INTERRUPTED = """
+import os, sys
+from shmkit.memory import files as _linking, segment
+from shmkit import shared_load
+from shmkit.loading.pool import Loaders
+path = sys.argv[1]
+shared_load(path, dtype="f8", progress=False).close()
+
+def interrupted(function, line):
+    def trace(frame, event, _):
+        nonlocal line
+        if frame.f_code is not function.__code__:
+            return trace if event == "call" and frame.f_code.co_name != "trace" else None
+        def in_it(frame, event, _):
+            nonlocal line
+            line -= event == "line"
+            if line == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return in_it
+        return in_it
+    sys.settrace(trace)
+    try:
+        arrays = shared_load([path] * 20, dtype="f8", progress=False)
+        arrays.close()
+    except KeyboardInterrupt:
+        if "arrays" in locals():
+            arrays.close()
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+for function in (segment.create, _linking.unlink, Loaders._give):
+    line = 1
+    while interrupted(function, line):
+        line += 1
+        mine = [os.pipe() for _ in range(3)]
+        with shared_load(path, dtype="f8", progress=False) as (array,):
+            assert array[:3].tolist() == [0, 1, 2]
+        left = [name for name in os.listdir("/dev/shm") if f"-{os.getpid()}-" in name]
+        assert left == [], (function, line, left)
+        for pipe in mine:
+            os.write(pipe[1], b"x")
+            assert os.read(pipe[0], 1) == b"x"
+            os.close(pipe[0])
+            os.close(pipe[1])
+    print(function.__name__, line > 5, flush=True)
+"""
+
+
+def test_an_interrupt_at_any_line_leaves_no_name_and_no_half_used_loader(run_script, tmp_path):
+    done = run_script(INTERRUPTED.replace("sys.argv[1]", repr(text_file(tmp_path / "a.txt"))))
+    assert done.stdout.split() == ["create", "True", "unlink", "True", "_give", "True"]

@@ -1,0 +1,103 @@
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from shmkit import share
+
+
+def shmkit(*arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "shmkit", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_demo_compares_and_leaves_nothing():
+    done = shmkit("demo", "--rows", "20000")
+    assert done.returncode == 0, done.stderr
+    assert "read back with h5py: equal" in done.stdout
+    assert done.stdout.endswith("segments left: 0\n")
+    assert "np.loadtxt + h5py" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("rows", ["0", "-3", "many"])
+def test_a_bad_number_of_rows_is_an_error(rows):
+    done = shmkit("demo", "--rows", rows)
+    assert done.returncode == 2
+    assert "--rows" in done.stderr
+
+
+def test_no_command_says_what_there_is():
+    done = shmkit()
+    assert done.returncode == 2
+    assert "usage: shmkit" in done.stderr
+
+
+def test_ls_says_what_is_in_each_segment_and_whose_it_is(tmp_path, orphan):
+    table = share(np.zeros(4, [("chr", "S5"), ("pos", "i8")]), backing=tmp_path)
+    image = share(np.zeros((20, 30), "f4"), backing="memfd")
+    image.publish("image")
+    done = shmkit("ls", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = {line.split()[-1]: " ".join(line.split()[:-1]) for line in done.stdout.splitlines()}
+    pid = os.getpid()
+    assert lines["Segment"] == "Shape Array Memory Owner Age Name"
+    assert lines[table.segment.path].startswith(f"4 chr pos 180 B {pid} ")
+    assert lines[image.segment.path].startswith(
+        f"20 \N{MULTIPLICATION SIGN} 30 float32 2.53 kB {pid} "
+    )
+    assert lines[image.segment.path].endswith(" image")
+    assert lines[orphan].startswith("3 int64 152 B ")
+    assert ", ended" in lines[orphan]
+    # Or more: processes of other tests may have left some in /dev/shm.
+    left = "(1 segment, 152 B|[0-9]+ segments, .*), left by processes that were killed: "
+    assert re.search(left, done.stdout)
+    assert ": shmkit gc, " in done.stdout
+    assert re.search(r"/dev/shm: .* free of ", done.stdout)
+
+
+def test_gc_removes_what_was_left_and_nothing_else(tmp_path, orphan):
+    mine = share([1], backing=tmp_path)
+    done = shmkit("gc", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    *removed, summary = done.stdout.splitlines()
+    assert removed[-1] == orphan  # before it what other tests' processes left in /dev/shm
+    if removed == [orphan]:
+        assert summary == "removed 1 segment, 152 B"
+    else:
+        assert summary.startswith(f"removed {len(removed)} segments, ")
+    assert os.listdir(tmp_path) == [os.path.basename(mine.segment.path)]
+
+
+def test_a_segment_that_was_closed_is_not_listed(tmp_path):
+    array = share([1], backing=tmp_path)
+    path = array.segment.path
+    assert path in shmkit("ls", tmp_path).stdout
+    array.close()
+    assert path not in shmkit("ls", tmp_path).stdout
+
+
+def test_a_directory_that_is_none_is_an_error(tmp_path):
+    done = shmkit("gc", tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "nowhere is not a directory" in done.stderr
+
+
+def test_info_says_which_parser_is_in_use():
+    done = shmkit("info")
+    assert (done.returncode, done.stderr) == (0, "")
+    compiled = importlib.util.find_spec("shmkit.readers.text._parser") is not None
+    assert ("text parser       compiled" in done.stdout) == compiled
+    with open("/proc/cpuinfo") as file:
+        avx2 = " avx2 " in file.read()
+    assert ("compiled, for AVX2\n" in done.stdout) == (compiled and avx2)
+    assert ("text parser       np.loadtxt" in done.stdout) != compiled
+    assert "/dev/shm          " in done.stdout

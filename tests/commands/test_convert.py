@@ -1,0 +1,169 @@
+"""shmkit convert: files to one HDF5 file, from the shell."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from machine import tool
+from processes import left_of
+
+from shmkit import shared_load
+from shmkit.commands.cli import main
+
+
+@pytest.fixture
+def files(tmp_path, calls, monkeypatch):
+    """A text file, a binary one and an HDF5 file with two datasets, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    os.rename(calls, "calls.txt")
+    np.save("grid.npy", np.arange(12.0).reshape(3, 4))
+    with h5py.File("old.h5", "w") as file:
+        file["x"], file["g/y"] = np.arange(3), np.arange(4)
+    return ["calls.txt", "grid.npy", "old.h5"]
+
+
+def contents():
+    found = {}
+    for name in os.listdir():
+        with open(name, "rb") as file:
+            found[name] = file.read()
+    return found
+
+
+def test_files_become_datasets(files, capsys):
+    main(["convert", *files, "out.h5"])
+    with shared_load("calls.txt") as arrays:
+        expected = np.array(arrays[0])
+    with h5py.File("out.h5") as file:
+        assert [*file] == ["calls", "grid", "old"]
+        np.testing.assert_array_equal(file["calls"][:], expected)
+        np.testing.assert_array_equal(file["grid"][:], np.load("grid.npy"))
+        assert file["old/x"][:].tolist() == [0, 1, 2]
+        assert file["old/g/y"][:].tolist() == [0, 1, 2, 3]
+        assert file["calls"].attrs["source_file"] == os.path.abspath("calls.txt")
+    printed, error = capsys.readouterr()
+    assert printed.startswith("out.h5: 4 datasets")
+    assert error == ""
+
+
+def test_options_mean_what_they_mean_in_to_hdf5_and_shared_load(files):
+    with open("a.csv", "w") as file:
+        file.write("# note\n1,2\n3,4\n")
+    main(
+        [
+            "convert",
+            "a.csv",
+            "grid.npy",
+            "out.h5",
+            "--delimiter",
+            ",",
+            "--skiprows",
+            "1",
+            "--compression",
+            "none",
+            "--group",
+            "a/b",
+            "--attr",
+            "by=me",
+        ]
+    )
+    main(["convert", "old.h5", "out.h5", "--dataset", "g/*", "--append", "--chunks", "2"])
+    with h5py.File("out.h5") as file:
+        assert file["a/b/a"][:].tolist() == [[1, 2], [3, 4]]
+        assert file["a/b"].attrs["by"] == "me"
+        assert file["old"].chunks == (2,)
+        assert "old/x" not in file
+
+
+def test_concat_makes_one_table(files):
+    np.save("more.npy", np.ones((2, 4)))
+    main(["convert", "grid.npy", "more.npy", "out.h5", "--concat"])
+    with h5py.File("out.h5") as file:
+        assert file["data"].shape == (5, 4)
+        assert file["source"]["name"].tolist() == [b"grid", b"more"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing*.txt", "out.h5"], "no file matches 'nothing*.txt'"),
+        (["grid.npy", "no/out.h5"], "there is no directory"),
+        (["grid.npy", "grid.npy"], "is no HDF5 file"),
+        (["bad.txt", "out.h5"], "bad.txt, line 3"),
+        (["grid.npy", "out.h5", "--compression", "zip"], "'zip' is none of"),
+        (["grid.npy", "old.h5", "--mode", "x"], "is there already"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_everything(files, arguments, message):
+    with open("bad.txt", "w") as file:
+        file.write("1 2\n3 4\n5\n")
+    before = contents()
+    with pytest.raises(SystemExit, match=r"^shmkit convert: ") as caught:
+        main(["convert", *arguments, *(["--append"] if arguments[-1] == "grid.npy" else [])])
+    assert message in str(caught.value)
+    assert contents() == before
+
+
+def test_failed_files_are_left_out_if_asked(files, capsys):
+    with open("bad.txt", "w") as file:
+        file.write("1 2\n3\n")
+    with pytest.raises(SystemExit) as caught:
+        main(["convert", "bad.txt", "grid.npy", "out.h5", "--skip-failed"])
+    assert caught.value.code == 1
+    assert "left out: " in capsys.readouterr().out
+    with h5py.File("out.h5") as file:
+        assert [*file] == ["grid"]
+
+
+def test_more_than_memory_holds_is_written_batch_by_batch(tmp_path):
+    """Ten arrays of 16 MB through 64 MB of shared memory."""
+    for number in range(10):
+        np.save(tmp_path / f"{number}.npy", np.full(2_000_000, number, "f8"))
+    space = [tool("unshare"), "-m" if os.geteuid() == 0 else "-rm", "sh", "-c"]
+    mount = 'mount -t tmpfs -o size=64m none /dev/shm && exec "$@"'
+    command = [sys.executable, "-m", "shmkit", "convert", "*.npy", "out.h5"]
+    options = ["--backing", "shm", "--compression", "none"]
+    done = subprocess.run(
+        [*space, mount, "sh", *command, *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert [file[str(n)][[0, -1]].tolist() for n in range(10)] == [[n, n] for n in range(10)]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_an_end_in_the_middle_leaves_nothing(tmp_path, fifo, ending):
+    (tmp_path / "out.h5").write_text("old")
+    np.save(tmp_path / "a.npy", np.arange(3))
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "shmkit",
+            "convert",
+            "--backing",
+            "shm",
+            tmp_path / "a.npy",
+            fifo,
+            tmp_path / "out.h5",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process, open(fifo, "w"):  # a loader waits for its text
+        os.killpg(process.pid, ending)
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert left_of(process.pid) == []
+    assert (tmp_path / "out.h5").read_text() == "old"
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]

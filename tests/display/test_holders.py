@@ -1,0 +1,58 @@
+"""Who holds the memory of a segment."""
+
+import numpy as np
+
+from shmkit import share
+from shmkit.display.holders import held_by
+from shmkit.memory.arrays import SharedArrays
+
+
+def unlinked(length):
+    """A shared array whose segment is unlinked, and the segment."""
+    array = share(np.arange(length))
+    array.segment.unlink()
+    return array, array.segment
+
+
+def test_holders_are_the_variables_whose_views_reach_the_segment():
+    (array, one), (other, two) = unlinked(10), unlinked(20)
+    variables = {
+        "array": array,
+        "plain": np.asarray(array)[3:],
+        "reshaped": array.reshape(2, 5)[1],
+        "buffer": memoryview(np.asarray(array)[:2]),
+        "listed": [1, array[:3]],
+        "mapped": {"x": array.view(np.uint8)},
+        "arrays": SharedArrays({"one": array}),
+        "copied": array.copy(),
+        "computed": array + 1,
+        "text": "array",
+        "_oh": {3: array, 4: 5},
+        "_": array,
+        "_3": array,
+        "other": other,
+    }
+    assert held_by([one, None, two], variables) == {
+        0: ["array", "plain", "reshaped", "buffer", "listed", "mapped", "arrays", "Out[3]"],
+        2: ["other"],
+    }
+
+
+def test_the_last_result_is_named_only_if_nothing_else_holds_it():
+    array, segment = unlinked(3)
+    assert held_by([segment], {"_oh": {}, "_": array}) == {0: ["_"]}
+    assert held_by([segment], {"_oh": {}, "_": array, "x": array}) == {0: ["x"]}
+
+
+def test_a_segment_that_is_linked_has_holders_too():
+    with share(np.arange(3)) as array:
+        assert held_by([array.segment], {"_oh": {}, "array": array}) == {0: ["array"]}
+
+
+def test_what_was_released_or_closed_holds_nothing():
+    array, segment = unlinked(3)
+    buffer = memoryview(np.asarray(array))
+    buffer.release()
+    arrays = SharedArrays({"one": array})
+    arrays.close()
+    assert held_by([segment], {"_oh": {}, "buffer": buffer, "arrays": arrays}) == {}

@@ -1,0 +1,112 @@
+"""Who shows how far a load or an export is."""
+
+import contextlib
+import os
+import pty
+import re
+import termios
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from shmkit import shared_load
+from shmkit.display import terminal as _console
+from shmkit.display.progress import export_progress, load_monitor
+from shmkit.loading.board import NoMonitor
+
+
+@pytest.fixture
+def kernel():
+    """A shell that says it is a kernel's."""
+    shell = InteractiveShell.instance()
+    shell.kernel = None
+    yield shell
+    shell.restore_sys_module_state()
+    InteractiveShell.clear_instance()
+
+
+@contextlib.contextmanager
+def terminal():
+    """stderr is a terminal; gives a function that reads what was written there."""
+    there, here = pty.openpty()
+    os.set_blocking(there, False)
+    termios.tcsetwinsize(here, (24, 80))
+    with (
+        open(there, "rb", buffering=0) as screen,
+        open(here, "w") as stderr,
+        contextlib.redirect_stderr(stderr),
+    ):
+
+        def written():
+            return (screen.read(10_000) or b"").decode()
+
+        yield written
+
+
+@pytest.mark.parametrize(
+    ("variable", "progress", "kind"),
+    [
+        ("", None, "NoMonitor"),
+        ("auto", None, "NoMonitor"),
+        ("auto", True, "bar"),
+        ("widget", None, "Panel"),
+        ("tqdm", None, "bar"),
+        ("plain", None, "line"),
+        ("off", None, "NoMonitor"),
+        ("off", True, "bar"),  # the call says more than the environment
+        ("widget", False, "NoMonitor"),
+    ],
+)
+def test_the_call_then_the_variable_then_the_place_decide(monkeypatch, variable, progress, kind):
+    monkeypatch.setenv("SHMKIT_PROGRESS", variable)
+    monitor = load_monitor(progress)
+    found = type(monitor).__name__
+    if isinstance(monitor, _console.ConsoleBar):
+        found = "line" if monitor._plain else "bar"
+    assert found == kind
+
+
+def test_a_terminal_gets_a_bar_and_a_notebook_the_panel(request):
+    with terminal():
+        assert isinstance(load_monitor(None), _console.ConsoleBar)
+        request.getfixturevalue("kernel")
+        assert type(load_monitor(None)).__name__ == "Panel"
+        assert isinstance(load_monitor(False), NoMonitor)
+
+
+def test_an_unknown_value_is_an_error_that_names_the_variable(monkeypatch, calls):
+    monkeypatch.setenv("SHMKIT_PROGRESS", "loud")
+    with pytest.raises(ValueError, match=r"variable SHMKIT_PROGRESS='loud' is none of .*'plain'"):
+        shared_load(calls)
+
+
+def test_plain_is_one_line_at_the_end(monkeypatch, capfd, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones(2))
+    monkeypatch.setenv("SHMKIT_PROGRESS", "plain")
+    shared_load(tmp_path / "a.npy").close()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"1 file, 144 B in .* \(.*/s\), 1 loader process\n", err)
+
+
+def test_an_export_in_a_terminal_has_a_bar_that_goes(monkeypatch):
+    monkeypatch.setattr(_console, "_PATIENCE", 0)
+    drawn = ""
+    with terminal() as written:
+        with export_progress(None) as show:
+            while not re.search(r" 50%\|.*\| 50\.0M/100M ", drawn):  # ten times a second at most
+                show(50_000_000, 100_000_000)
+                drawn += written()
+        left = ""
+        while not left.endswith(" \r"):  # a terminal takes a moment to pass it on
+            left += written()
+        assert re.fullmatch(r"\r +\r", left)
+
+
+@pytest.mark.parametrize("kind", ["plain", "off"])
+def test_a_quiet_export_says_nothing(monkeypatch, capfd, kind):
+    monkeypatch.setenv("SHMKIT_PROGRESS", kind)
+    with export_progress(None) as show:
+        show(1, 2)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,201 @@
+"""A file that is changed whole or not at all."""
+
+import errno
+import os
+import pickle
+import stat
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shmkit.hdf5.storage import appending, check_path, replacing
+
+
+def write(path, data=b"new"):
+    with replacing(os.fspath(path)) as storage:
+        storage.write(data)
+
+
+def test_the_new_file_takes_the_place_of_the_old_one_when_it_is_complete(tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_text("old")
+    with replacing(str(path)) as storage:
+        storage.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.h5"]
+    assert storage.closed
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+    (tmp_path / "a.h5").write_text("old")
+    with pytest.raises(TypeError):
+        write(tmp_path / "a.h5", "text")
+    assert (tmp_path / "a.h5").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.h5"]
+
+
+def test_an_existing_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a.h5"
+    path.touch()
+    path.chmod(0o640)
+    write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path):
+    write(tmp_path / "a.h5")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "a.h5").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_symbolic_link_stays_one(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "a.h5").symlink_to(tmp_path / "disk" / "real.h5")
+    write(tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").is_symlink()
+    assert (tmp_path / "disk" / "real.h5").read_text() == "new"
+
+
+def test_a_path_relative_to_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("a.h5")
+    assert (tmp_path / "a.h5").read_text() == "new"
+
+
+def test_a_failed_write_is_kept_for_the_end(tmp_path, run_script):
+    done = run_script("""
+import resource
+from shmkit.hdf5.storage import replacing
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+try:
+    with replacing("a.h5") as storage:
+        print(storage.write(b"x" * 100), storage.write(b"y"), storage.truncate(50))
+except OSError as error:
+    print(error)
+""")
+    assert done.stdout.splitlines() == [
+        "100 1 50",
+        f"[Errno {errno.EFBIG}] cannot be written: File too large: 'a.h5'",
+    ]
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_an_error_of_the_block_stays_as_it_is(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"^\[Errno 5\] elsewhere: 'b.txt'$"),
+        replacing(str(tmp_path / "a.h5")),
+    ):
+        raise OSError(errno.EIO, "elsewhere", "b.txt")
+
+
+def test_a_directory_without_permission_is_named():
+    # /sys takes no files, not from root either.
+    with pytest.raises(PermissionError, match="cannot be written") as caught:
+        write("/sys/a.h5")
+    assert caught.value.filename == "/sys/a.h5"
+    assert pickle.loads(pickle.dumps(caught.value)).errno == errno.EACCES
+
+
+def test_a_directory_is_not_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="give the path of a file in it"):
+        check_path(tmp_path)
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no directory .*nowhere.*make it first"):
+        check_path(tmp_path / "nowhere" / "a.h5")
+
+
+@pytest.mark.parametrize("mode", ["w", "x", "a"])
+def test_a_pipe_or_device_is_not_a_file(fifo, mode):
+    for path in (fifo, "/dev/null"):
+        before = os.stat(path)
+        with pytest.raises(OSError, match="is a device or pipe") as caught:
+            check_path(path, mode)
+        assert caught.value.filename == path
+        assert os.stat(path) == before
+
+
+def test_a_failed_sync_is_kept_for_the_end(tmp_path):
+    """The disk tells an error once: the sync at the end would know nothing of it."""
+
+    def fail():
+        with replacing(str(tmp_path / "a.h5")) as storage:
+            file = os.dup(storage.fileno())
+            read_end, write_end = os.pipe()
+            os.dup2(read_end, storage.fileno())  # a pipe cannot be brought to the disk
+            storage.sync()
+            os.dup2(file, storage.fileno())
+            for fd in (file, read_end, write_end):
+                os.close(fd)
+
+    with pytest.raises(OSError, match=r"cannot be written: Invalid argument: .*a\.h5"):
+        fail()
+    assert os.listdir(tmp_path) == []
+
+
+PIECES = st.lists(
+    st.tuples(st.integers(0, 20_000), st.integers(0, 9_000), st.booleans()), max_size=8
+)
+
+
+@settings(max_examples=60)
+@given(length=st.integers(0, 13_000), pieces=PIECES, cuts=st.booleans(), fails=st.booleans())
+def test_what_is_appended_is_read_back_and_done_whole_or_not_at_all(
+    tmp_path_factory, length, pieces, cuts, fails
+):
+    """Like a file, for whoever writes; for others nothing of the old content changes meanwhile."""
+    path = tmp_path_factory.mktemp("appended") / "a.bin"
+    old = np.arange(length, dtype="u1").tobytes()
+    path.write_bytes(old)
+    expected = bytearray(old)
+    try:
+        with appending(str(path)) as storage:
+            for number, (start, count, writes) in enumerate(pieces):
+                storage.seek(start)
+                if writes:
+                    storage.write(bytes([number]) * count)
+                    if count:
+                        expected.extend(bytes(max(start + count - len(expected), 0)))
+                        expected[start : start + count] = bytes([number]) * count
+                else:
+                    buffer = bytearray(count)
+                    read = storage.readinto(buffer)
+                    assert buffer[:read] == expected[start : start + count]
+                assert path.read_bytes()[:length] == old
+            if cuts:
+                storage.truncate(length // 2)
+                del expected[length:]
+                assert path.read_bytes() == old
+            if fails:
+                raise RuntimeError
+    except RuntimeError:
+        expected = old
+    assert path.read_bytes() == expected
+
+
+def test_pages_that_were_replaced_are_put_back_when_another_cannot_be(tmp_path, run_script):
+    old = os.urandom(12_288)
+    (tmp_path / "a.bin").write_bytes(old)
+    done = run_script("""
+import resource
+from shmkit.hdf5.storage import appending
+resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))
+try:
+    with appending("a.bin") as storage:
+        for start in (10, 5_000, 9_000):
+            storage.seek(start)
+            storage.write(b"new")
+except OSError as error:
+    print(error)
+""")
+    assert done.stdout == f"[Errno {errno.EFBIG}] cannot be written: File too large: 'a.bin'\n"
+    assert (tmp_path / "a.bin").read_bytes() == old
+
+
+def test_an_empty_path_is_an_error():
+    with pytest.raises(ValueError, match="the path is empty"):
+        check_path("")

@@ -1,0 +1,724 @@
+"""Text files are read as np.loadtxt reads them, and what does not fit is named."""
+
+import gzip
+import os
+import pickle
+import time
+import warnings
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from targets import MemoryTarget, read
+
+from shmkit.errors import LoadError
+from shmkit.readers.text import reader as text
+
+CALL = np.dtype([("chr", "S5"), ("pos", "i4"), ("pct", "f4")])
+MANY = 90_000  # rows: several blocks, the last one not full; too many to be sampled whole
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content, name="calls.txt"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+def loadtxt(path, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no data; blank lines under max_rows
+        return np.loadtxt(path, **options)
+
+
+def same(path, **options):
+    """Read it, compare with np.loadtxt of the plan's options, and give the array."""
+    array, plan, target = read(text, path, **options)
+    expected = loadtxt(path, **plan.options)
+    assert array.dtype == expected.dtype == plan.dtype
+    assert array.shape == expected.shape
+    assert array.tobytes() == expected.tobytes()
+    assert target.reserved == plan.shape
+    rows = [rows for _, rows in target.advances]
+    assert rows == sorted(rows)
+    if "dtype" in options and options["dtype"] is not None:
+        given_only = loadtxt(path, **{"encoding": "utf-8", **options})
+        if array.dtype.kind not in "SU" or np.dtype(options["dtype"]).itemsize == 0:
+            assert array.tobytes() == given_only.tobytes()
+            assert array.shape == given_only.shape
+    return array
+
+
+def refused(path, **options):
+    with pytest.raises(LoadError) as caught:
+        read(text, path, **options)
+    error = caught.value
+    assert error.path == path
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy)) == (LoadError, str(error))
+    return error
+
+
+def many(change=None, end="\n"):
+    """MANY calls, of which `change` maps line numbers from 1 to other lines."""
+    lines = [f"chr{i % 22}\t{i}\t{i % 1000 / 10}" for i in range(MANY)]
+    for number, line in (change or {}).items():
+        lines[number - 1] = line
+    return end.join(lines) + end
+
+
+# The same as np.loadtxt
+
+
+def test_many_blocks_give_one_array_and_progress(file):
+    path = file(many())
+    assert same(path, dtype=CALL)["pos"].tolist() == list(range(MANY))
+    _, _, target = read(text, path, dtype=CALL)
+    assert len(target.advances) >= 4
+    assert target.advances[-1] == (os.path.getsize(path), MANY)
+
+
+@pytest.mark.parametrize("ndmin", [0, 1, 2])
+@pytest.mark.parametrize("content", ["", "\n# nothing\n", "1\n", "1 2\n", "1\n2\n", "1 2\n3 4\n"])
+@pytest.mark.parametrize("dtype", [float, ">i2", None, str, "S", "U9"])
+def test_shapes_are_squeezed_as_loadtxt_does(file, content, ndmin, dtype):
+    same(file(content), ndmin=ndmin, dtype=dtype)
+
+
+@pytest.mark.parametrize("ndmin", [0, 1, 2])
+@pytest.mark.parametrize("content", ["", "1 2\n", "1 2\n3 4\n"])
+def test_shapes_of_structured_arrays(file, content, ndmin):
+    same(file(content), ndmin=ndmin, dtype="i4,f8")
+
+
+@pytest.mark.parametrize("usecols", [0, (1,), (1, 0), (-1,), [0, 0]])
+@pytest.mark.parametrize("content", ["", "1 2\n", "1 2\n3 4\n"])
+@pytest.mark.parametrize("dtype", [float, None, str])
+def test_usecols(file, content, usecols, dtype):
+    same(file(content), usecols=usecols, dtype=dtype)
+
+
+def test_usecols_reads_lines_of_unlike_width(file):
+    path = file("a 1 2\nb 3\nc 4 5 6\n")
+    assert same(path, usecols=(1,), dtype=int).tolist() == [1, 3, 4]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", [True, False])
+def test_line_ends(file, end, last):
+    content = end.join(["a 1", "", "b 2", "# note", "c 3 # note", " ", "d 4"]) + (
+        end if last else ""
+    )
+    array = same(file(content), dtype="U1,i4")
+    assert array["f1"].tolist() == [1, 2, 3, 4]
+    _, plan, _ = read(text, file(content), dtype="U1,i4")
+    assert plan.shape == (7,)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_across_the_pieces_that_are_counted(file, end):
+    lines = 3 * (1 << 20) // (7 + len(end))
+    path = file(f"{1234567}{end}" * lines)
+    assert text.probe(path, {"dtype": int}).shape == (lines, 1)
+    assert same(path, dtype=int).shape == (lines,)
+
+
+@pytest.mark.parametrize("skiprows", [0, 1, 3, 99])
+@pytest.mark.parametrize("max_rows", [None, 0, 1, 2, 99])
+def test_skiprows_and_max_rows(file, skiprows, max_rows):
+    path = file("# top\n1 2\n\n3 4\n5 6\n")
+    same(path, dtype=float, skiprows=skiprows, max_rows=max_rows)
+    same(path, skiprows=skiprows, max_rows=max_rows)
+
+
+def test_a_large_file_is_not_counted_for_its_first_rows(file):
+    path = file("1\n2\n#" + " long" * (text._LARGE_NBYTES // 5) + "\n3\n")
+    array, plan, _ = read(text, path, dtype="i4", max_rows=5)
+    assert plan.shape[0] == 5  # and not the 4 lines that there are
+    assert array.tolist() == [1, 2, 3]
+
+
+def test_max_rows_across_blocks(file):
+    assert len(same(file(many()), dtype=CALL, max_rows=20_001)) == 20_001
+
+
+@pytest.mark.parametrize("comments", [None, "%", ["%", "//"], b"%", []])
+def test_comments(file, comments):
+    mark = "%" if comments else ""
+    path = file(f"{mark and mark + ' top'}\n1 2\n3 4 {mark and mark + 'end'}\n")
+    same(path, dtype=int, comments=comments)
+
+
+@pytest.mark.parametrize("converters", [{1: lambda s: float(s or -1)}, {-1: len}])
+def test_converters_for_columns(file, converters):
+    path = file("a,1.5\nb,\n")
+    same(path, dtype="U1,f8", delimiter=",", converters=converters)
+    same(path, delimiter=",", converters=converters)
+
+
+def test_one_converter_for_all(file):
+    path = file("1%,2%\n3%,4%\n")
+    for options in ({}, {"dtype": float, "delimiter": ","}):
+        array = same(path, converters=lambda s: float(s.rstrip("%")), **options)
+        assert array.tolist() == [[1, 2], [3, 4]]
+
+
+def test_quoted_fields_hold_delimiters_quotes_and_line_ends(file):
+    rows = "".join(f'"line {i}\nof ""{i}""; one",{i}\r\n' for i in range(MANY))
+    array = same(file(rows), dtype="U40,i4", delimiter=",", quotechar='"')
+    assert array["f0"][-1] == f'line {MANY - 1}\nof "{MANY - 1}"; one'
+
+
+def test_nested_fields(file):
+    nested = np.dtype([("id", "U4"), ("at", [("x", "f4"), ("tags", "S3", (2, 2))])], align=True)
+    content = "".join(f"n{i % 7} {i} a b c {i % 100}\n" for i in range(100))
+    expected = loadtxt([*content.splitlines()], dtype=nested)
+    array, plan, _ = read(text, file(content), dtype=nested)
+    assert plan.dtype == nested
+    for name in ("id", "at"):
+        assert np.array_equal(array[name], expected[name])
+    narrow = np.dtype([("id", "U4"), ("x", "f4"), ("tags", "S2", (2, 2))])
+    assert refused(file("n1 1 a b c d\nn2 1 a b ccc d\n"), dtype=narrow).column == 5
+
+
+def test_dates_and_booleans(file):
+    same(file("2020-01-01 1\n2021-01-01 0\n"), dtype="M8[D],?")
+
+
+@pytest.mark.parametrize("dtype", [str, "S"])
+def test_text_of_no_given_width_is_as_wide_as_the_widest(file, dtype):
+    path = file(many({MANY: "chr1\tfarlongerthanall\t0"}))
+    assert same(path, dtype=dtype).shape == (MANY, 3)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-be", "utf-8", "cp1252"])
+def test_encodings(file, encoding):
+    path = file("é 1\nü 2\n".encode(encoding))
+    assert same(path, encoding=encoding)["f0"].tolist() == ["é", "ü"]
+    assert same(path, encoding=encoding, dtype="U1,i4")["f0"].tolist() == ["é", "ü"]
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "i4,i4"}])
+def test_byte_order_mark_is_no_text(file, options):
+    array, plan, _ = read(text, file("\ufeff1 2\n3 4\n".encode()), **options)
+    assert plan.options["encoding"] == "utf-8-sig"
+    assert array[0].tolist() in ([1, 2], (1, 2))
+
+
+def test_wide_rows_are_read_in_smaller_blocks(file):
+    row = " ".join(map(str, range(50_000)))
+    _, _, target = read(text, file(f"{row}\n" * 60), dtype=float)
+    assert len(target.advances) > 2
+    assert target.array.shape == (60, 50_000)
+    assert (target.array == np.arange(50_000)).all()
+
+
+cells = {
+    "number": st.one_of(st.floats(width=32).map(str), st.integers(-(2**40), 2**40).map(str)),
+    "whole": st.integers(-(2**70), 2**70).map(str),
+    "small": st.integers(-9, 9).map(str),
+    "word": st.text("abcéXYZ_.", min_size=1, max_size=9),
+    "any": st.text('ab1 .-+e#"é', max_size=5),
+}
+
+
+@st.composite
+def tables(draw):
+    kinds = draw(st.lists(st.sampled_from(sorted(cells)), min_size=1, max_size=5))
+    rows = draw(st.lists(st.tuples(*(cells[kind] for kind in kinds)), max_size=8))
+    if draw(st.booleans()):
+        rows.insert(0, tuple(f"name{i}" for i in range(len(kinds))))
+    delimiter = draw(st.sampled_from(["\t", ";", ",", " "]))
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    lines = [delimiter.join(row) for row in rows]
+    for extra in draw(st.lists(st.sampled_from(["", "# note", " "]), max_size=3)):
+        lines.insert(draw(st.integers(0, len(lines))), extra)
+    options = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "delimiter": st.just(None if delimiter == " " else delimiter),
+                "usecols": st.lists(
+                    st.integers(-len(kinds), len(kinds) - 1), min_size=1, max_size=3
+                ),
+                "max_rows": st.integers(1, 9),
+                "skiprows": st.integers(0, 3),
+                "ndmin": st.integers(0, 2),
+                "comments": st.sampled_from([None, "#", ["#", "note"]]),
+                "quotechar": st.sampled_from([None, '"']),
+                "dtype": st.sampled_from([None, float, str, "U30", "i8"]),
+            },
+        )
+    )
+    if not isinstance(options.get("comments", "#"), str | None):
+        options.pop("quotechar", None)  # np.loadtxt has not both
+    return end.join(lines) + draw(st.sampled_from(["", end])), options
+
+
+@given(tables())
+def test_drawn_tables_are_read_as_loadtxt_reads_them(file, drawn):
+    content, options = drawn
+    path = file(content)
+    refusal = None
+    try:
+        plan = text.probe(path, options)
+        array, _, _ = read(text, path, **options)
+    except LoadError as error:
+        refusal = error
+    if refusal is not None:
+        # Then np.loadtxt refuses it too, or would have cut a text or guessed nothing.
+        dtype = options.get("dtype")
+        if dtype is not None and np.dtype(dtype).kind != "U":
+            with pytest.raises(ValueError, match=r"."):
+                loadtxt(path, **{"encoding": "utf-8", **options})
+        assert refusal.line is not None
+        return
+    expected = loadtxt(path, **plan.options)
+    assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
+    assert array.tobytes() == expected.tobytes()
+
+
+# Layouts of real files
+
+
+BED = """browser position chr7:127471196-127495720
+browser hide all
+track name="Item RGB" description="a b" visibility=2 itemRgb="On"
+chr7\t127471196\t127472363\tPos1\t0\t+\t127471196\t127472363\t255,0,0
+chr7\t127472363\t127473530\tPos2\t0\t-\t127472363\t127473530\t0,0,255
+"""
+
+
+METHYLKIT = """chrBase\tchr\tbase\tstrand\tcoverage\tfreqC
+chr21.97\tchr21\t97\tR\t12\t25.00
+chr21.98\tchr21\t98\tF\t13\t0
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "last"),
+    [
+        (BED, None, (b"chr7", 127472363, 127473530, b"Pos2", 0, b"-", *[127472363, 127473530])),
+        ("track type=bedGraph\nchr1\t0\t9\t0.5\nchr1\t9\t20\t1\n", None, (b"chr1", 9, 20, 1.0)),
+        (  # Bismark's coverage and cytosine report
+            "chr1\t10468\t10468\t87.5\t7\t1\nchr1\t10470\t10470\t100\t8\t0\n",
+            None,
+            (b"chr1", 10470, 10470, 100.0, 8, 0),
+        ),
+        (
+            "chr1\t1\t+\t2\t3\tCG\tCGA\nchr1\t2\t-\t0\t0\tCHG\tCTG\n",
+            None,
+            (b"chr1", 2, b"-", 0, 0, b"CHG", b"CTG"),
+        ),
+        (
+            METHYLKIT,
+            ("chrBase", "chr", "base", "strand", "coverage", "freqC"),
+            (b"chr21.98", b"chr21", 98, b"F", 13, 0.0),
+        ),
+        (  # R's write.table and write.csv
+            '"start" "strand"\n"1" 5 "+"\n"2" 9 "-"\n',
+            ("row", "start", "strand"),
+            (2, 9, b"-"),
+        ),
+        ('"","pos","x"\n"r1",5,NA\n"r2",9,2.5\n', ("f0", "pos", "x"), (b"r2", 9, b"2.5")),
+        (",pos,name\n0,5,a\n1,9,b\n", ("f0", "pos", "name"), (1, 9, b"b")),  # pandas
+        ('id,title\n1,"Smith, J. ""Jo"""\n2,"a # b"\n', ("id", "title"), (2, b"a # b")),
+    ],
+)
+def test_layouts_of_real_files(file, content, names, last):
+    array = same(file(content))
+    assert array.dtype.names == (names or tuple(f"f{i}" for i in range(len(array.dtype))))
+    assert array[-1].tolist()[: len(last)] == last
+
+
+# Guesses that would lose text
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "column"),
+    [
+        ("1,a,x\n2,b,gene #3\n", 2, 3),
+        ("1,a,12\n2,b,x\n3,c,12 #3\n", 3, 3),
+        ("x,#ff0000\ny,#00ff00\n", 1, 2),
+        ("1 #ff0000\n2 #00ff00\n", 1, 2),
+        ("1 x\n2 y#z\n", 2, 2),
+        ('1,"a"\n2,"b" #c\n', 2, 2),
+        ("ab 1\n" * 250_000 + "ab#cd 2\n", 250_001, 1),
+    ],
+)
+def test_text_cut_at_a_guessed_comment_sign_is_an_error(file, content, line, column):
+    path = file(content)
+    error = refused(path)
+    assert (error.line, error.column) == (line, column)
+    assert "comments=None if # belongs to the text, or comments='#'" in error.reason
+    assert any("#" in str(row) for row in same(path, comments=None)[line - 1 : line])
+    with suppress(LoadError):  # what is left of a line may lack columns
+        assert "#" not in str(same(path, comments="#")[-1])
+
+
+def test_colours_are_text_without_comments(file):
+    path = file("1,#ff0000\n2,#00ff00\n")
+    assert same(path, comments=None)["f1"].tolist() == [b"#ff0000", b"#00ff00"]
+    assert same(path, comments="#")["f1"].tolist() == [b"", b""]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "#a b\n1 2 # x\n  # gene x\n3 4# y\n5 6 ## z\n7 8 #\n",
+        "1,2 # x, y\n3,4#y\n",
+        "x 1 # x\ny 2\n",
+        "1 x # x\n2 y\n",
+        '"a #1",1 # x\n"b",2\n',
+        "1 2\n" * 30_000 + "#gene\n",
+    ],
+)
+def test_comments_after_whole_fields_stay_comments(file, content):
+    path = file(content)
+    assert same(path).tolist() == same(path, comments="#").tolist()
+
+
+def test_text_cut_in_columns_that_are_not_used_is_no_error(file):
+    path = file("1,a,gene #3\n2,b,x\n")
+    assert same(path, usecols=[0]).tolist() == [1, 2]
+    assert refused(path, usecols=[-1]).column == 3
+
+
+def test_sign_in_quotes_over_many_lines_is_text(file):
+    path = file('"a\nb # c",1\n"d #",2\n#gene\n')
+    assert same(path, quotechar='"', delimiter=",")["f0"].tolist() == [b"a\nb # c", b"d #"]
+
+
+@pytest.mark.parametrize("options", [{}, {"usecols": [1]}])
+def test_line_end_in_a_field_under_guessed_quotes_is_an_error(file, options):
+    path = file('size\tprice\n"5\t1\n6"\t2\n"x"\t3\n')
+    error = refused(path, **options)
+    assert (error.line, error.column) == (2, 1)
+    assert "give quotechar='\"' if that is meant, or quotechar=None" in error.reason
+    assert same(path, quotechar='"')["size"].tolist() == [b"5\t1\n6", b"x"]
+    assert same(path, quotechar=None)["size"].tolist() == [b'"5', b'6"', b'"x"']
+
+
+def test_late_line_end_under_guessed_quotes_is_an_error(file):
+    path = file('"a",1\n' * 300_000 + '\n5" x,2\n"b\nc",3\n')
+    error = refused(path)
+    assert (error.line, error.column) == (300_003, 1)
+
+
+def test_blank_lines_and_inches_are_no_open_quotes(file):
+    content = '"a",1\n\n5" x,2\n# "note\n"b, ""c""",3\n'
+    assert same(file(content))["f0"].tolist() == [b"a", b'5" x', b'b, "c"']
+
+
+@pytest.mark.parametrize("text_of_row", ['"c"', '"é"'])
+def test_late_quotes_do_not_stay_in_the_text(file, text_of_row):
+    first = text_of_row.strip('"')
+    path = file(f"{first} 1\n" * 300_000 + f"{text_of_row} 2\n" + f"{first} 1\n" * 9000)
+    error = refused(path)
+    assert (error.line, error.column) == (300_001, 1)
+    assert "stands in quotes" in error.reason
+    assert len(set(same(path, quotechar='"')["f0"])) == 1
+    assert len(set(same(path, quotechar=None)["f0"])) == 2
+
+
+def test_text_that_only_begins_with_a_quote_is_text(file):
+    assert same(file('"a 1\n" 2\nb\' 3\n'))["f0"].tolist() == [b'"a', b'"', b"b'"]
+
+
+# No text
+
+
+def test_binary_files_are_no_text(file, tmp_path):
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    for path in (str(tmp_path / "a.npz"), file(b"1 2\n\0\0")):
+        for options in ({}, {"dtype": float}):
+            error = refused(path, **options)
+            assert error.line is None
+            assert "no text; give reader=" in error.reason
+
+
+def test_encoding_bytes_is_refused(file):
+    with pytest.raises(ValueError, match="name the encoding"):
+        text.probe(file("1 2\n"), {"encoding": "bytes"})
+
+
+# Wide files
+
+
+def test_time_grows_with_the_columns_not_with_their_square(file):
+    def seconds(columns):
+        names, row = "\t".join(["n"] * columns), "\t".join(map(str, range(columns)))
+        path = file(f"{names}\n{row}\n{row}x\n")
+        begin = time.process_time()
+        assert len(read(text, path)[0].dtype) == columns
+        assert refused(path, dtype=int, skiprows=1).column == columns
+        assert refused(path, dtype=",".join(["i8"] * columns), skiprows=1).column == columns
+        return time.process_time() - begin
+
+    seconds(10)
+    # 4 times the columns; their square would be 16. The least of three: the garbage collector may
+    # run in the one and not in the other.
+    few, many = (min(seconds(columns) for _ in range(3)) for columns in (8000, 32_000))
+    assert many < 10 * few
+
+
+# What does not fit
+
+
+@pytest.mark.parametrize("given_dtype", [CALL, None])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("number", "line", "column", "reason"),
+    [
+        (87_654, "chr1\tx\t5", 2, "'x' is not an int"),
+        (20_000, "chr1\t7\tn/a", 3, "'n/a' is not a float"),
+        (20_001, "chr1\t7\t", 3, "'' is not a float"),
+        (30_500, "chr1\t2.5\t7", 2, "'2.5' is not an int"),
+        (30_501, "chr1\t7", 3, "expected 3 columns, found 2"),
+        (30_502, "chr1\t7\t1\t2", 4, "expected 3 columns, found 4"),
+        (30_503, "chr1_gl000191_random\t7\t1", 1, "has more characters than S"),
+        (MANY, "chr1\t1", 3, "expected 3 columns, found 2"),
+    ],
+)
+def test_late_misfit_is_named(file, given_dtype, end, number, line, column, reason):
+    top = f"chr\tpos\tpct{end}# note{end}{end}"
+    path = file(top + many({number: line}, end).rstrip(end))
+    options = {} if given_dtype is None else {"dtype": CALL, "skiprows": 1, "delimiter": "\t"}
+    error = refused(path, **options)
+    assert (error.line, error.column) == (number + 3, column)
+    assert reason in error.reason
+    assert ("inferred" in error.reason) == (given_dtype is None and "expected" not in reason)
+    assert error.__cause__ is None
+
+
+def test_reason_names_field_type_and_option(file):
+    error = refused(file("chr1 5 n/a\n"), dtype=CALL)
+    assert str(error) == (
+        f"{error.path}, line 1, column 3: 'n/a' is not a float32 (field \"pct\"); "
+        "give converters={2: ...} or another dtype=, or skiprows=1 if this line is a header"
+    )
+
+
+def test_header_line_under_a_given_dtype_asks_for_skiprows(file):
+    error = refused(file("# v2\nchr pos pct\nchr1 5 1\n"), dtype=CALL)
+    assert (error.line, error.column) == (2, 2)
+    assert "skiprows=2 if this line is a header" in error.reason
+
+
+def test_wrong_number_of_columns_shows_the_line_and_the_options(file):
+    error = refused(file("chr1 5 1\nchr1 5\n"), dtype=CALL)
+    assert str(error) == (
+        f"{error.path}, line 2, column 3: expected 3 columns, found 2 in 'chr1 5'; give "
+        "delimiter=, comments= or quotechar= if it is split wrongly, usecols= for fewer columns"
+    )
+    error = refused(file("a title line of words\nchr1,5,2\n"), dtype=CALL, delimiter=",")
+    assert "skiprows=1" in error.reason
+
+
+def test_width_that_changes_at_a_block_is_an_error(file):
+    path = file("1 2\n" * 20_000 + "\n# note\n" + "1 2 3\n" * 5)
+    error = refused(path, dtype=float)
+    assert (error.line, error.column) == (20_003, 3)
+    assert "expected 2 columns, found 3" in error.reason
+
+
+def test_usecols_beyond_the_line_is_named(file):
+    error = refused(file("1 2 3\n1 2\n"), dtype=float, usecols=(0, 2))
+    assert (error.line, error.column) == (2, 3)
+    assert "expected 3 columns, found 2" in error.reason
+    error = refused(file("a b\n"), usecols=7)
+    assert (error.line, error.column) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["S3", "U3", [("a", "S3"), ("b", "i4")], [("a", "U0"), ("b", "i4")]]
+)
+def test_given_text_width_never_cuts(file, dtype):
+    path = file("ab 1\nabc 2\nabcd 3\n")
+    options = {"usecols": 0} if isinstance(dtype, str) else {}
+    error = refused(path, dtype=dtype, **options)
+    assert error.column == 1
+    assert "has more characters than" in error.reason
+
+
+def test_text_in_nested_fields_never_cuts(file):
+    nested = np.dtype([("a", "i4"), ("b", [("c", "S2", (2,))])])
+    error = refused(file("1 aa bb\n2 aa bbb\n"), dtype=nested)
+    assert (error.line, error.column) == (2, 3)
+    assert 'field "b.c"' in error.reason
+
+
+def test_text_beyond_ascii_in_a_field_inferred_as_ascii_is_named(file):
+    path = file(many({87_654: "é\t1\t1"}))
+    error = refused(path)
+    assert (error.line, error.column) == (87_654, 1)
+    assert "not ASCII" in error.reason
+    assert 'with "U1"' in error.reason
+
+
+def test_text_beyond_latin_1_in_given_bytes_is_named(file):
+    error = refused(file("a 1\n日 2\n"), dtype="S3,i4")
+    assert (error.line, error.column) == (2, 1)
+    assert "more than one byte" in error.reason
+
+
+@pytest.mark.parametrize("row", ["9007199254740993 1", "1 18014398509481985"])
+def test_whole_number_that_float64_would_change_is_named(file, row):
+    path = file("12345678 12345678\n" * 80_000 + row + "\n" + "1 1\n" * 5000)
+    assert text.probe(path, {}).dtype == np.float64
+    error = refused(path)
+    assert (error.line, error.column) == (80_001, 1 if row.endswith(" 1") else 2)
+    assert "2**53" in error.reason
+    assert same(path, dtype=float)[80_000].max() > 9e15
+
+
+def test_misfit_after_quoted_line_ends_names_the_first_line_of_its_row(file):
+    path = file('"a\nb",1\n\n# note\n"c\nd",x\n')
+    error = refused(path, dtype="U9,i4", delimiter=",", quotechar='"')
+    assert (error.line, error.column) == (5, 2)
+
+
+def parse_percent(cell):
+    return float(cell.removesuffix("%"))
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": "S4,f4"}])
+def test_converter_that_raises_is_named_with_its_error(file, options):
+    path = file("chr1 5%\nchr2 bad\n")
+    error = refused(path, converters={1: parse_percent}, **options)
+    assert (error.line, error.column) == (2, 2)
+    assert "'bad' makes its converter fail (ValueError(" in error.reason
+
+
+@pytest.mark.parametrize("raised", [OSError("disk"), EOFError("end"), KeyError("k")])
+def test_converters_may_raise_anything(file, raised):
+    def fail(_):
+        raise raised
+
+    error = refused(file("1 2\n"), dtype=float, converters={1: fail})
+    assert (error.line, error.column) == (1, 2)
+    assert repr(raised) in error.reason
+
+
+def test_converter_that_gives_what_does_not_fit_is_named(file):
+    error = refused(file("1\n2\n"), dtype=int, converters={0: lambda s: "?" if s == "2" else s})
+    assert (error.line, error.column) == (2, 1)
+    assert "'2' makes its converter fail (ValueError" in error.reason
+    error = refused(file("1\n"), dtype="S2", converters={0: lambda s: s * 3})
+    assert (
+        "'1' has more characters than S2 holds; correct the text or the converter" in error.reason
+    )
+
+
+def test_undecodable_text_names_the_line_and_encoding(file):
+    data = many().encode()
+    at = data.index(b"\n", 600_000) + 1
+    path = file(data[:at] + b"\xe9t\xe9\t1\t2\n" + data[at:])
+    for options in ({}, {"dtype": CALL}):
+        error = refused(path, **options)
+        assert error.line == data[:at].count(b"\n") + 1
+        assert "byte 0xe9 is not utf-8" in error.reason
+        assert "encoding=" in error.reason
+    error = refused(file("a 1\n".encode("utf-16")), dtype="U1,i4")
+    assert error.line == 1
+    assert 'encoding=, for example "utf-16"' in error.reason
+
+
+@pytest.mark.parametrize("dtype", [object, "M8", "i4,M8"])
+def test_types_without_a_fixed_meaning_are_refused(file, dtype):
+    with pytest.raises(TypeError, match="Python objects, and times without a unit"):
+        text.probe(file("1 2\n"), {"dtype": dtype})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"delimiter": ",,"}, {"comments": ""}, {"ndmin": 3}, {"skiprows": -1}, {"quotechar": "ab"}],
+)
+def test_options_that_loadtxt_refuses_with_any_file_are_its_errors(file, options):
+    with pytest.raises((TypeError, ValueError)):
+        text.probe(file("1 2\n"), options)
+
+
+def test_file_that_grew_after_the_probe_is_loaded_as_it_is_now(file):
+    path = file("1 2\n")
+    plan = text.probe(path, {"dtype": float})
+    file("1 2\n3 4\n")
+    target = MemoryTarget()
+    text.read_into(path, plan, target)
+    assert target.array.tolist() == [[1, 2], [3, 4]]
+
+
+def test_rows_of_a_compressed_file_are_estimated_and_the_array_grows(file):
+    # Digits that do not compress, then many lines that take next to nothing.
+    digits = np.random.default_rng(1).integers(10**17, 10**18, 300_000)
+    rows = [*digits.tolist(), *[7] * 1_000_000]
+    path = file(gzip.compress("\n".join(map(str, rows)).encode(), 1), "digits.txt.gz")
+    array, plan, _ = read(text, path, dtype="i8")
+    assert plan.shape[0] < len(rows) / 2
+    assert array.tolist() == rows
+
+
+def test_missing_file_and_directory_pass_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        text.probe(str(tmp_path / "none.txt"), {})
+    with pytest.raises(IsADirectoryError):
+        text.probe(str(tmp_path), {})
+
+
+def test_no_warning_escapes(file):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(text, file(""), dtype=float)
+        read(text, file("1\n\n2\n"), dtype=float, max_rows=2)
+        read(text, file("# x\n"))
+    assert caught == []
+
+
+def test_files_are_closed_after_an_error(file):
+    path = file("1 x\n")
+    with suppress(LoadError):
+        read(text, path, dtype=float)
+    opened = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    assert path not in opened
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "line"),
+    [
+        ("# made by x\npos note\n1 aa\n2 b#c\n3 dd\n", {}, 4),
+        ("# c\n1 aa\n2 b#c\n3 dd\n", {"skiprows": 1}, 3),
+    ],
+)
+def test_sign_in_a_skipped_line_hides_none_in_the_data(file, content, options, line):
+    error = refused(file(content), **options)
+    assert error.line == line
+    assert "would be cut at the comment sign" in error.reason
+
+
+def test_undecodable_line_is_named_behind_one_with_a_replacement_character(file):
+    error = refused(file("a 1\n\ufffd 2\n".encode() + b"c 3\nd\xff 4\n"))
+    assert error.line == 4
+
+
+def test_a_mark_is_part_of_the_text_in_other_encodings(file):
+    path = file(b"\xef\xbb\xbfabc\ndef\n")
+    for encoding in ("latin-1", "utf-8"):
+        expected = np.loadtxt(path, "U8", encoding=encoding)
+        assert same(path, dtype="U8", encoding=encoding).tolist() == expected.tolist()
+    assert same(path, dtype="U8", encoding="utf-8-sig").tolist() == ["abc", "def"]
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-8], lambda text: text + b"1 2\n"])
+def test_a_large_file_that_changes_after_the_probe_is_refused(file, change):
+    content = b"1 2\n" * (1 << 22)
+    path = file(content)
+    plan = text.probe(path, {"dtype": float})
+    assert plan.span == (0, len(content))
+    file(change(content))
+    with pytest.raises(LoadError, match="changed while loading"):
+        text.read_into(path, plan, MemoryTarget())

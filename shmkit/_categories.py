@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "LONGEST_NAME",
-    "MOST_NAMES",
+    "MAX_NAMES",
+    "MAX_NAME_NBYTES",
     "category",
     "coded",
     "enum_of",
@@ -27,8 +27,8 @@ __all__ = [
     "with_formats",
 ]
 
-MOST_NAMES = 1 << 16
-LONGEST_NAME = 255  # bytes of UTF-8
+MAX_NAMES = 1 << 16
+MAX_NAME_NBYTES = 255  # bytes of UTF-8
 
 
 def category(names: Iterable[str]) -> np.dtype[Any]:
@@ -51,7 +51,7 @@ def enum_of(dtype: np.dtype[Any]) -> dict[str, int] | None:
 def names_of(dtype: np.dtype[Any]) -> NDArray[np.str_] | None:
     """The names by code, empty where a code has none; None if the dtype has no names for codes."""
     enum = enum_of(dtype)
-    if not enum or min(enum.values()) < 0 or max(enum.values()) >= MOST_NAMES:
+    if not enum or min(enum.values()) < 0 or max(enum.values()) >= MAX_NAMES:
         return None
     names = [""] * (max(enum.values()) + 1)
     for name, code in enum.items():
@@ -113,7 +113,7 @@ def coded(
         known = all_codes.setdefault(field, {})
         for name in names:
             known.setdefault(name, len(known))
-        if len(known) > MOST_NAMES:
+        if len(known) > MAX_NAMES:
             raise ValueError(too_many(field))
     return all_codes
 
@@ -121,6 +121,6 @@ def coded(
 def too_many(field: str) -> str:
     """What to say where a field has too many different texts."""
     return (
-        f'field "{field}" has more than {MOST_NAMES:,} different texts in the files of this load, '
+        f'field "{field}" has more than {MAX_NAMES:,} different texts in the files of this load, '
         "too many for categories; leave it out of categories="
     )

@@ -14,12 +14,13 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from shmkit.errors import TooManySegmentsError
+from shmkit.errors import NotEnoughMemoryError, TooManySegmentsError
 
 __all__ = [
     "Room",
     "allow_descriptors",
     "allow_mappings",
+    "check_memory",
     "cpus",
     "file_size",
     "memories",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _SPARE_DESCRIPTORS = 256  # for the notebook's own files and sockets
+_SMALL_NBYTES = 1 << 22  # of memory that is taken without a look at how much is left
 
 
 class Room(NamedTuple):
@@ -36,6 +38,15 @@ class Room(NamedTuple):
     where: str
     free: int
     limit: int
+
+    def check(self, need: int) -> None:
+        """Raise `NotEnoughMemoryError` unless `need` bytes are free."""
+        if need > self.free:
+            raise self.shortage(need)
+
+    def shortage(self, need: int) -> NotEnoughMemoryError:
+        """The error for who needs so many bytes."""
+        return NotEnoughMemoryError(need, self.free, self.limit, self.where)
 
 
 def room_in(directory: str) -> Room:
@@ -92,6 +103,27 @@ def cpus(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
         if quota not in ("max", "-1"):
             count = min(count, math.ceil(int(quota) / int(period)))
     return max(count, 1)
+
+
+class _Memory:
+    """The memory that this process takes; how much is left it looks up only now and then."""
+
+    def __init__(self) -> None:
+        self._unseen = 0  # bytes that were taken since
+
+    def check(self, nbytes: int) -> None:
+        """Raise `NotEnoughMemoryError` unless there are `nbytes` more: a container's limit kills.
+
+        To look takes longer than to load a small array, so a few small ones pass without. Two
+        processes that look at the same time may both pass: they exceed the limit by one step each.
+        """
+        self._unseen += nbytes
+        if self._unseen >= _SMALL_NBYTES:
+            memory().check(nbytes)
+            self._unseen = 0
+
+
+check_memory = _Memory().check
 
 
 class _Descriptors:

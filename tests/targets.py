@@ -13,11 +13,14 @@ class MemoryTarget:
         self.advances = []
         self._written = bytearray()
 
-    def reserve(self, dtype, shape, *, fortran_order=False):
+    def allocate(self, dtype, shape, *, fortran_order=False):
         self._dtype, self._order = dtype, "F" if fortran_order else "C"
         self.reserved = self._shape = shape
 
-    outline = reserve
+    declare = allocate
+
+    def check_memory(self, nbytes):
+        self.checked = nbytes
 
     def write(self, array):
         assert array.flags.c_contiguous
@@ -26,8 +29,8 @@ class MemoryTarget:
     def advance(self, *, bytes_done, rows):
         self.advances.append((bytes_done, rows))
 
-    def name(self, names):
-        self.names = names
+    def set_categories(self, names):
+        self.categories = names
 
     def resize(self, shape):
         self._shape = shape

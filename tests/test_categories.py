@@ -78,8 +78,8 @@ def test_any_cut_gives_the_texts_of_loadtxt_in_order(tmp_path, rows, cuts, encod
     pieces, line = [], 0
     for start, stop in itertools.pairwise(edges):
         part, target = reader.count(path, plan, start, stop), MemoryTarget()
-        target.reserve(plan.dtype, (reader.read_part(path, plan, part, line, target),))
-        pieces.append((target.array, target.names))
+        target.allocate(plan.dtype, (reader.read_part(path, plan, part, line, target),))
+        pieces.append((target.array, target.categories))
         line += part.lines
     expected = np.loadtxt(path, **options, comments="#", ndmin=1)
     codes = coded({}, [names for _, names in pieces])

@@ -26,7 +26,8 @@ from shmkit.errors import LoadError
 from shmkit.loading import tasks as _reading
 from shmkit.loading.board import State
 from shmkit.loading.pool import LEAST_NBYTES, Died, Task
-from shmkit.memory.segment import Segment, attach
+from shmkit.memory.segment import Segment
+from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Part, Plan
 
 __all__ = ["File", "cut", "read_whole"]
@@ -106,9 +107,8 @@ class File:
         if self.parts is None:
             return [Task(_reading.read, (self.path, reader, self.plan, place))]
         assert self.plan is not None
-        # By another object: the loaders give the array its shape, which self.segment reads then.
-        other = attach(self.segment.path, self.segment.identity)
-        other.outline(self.plan.dtype, self.plan.shape)
+        with SegmentWriter(self.segment) as writer:
+            writer.declare(self.plan.dtype, self.plan.shape)
         skipped = self.plan.options.get("skiprows", 0)
         lines = accumulate((part.lines for part in self.parts), initial=skipped)
         rows = accumulate((part.rows for part in self.parts), initial=0)

@@ -46,7 +46,8 @@ from shmkit.memory.array import SharedArray, shared_empty, view
 from shmkit.memory.arrays import SharedArrays
 from shmkit.memory.backing import NAMES, Backing, choose_backing
 from shmkit.memory.files import finish_interrupted
-from shmkit.memory.segment import allow, create, taken
+from shmkit.memory.segment import Segment, allow_segments, segment_nbytes
+from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Part
 from shmkit.readers.text import reader as text
 
@@ -185,7 +186,7 @@ class _Load:
         self.probe(small)
         self.count(backing, small)
         chosen = choose_backing(backing, self.need(small))
-        allow(len(self.board.names), chosen.kind)
+        allow_segments(len(self.board.names), chosen.kind)
         _limits.allow_mappings(len(self.board.names))
         good = [n for n in range(len(self.board.names)) if n not in self.board.errors]
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
@@ -211,11 +212,13 @@ class _Load:
 
     def need(self, small: set[int]) -> int:
         """Bytes that all arrays take, as far as it is known."""
-        planned = sum(taken(plan.nbytes) for plan in self.board.plans if plan is not None)
+        planned = sum(segment_nbytes(plan.nbytes) for plan in self.board.plans if plan is not None)
         return planned + self.most_nbytes(small)
 
     def most_nbytes(self, numbers: Iterable[int]) -> int:
-        return sum(taken(_SMALL_FACTOR * self.sources[number].nbytes) for number in numbers)
+        return sum(
+            segment_nbytes(_SMALL_FACTOR * self.sources[number].nbytes) for number in numbers
+        )
 
     def probe(self, small: set[int]) -> None:
         numbers = []
@@ -282,7 +285,7 @@ class _Load:
     ) -> Iterator[File]:
         used = 0  # of the records of parts
         for number in numbers:
-            segment = self.board.segments[number] = create(backing)
+            segment = self.board.segments[number] = Segment.create(backing)
             parts = self.parts.get(number)
             place = (self.records, number) if parts is None else (records, used)
             used += len(parts or ())
@@ -369,7 +372,8 @@ class _Load:
             self.fail(owners[index], outcome)
         for file in good:
             if file.number not in self.board.errors:
-                file.segment.name(with_enums(file.segment.dtype, codes))
+                with SegmentWriter(file.segment) as writer:
+                    writer.set_dtype(with_enums(writer.header.dtype, codes))
                 self.arrays[file.number] = view(file.segment)
         self.named = []  # they hold the records
 

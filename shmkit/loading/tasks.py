@@ -1,7 +1,7 @@
 """What a loader process does with one file: look into it, or read it into a segment.
 
 probe   file ──▶ plan
-read    file ──▶ reader ──▶ target ──▶ segment      reserve or outline, write, resize
+read    file ──▶ reader ──▶ target ──▶ segment      declare or allocate, write, resize
                                └─────▶ board        state, bytes and rows so far
 
 A large file is read in parts, by several loader processes at once (_parts):
@@ -32,7 +32,8 @@ from shmkit.loading.board import State
 from shmkit.loading.pool import dumps
 from shmkit.memory.array import view
 from shmkit.memory.files import Identity
-from shmkit.memory.segment import Segment, attach
+from shmkit.memory.segment import Segment
+from shmkit.memory.writer import SegmentWriter
 from shmkit.readers import custom, npy
 from shmkit.readers.base import InParts, Part, Plan, Planned, Reader
 from shmkit.readers.text import reader as text
@@ -112,39 +113,6 @@ def _unpickled(pickled: Pickled) -> tuple[Callable[[str], Any] | None, Mapping[s
     return found
 
 
-class _Target:
-    """A segment and a record of the board, as a reader sees them."""
-
-    def __init__(self, segment: Segment, record: NDArray[Any], written: int = 0) -> None:
-        self._segment = segment
-        self._record = record
-        self._written = written  # bytes
-        self.names: Mapping[str, list[str]] = {}
-
-    def reserve(
-        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
-    ) -> None:
-        self._segment.reserve(dtype, shape, fortran_order=fortran_order)
-
-    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-        self._segment.expect(math.prod(shape) * dtype.itemsize)
-        self._segment.outline(dtype, shape)
-
-    def write(self, array: NDArray[Any]) -> None:
-        if array.nbytes:
-            self._segment.write(self._written, array.reshape(-1).view(np.uint8).data)
-            self._written += array.nbytes
-
-    def advance(self, *, bytes_done: int, rows: int) -> None:
-        self._record["bytes_done"], self._record["rows"] = bytes_done, rows
-
-    def name(self, names: Mapping[str, list[str]]) -> None:
-        self.names = names
-
-    def resize(self, shape: tuple[int, ...]) -> None:
-        self._segment.resize(shape)
-
-
 def _reader(path: str, function: Callable[[str], Any] | None, options: Mapping[str, Any]) -> Reader:
     """The reader for a file: the user's function, or that of its format."""
     if function is not None:
@@ -211,8 +179,9 @@ def read(path: str, pickled: Pickled, plan: Plan | None, place: Place) -> Piece:
     record["state"] = State.LOADING
     function, options = _unpickled(pickled)
     found: dict[str, Any] = {}
-    with _naming(path), attach(place.segment, place.identity).kept_open() as segment:
-        target, reader = _Target(segment, record), _reader(path, function, options)
+    segment = Segment.attach(place.segment, place.identity)
+    with _naming(path), SegmentWriter(segment, record) as target:
+        reader = _reader(path, function, options)
         if plan is not None:
             cast("Planned", reader).read_into(path, plan, target)
         elif (plan := reader.read(path, options, target)) is not None:
@@ -220,7 +189,7 @@ def read(path: str, pickled: Pickled, plan: Plan | None, place: Place) -> Piece:
             resolved = plan.options.items()
             found = {n: v for n, v in resolved if n not in options or v is not options[n]}
     record["ended"] = time.time()
-    return Piece(None, target.names, found)
+    return Piece(None, target.categories, found)
 
 
 def _begun(place: Place) -> NDArray[Any]:
@@ -242,28 +211,27 @@ def read_part(
     """Read a part, before which there are `line` lines and `row` rows."""
     record = _begun(place)
     row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
-    with _naming(path), attach(place.segment, place.identity).kept_open() as segment:
-        segment.expect(part.rows * row_nbytes)
-        target = _Target(segment, record, row * row_nbytes)
+    segment = Segment.attach(place.segment, place.identity)
+    with _naming(path), SegmentWriter(segment, record) as target:
+        target.check_memory(part.rows * row_nbytes)
+        target.seek(row * row_nbytes)
         rows = _in_parts(path, pickled).read_part(path, plan, part, line, target)
     record["ended"] = time.time()
-    return Piece(rows, target.names)
+    return Piece(rows, target.categories)
 
 
 def join(
     path: str, pickled: Pickled, plan: Plan, parts: Sequence[tuple[int, int]], place: Place
 ) -> None:
     """Make one array of parts that were read: (first row, rows that there are) of each."""
-    segment = attach(place.segment, place.identity)
-    array, stop = np.asarray(view(segment)), 0
-    with _naming(path):
+    segment, stop = Segment.attach(place.segment, place.identity), 0
+    row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
+    with _naming(path), SegmentWriter(segment) as target:
         for row, count in parts:
             if row != stop:
-                target = _Target(segment, place.records, stop * array.strides[0])
-                for i in range(row, row + count, _MOVE_ROWS):  # where both may overlap: copied
-                    target.write(array[i : min(i + _MOVE_ROWS, row + count)].copy())
+                target.move(row * row_nbytes, count * row_nbytes, stop * row_nbytes)
             stop += count
-        segment.resize(_in_parts(path, pickled).whole_shape(plan, stop))
+        target.resize(_in_parts(path, pickled).whole_shape(plan, stop))
 
 
 def recode(
@@ -275,7 +243,7 @@ def recode(
     identity: Identity,
 ) -> None:
     """Give these rows other codes, in each field that has some: at the code's place."""
-    rows = np.asarray(view(attach(segment, identity))).reshape(-1)[start:stop]
+    rows = np.asarray(view(Segment.attach(segment, identity))).reshape(-1)[start:stop]
     with _naming(path):
         for field, others in codes.items():
             for i in range(0, len(rows), _MOVE_ROWS):

@@ -26,10 +26,10 @@ from shmkit._format import nbytes_text
 from shmkit._html import array_html
 from shmkit.cleanup import published as _published
 from shmkit.errors import SegmentError, SegmentGoneError
-from shmkit.memory import segment as _segment
 from shmkit.memory.backing import choose_backing
 from shmkit.memory.files import Identity
-from shmkit.memory.segment import Mapped, Segment
+from shmkit.memory.segment import Mapped, Segment, is_worker, segment_nbytes
+from shmkit.memory.writer import SegmentWriter
 
 __all__ = ["SharedArray", "attach", "share", "shared_empty", "state_of", "view"]
 
@@ -209,7 +209,7 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         segment = self.segment
         # The segment that a worker made and returns would be gone before its reference arrives.
-        fleeting = segment is not None and segment.owned and _segment.is_worker()
+        fleeting = segment is not None and segment.owned and is_worker()
         if segment is None or fleeting or not segment.linked:
             return np.asarray(self).__reduce_ex__(protocol)
         assert self._mmap is not None
@@ -238,7 +238,7 @@ def _attach_view(
     strides: tuple[int, ...],
     writeable: bool,
 ) -> SharedArray:
-    mapped = _segment.attach(path, identity).map()
+    mapped = Segment.attach(path, identity).map()
     try:
         array = SharedArray(mapped, dtype, shape, offset, strides)
     except (TypeError, ValueError) as error:
@@ -262,7 +262,7 @@ def state_of(segment: Segment) -> str:
 
 def view(segment: Segment) -> SharedArray:
     """The whole array in a segment."""
-    mapped, (dtype, shape, fortran_order, data_offset) = segment.map_with_header()
+    mapped, (dtype, shape, fortran_order, data_offset) = segment.map(), segment.header
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
 
 
@@ -301,7 +301,7 @@ def attach(path_or_name: str | os.PathLike[str], *, writable: bool = False) -> S
     """
     text = os.fspath(path_or_name)
     path = os.path.abspath(text) if os.sep in text else _published.published_path(text)
-    array = view(_segment.attach(path))
+    array = view(Segment.attach(path))
     array.flags.writeable = writable
     return array
 
@@ -395,10 +395,11 @@ def _new(
 ) -> SharedArray:
     if min(shape, default=0) < 0:
         raise ValueError(f"shape {shape} has a negative length")
-    need = _segment.taken(math.prod(shape) * dtype.itemsize)
-    segment = _segment.create(choose_backing(backing, need))
+    need = segment_nbytes(math.prod(shape) * dtype.itemsize)
+    segment = Segment.create(choose_backing(backing, need))
     try:
-        segment.reserve(dtype, shape, fortran_order=fortran_order)
+        with SegmentWriter(segment) as writer:
+            writer.allocate(dtype, shape, fortran_order=fortran_order)
         return view(segment)
     except BaseException:
         segment.unlink()

@@ -13,9 +13,8 @@ import sys
 from typing import NamedTuple
 
 from shmkit import _limits
-from shmkit.errors import NotEnoughMemoryError
 
-__all__ = ["NAMES", "SHM", "Backing", "check_room", "choose_backing", "kind_of"]
+__all__ = ["NAMES", "SHM", "Backing", "choose_backing", "kind_of"]
 
 SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
 # Where names lie: elsewhere than on Linux, the page cache of a file serves as shared memory.
@@ -55,26 +54,21 @@ def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
             raise ValueError(
                 f'backing={os.fspath(backing)!r} is neither "auto", "shm", "memfd" nor a directory'
             )
-        check_room(_limits.room_in(directory), need)
+        _limits.room_in(directory).check(need)
         return Backing("file", directory)
     if sys.platform != "linux":  # no /dev/shm, no memfd
         if backing != "auto":
             raise ValueError(f"backing={backing!r} is for Linux; give a directory, or leave it out")
-        check_room(_limits.room_in(NAMES), need)
+        _limits.room_in(NAMES).check(need)
         return Backing("file", NAMES)
-    check_room(_limits.memory(), need)
+    _limits.memory().check(need)
     if backing == "memfd" or not os.path.isdir(SHM):
         return Backing("memfd", "/proc")
     room = _limits.room_in(SHM)
     if backing == "auto" and room.free < need:  # a memfd is not bound by the size of /dev/shm
         return Backing("memfd", "/proc")
-    check_room(room, need)
+    room.check(need)
     return Backing("shm", SHM)
-
-
-def check_room(room: _limits.Room, need: int) -> None:
-    if need > room.free:
-        raise NotEnoughMemoryError(need, room.free, room.limit, room.where)
 
 
 def kind_of(path: str) -> str:

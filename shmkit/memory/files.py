@@ -1,7 +1,8 @@
 """The name of a segment: made, opened and unlinked, so that an interrupt leaves none behind.
 
-    begin ──▶ os.open, then an owner ──▶ done          what an interrupt leaves between the two,
-    begin ──▶ os.unlink ───────────────▶ done          finish_interrupted unlinks
+    mark_unfinished ──▶ os.open, then an owner ──▶ mark_finished    what an interrupt leaves
+    mark_unfinished ──▶ os.unlink ───────────────▶ mark_finished    between the two,
+                                                                    finish_interrupted unlinks
 
 A path may lead to another file later, above all that of a memfd, whose number is used again. So a
 segment is known by its path and its identity.
@@ -21,38 +22,72 @@ from shmkit.errors import SegmentError, SegmentGoneError
 
 __all__ = [
     "Identity",
-    "begin",
-    "done",
+    "create_file",
     "finish_interrupted",
     "gone",
+    "identity_at",
     "identity_of",
-    "open_path",
-    "unlink",
+    "mark_finished",
+    "mark_unfinished",
+    "open_file",
+    "remove",
 ]
 
 Identity = tuple[int, int]  # of a file: device and inode
 
 # Paths that are being made or unlinked, and by which thread.
-_halfway: dict[str, int] = {}
+_unfinished: dict[str, int] = {}
 
 
-def begin(path: str) -> None:
+def mark_unfinished(path: str) -> None:
     """Note that this thread makes or unlinks the name."""
-    _halfway[path] = threading.get_ident()
+    _unfinished[path] = threading.get_ident()
 
 
-def done(path: str) -> None:
+def mark_finished(path: str) -> None:
     """Note that it has an owner, or is gone."""
-    _halfway.pop(path, None)
+    _unfinished.pop(path, None)
 
 
 def finish_interrupted() -> None:
     """Unlink what an interrupt of this thread left between its name and its owner."""
-    for path, thread in list(_halfway.items()):
+    for path, thread in list(_unfinished.items()):
         if thread == threading.get_ident():
             with suppress(OSError):
                 os.unlink(path)
-            done(path)
+            mark_finished(path)
+
+
+def create_file(path: str) -> Identity:
+    """Make a new, empty file that is not finished until it has an owner; gives its identity.
+
+    Raises
+    ------
+    FileExistsError
+        If anything has this path: it is left alone.
+    OSError
+        If no file can be made there.
+    """
+    mark_unfinished(path)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        mark_finished(path)
+        raise
+    try:
+        return identity_of(os.fstat(fd))
+    finally:
+        os.close(fd)
+
+
+def identity_at(path: str) -> Identity:
+    """The identity of the file at the path of a segment; raises as `open_file`."""
+    try:
+        return identity_of(os.stat(path, follow_symlinks=path.startswith("/proc/")))
+    except FileNotFoundError:
+        raise gone(path) from None
+    except OSError as error:
+        raise SegmentError(path, f"cannot be opened as a segment: {error.strerror}") from error
 
 
 def identity_of(status: os.stat_result) -> Identity:
@@ -60,7 +95,7 @@ def identity_of(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def open_path(path: str) -> tuple[BinaryIO, Identity]:
+def open_file(path: str) -> tuple[BinaryIO, Identity]:
     """The file at the path of a segment, and its identity; raises `SegmentGoneError`."""
     # A /proc/<pid>/fd/<n> is a link by nature; anywhere else a link is not ours.
     follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
@@ -90,7 +125,7 @@ def gone(path: str) -> SegmentGoneError:
     )
 
 
-def unlink(path: str, identity: Identity, links: list[str], creator: int, fd: int | None) -> None:
+def remove(path: str, identity: Identity, links: list[str], creator: int, fd: int | None) -> None:
     """Remove the name, and those it is published under; or close a memfd's descriptor."""
     if os.getpid() != creator:  # a forked child: the segment is its parent's
         return
@@ -98,8 +133,8 @@ def unlink(path: str, identity: Identity, links: list[str], creator: int, fd: in
     if fd is not None:
         os.close(fd)
         return
-    begin(path)
+    mark_unfinished(path)
     with suppress(FileNotFoundError):
         if identity_of(os.lstat(path)) == identity:
             os.unlink(path)
-    done(path)
+    mark_finished(path)

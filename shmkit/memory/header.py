@@ -19,8 +19,16 @@ import numpy as np
 from numpy.lib import format as npy
 
 from shmkit._categories import enums, with_enums
+from shmkit.errors import SegmentError
 
-__all__ = ["USUAL_NBYTES", "Header", "header_bytes", "read_header", "read_trailer", "trailer_bytes"]
+__all__ = [
+    "USUAL_NBYTES",
+    "Header",
+    "header_bytes",
+    "read_header",
+    "read_segment_header",
+    "trailer_bytes",
+]
 
 _LENGTH = r"-?\d+L?\s*"  # Python 2 wrote an L
 _SHAPE = re.compile(
@@ -30,10 +38,10 @@ _SHAPE = re.compile(
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
 USUAL_NBYTES = 512  # more than nearly all headers have
 _VERSIONS = {b"\1\0": (2, "latin1"), b"\2\0": (4, "latin1"), b"\3\0": (4, "utf8")}
-_LONGEST_HEADER = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
+_MAX_HEADER_NBYTES = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
 _TRAILER = b"shmkit enums\n"
-_LONGEST_TRAILER = 1 << 25  # bytes; a field takes 17 MB at most
-_MOST_DIMENSIONS = 64  # numpy's NPY_MAXDIMS
+_MAX_TRAILER_NBYTES = 1 << 25  # bytes; a field takes 17 MB at most
+_MAX_DIMENSIONS = 64  # numpy's NPY_MAXDIMS
 
 
 class Header(NamedTuple):
@@ -65,7 +73,7 @@ def header_bytes(
     if length is None:  # room for any other shape of as many dimensions, so that a new length fits
         room = len(start) + 4 + len(encoded) + 20 * len(shape) + 1
         length = -(-room // _ALIGNMENT) * _ALIGNMENT
-    if length > _LONGEST_HEADER:
+    if length > _MAX_HEADER_NBYTES:
         raise ValueError(f"its field names take {length} bytes")
     padded = encoded.ljust(length - len(start) - 5) + b"\n"
     return start + len(padded).to_bytes(4, "little") + padded
@@ -102,7 +110,7 @@ def read_header(file: BinaryIO) -> Header:
         width, encoding = _VERSIONS[version]
         start = npy.MAGIC_LEN + width
         data_offset = start + int.from_bytes(begin[npy.MAGIC_LEN : start], "little")
-        if data_offset - start > min(nbytes, _LONGEST_HEADER):
+        if data_offset - start > min(nbytes, _MAX_HEADER_NBYTES):
             raise ValueError("its header is too long, or cut short")
         if data_offset > len(begin):
             begin += file.read(data_offset - len(begin))
@@ -130,7 +138,7 @@ def read_header(file: BinaryIO) -> Header:
     # numpy's own limits, which hold for an empty array too: it multiplies the other lengths.
     most = sys.maxsize // max(dtype.itemsize, 1)
     if (
-        len(shape) + dtype.ndim > _MOST_DIMENSIONS
+        len(shape) + dtype.ndim > _MAX_DIMENSIONS
         or max(shape, default=0) > most
         or math.prod(filter(None, shape)) > most
     ):
@@ -140,6 +148,21 @@ def read_header(file: BinaryIO) -> Header:
         raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
     file.seek(data_offset)
     return header
+
+
+def read_segment_header(path: str, file: BinaryIO) -> Header:
+    """What array is in a segment, with the names of its categories; `file` is open at its begin.
+
+    Raises
+    ------
+    SegmentError
+        If nothing is written there yet, or it is damaged; names the path.
+    """
+    try:
+        header = read_header(file)
+        return header._replace(dtype=_read_trailer(file, header))
+    except ValueError as error:
+        raise SegmentError(path, f"is not a segment, or is damaged: {error}") from None
 
 
 def trailer_bytes(dtype: np.dtype[Any]) -> bytes:
@@ -153,12 +176,12 @@ def trailer_bytes(dtype: np.dtype[Any]) -> bytes:
     import json  # noqa: PLC0415 - only for categories
 
     trailer = _TRAILER + json.dumps(found, default=int).encode()
-    if len(trailer) > _LONGEST_TRAILER:
+    if len(trailer) > _MAX_TRAILER_NBYTES:
         raise ValueError(f"the names of its categories take {len(trailer)} bytes")
     return trailer
 
 
-def read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
+def _read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
     """The header's dtype with the names that stand behind the data.
 
     Anything else there is no part of the image: what is being loaded may be longer. Raises
@@ -170,8 +193,8 @@ def read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
     file.seek(at)
     if file.read(len(_TRAILER)) != _TRAILER:
         return header.dtype
-    text = file.read(_LONGEST_TRAILER + 1)
-    if len(text) > _LONGEST_TRAILER:
+    text = file.read(_MAX_TRAILER_NBYTES + 1)
+    if len(text) > _MAX_TRAILER_NBYTES:
         raise ValueError("the names of its categories are too long")
     import json  # noqa: PLC0415 - as above
 

@@ -4,13 +4,25 @@
              │ .npy header │ data                                         │ ◀── mapping ◀── views
              └─────────────┴──────────────────────────────────────────────┘
 
-A segment ends in two steps. *Unlinked*: its name is gone, nobody can attach any more. *Freed*: the
-last mapping is gone too and the memory is back. Every view holds the mapping (numpy#23305: views
-made with ``buffer=shm.buf`` do not, and reading one after close() kills the interpreter), so
-unlinking is safe at any time. The mapping's end unlinks the name, so a segment that nobody holds
-any more, or whose interpreter exits, leaves nothing. Only the process that created a segment
-unlinks it: not a worker that attached (cpython#82300), not a forked child. If that process is
-killed, its guard does.
+    create ──▶ SegmentWriter (writer.py) ──▶ map ──▶ unlink ──▶ the last view ends
+    (owner)    header and data              views    no name    freed
+                                   attach ──▶ map                            (any other process)
+
+A segment ends in two steps. *Unlinked*: its name is gone, and nobody can attach any more. *Freed*:
+the last mapping is gone too, and the memory is back. Every view holds the mapping, so unlinking is
+safe at any time. When the mapping ends, it unlinks the name; so a segment that nobody holds any
+more, or whose interpreter exits, leaves nothing behind. Only the process that created a segment
+unlinks it. If that process is killed, its guard does.
+
+What does not work:
+
+- ``numpy.ndarray(buffer=shm.buf)`` of a `multiprocessing.shared_memory` block: such a view does
+  not hold the mapping, and reading it after ``close()`` kills the interpreter (numpy#23305).
+- To let every process that attached unlink at its end, as multiprocessing's resource tracker does:
+  the first worker that ends takes the memory from all others (cpython#82300). So a worker, and a
+  forked child, unlink nothing.
+- To know a segment by its path alone: the path of a memfd is used again for another one. So a
+  segment is its path and its identity (device and inode), and both must fit.
 """
 
 from __future__ import annotations
@@ -22,9 +34,8 @@ import mmap
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, BinaryIO, ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -33,30 +44,29 @@ from shmkit.cleanup import guard as _guard
 from shmkit.cleanup import published as _published
 from shmkit.cleanup.owner import owner_of, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError
-from shmkit.memory.backing import Backing, check_room, kind_of
-from shmkit.memory.files import Identity, begin, done, gone, identity_of, open_path, unlink
-from shmkit.memory.header import (
-    USUAL_NBYTES,
-    Header,
-    header_bytes,
-    read_header,
-    read_trailer,
-    trailer_bytes,
+from shmkit.memory.backing import Backing, kind_of
+from shmkit.memory.files import (
+    Identity,
+    create_file,
+    gone,
+    identity_at,
+    identity_of,
+    mark_finished,
+    mark_unfinished,
+    open_file,
+    remove,
 )
+from shmkit.memory.header import USUAL_NBYTES, Header, read_segment_header
 
 __all__ = [
     "Mapped",
     "Segment",
-    "allow",
-    "attach",
-    "create",
+    "allow_segments",
     "is_worker",
     "mapped_here",
-    "taken",
+    "segment_nbytes",
 ]
 
-_STEP_NBYTES = 1 << 28
-_UNSEEN_NBYTES = 1 << 22  # of arrays, before it is looked how much memory there is
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
 
@@ -76,13 +86,14 @@ class Mapped(mmap.mmap):
         self.close()
 
 
-# By path, as long as it leads there; and all of them, since the path of a memfd is used again.
-_mapped_at: weakref.WeakValueDictionary[str, Mapped] = weakref.WeakValueDictionary()
-_mapped: weakref.WeakSet[Mapped] = weakref.WeakSet()
+# What is mapped in this process. No other file gets the identity of one that is mapped.
+_mappings: weakref.WeakValueDictionary[Identity, Mapped] = weakref.WeakValueDictionary()
 
 
 class Segment:
     """One segment, in the process that created it or in one that attached to it.
+
+    `create` and `attach` make them; a `SegmentWriter` writes the array.
 
     Attributes
     ----------
@@ -96,29 +107,81 @@ class Segment:
         Where the array came from: ``file`` and the reader's ``options``; empty for other arrays.
     """
 
-    _unseen: ClassVar[int] = 0  # bytes of all of them since it was looked
-
-    def __init__(self, path: str, backing: str, identity: Identity) -> None:
+    def __init__(
+        self, path: str, identity: Identity, *, owned: bool = False, memfd: int | None = None
+    ) -> None:
         self.path = path
-        self.backing = backing
+        self.backing = kind_of(path)
         self.identity = identity
         self.source: Mapping[str, Any] = {}
-        self._creator = 0
-        self._file: BinaryIO | None = None  # while it is kept open
-        self._header: Header | None = None
-        self._mapped: Callable[[], Mapped | None] = lambda: None
-
-    def own(self, memfd: int | None) -> None:
-        """Have this process unlink it, and close the descriptor that it lives by, if it does."""
-        self._creator = os.getpid()
+        self._creator = os.getpid() if owned else 0
         self._links: list[str] = []  # the names that it is published under
+        self._header: Header | None = None  # once it is mapped
+        self._mapping: weakref.ref[Mapped] | None = None
         # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
-        self._unlink = weakref.finalize(
-            self, unlink, self.path, self.identity, self._links, self._creator, memfd
-        )
-        if is_worker():  # whose end skips atexit
-            util = importlib.import_module("multiprocessing.util")
-            util.Finalize(self, self._unlink, exitpriority=0)
+        self._remove: weakref.finalize[..., Segment] | None = None
+        if owned:
+            arguments = path, identity, self._links, self._creator, memfd
+            self._remove = weakref.finalize(self, remove, *arguments)
+            if is_worker():  # whose end skips atexit
+                util = importlib.import_module("multiprocessing.util")
+                util.Finalize(self, self._remove, exitpriority=0)
+
+    @classmethod
+    def create(cls, backing: Backing) -> Segment:
+        """Make a new, empty segment that this process owns.
+
+        Raises
+        ------
+        TooManySegmentsError
+            If the process may open no more descriptors. Nothing is left behind.
+        """
+        allow_segments(1, backing.kind)
+        if backing.kind == "memfd":
+            fd = os.memfd_create(_new_name(), os.MFD_CLOEXEC)
+            os.fchmod(fd, 0o600)  # it is made 0777
+            path = f"/proc/{os.getpid()}/fd/{fd}"
+            return cls(path, identity_of(os.fstat(fd)), owned=True, memfd=fd)
+        _guard.watch(backing.directory)
+        while True:
+            path = os.path.join(backing.directory, f"{_new_name()}.npy")
+            try:
+                identity = create_file(path)
+            except FileExistsError:  # somebody put it there
+                continue
+            segment = cls(path, identity, owned=True)
+            mark_finished(path)
+            return segment
+
+    @classmethod
+    def attach(cls, path: str, identity: Identity | None = None) -> Segment:
+        """The segment at `path`, which some process created.
+
+        With an `identity`, only if it is that very file: the path of a memfd may lead to another
+        one by now, or to any file that its owner has opened since. That shows when it is used.
+
+        Raises
+        ------
+        SegmentGoneError
+            If nothing is at the path (any more).
+        SegmentError
+            If what is there does not have the name of a segment, or may not be looked at.
+        """
+        if identity is None:
+            if owner_of(path) is None:
+                if not os.path.lexists(path):
+                    raise gone(path)
+                raise SegmentError(
+                    path,
+                    'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files',
+                )
+            identity = identity_at(path)
+        mapped = _mappings.get(identity)
+        if mapped is None:
+            return cls(path, identity)
+        if not mapped.segment.linked:
+            raise gone(path)
+        return mapped.segment
 
     @property
     def owned(self) -> bool:
@@ -127,19 +190,19 @@ class Segment:
 
     @property
     def header(self) -> Header:
-        """What array is in it. Read once; a segment is of no use before its header is written."""
-        if self._header is None:
-            with self._open() as file:
-                self._header = self._read_header(file)
-        return self._header
+        """What array is in it: read anew until it is mapped, since a loader may still write it.
 
-    def _read_header(self, file: BinaryIO) -> Header:
-        file.seek(0)
-        try:
-            header = read_header(file)
-            return header._replace(dtype=read_trailer(file, header))
-        except ValueError as error:
-            raise SegmentError(self.path, f"is not a segment, or is damaged: {error}") from None
+        Raises
+        ------
+        SegmentGoneError
+            If it was unlinked before this process mapped it.
+        SegmentError
+            If no header is written yet, or it is damaged.
+        """
+        if self._header is not None:
+            return self._header
+        with self.open() as file:
+            return read_segment_header(self.path, file)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -154,10 +217,11 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Bytes that it takes: the array's data and the header."""
-        mapped = self._mapped()
-        if mapped is not None:  # also if its owner has unlinked it before the header was read
+        mapped = _mappings.get(self.identity)
+        if mapped is not None:
             return len(mapped)
-        return self.header.data_offset + self.header.nbytes
+        header = self.header
+        return header.data_offset + header.nbytes
 
     @property
     def linked(self) -> bool:
@@ -170,145 +234,43 @@ class Segment:
     @property
     def mapped(self) -> bool:
         """Whether a view in this process still holds its memory."""
-        return self._mapped() is not None
+        return self.identity in _mappings
+
+    def open(self) -> BinaryIO:
+        """Its file, opened by name; raises `SegmentGoneError` if the name leads elsewhere by now.
+
+        A file object and no bare descriptor: an interrupt that comes before ``with`` leaves it to
+        be closed by the interpreter.
+        """
+        file, identity = open_file(self.path)
+        if identity != self.identity:
+            file.close()
+            raise gone(self.path)
+        return file
 
     def map(self) -> Mapped:
-        """Its memory in this process; the same object as long as a view holds it."""
-        mapped = self._mapped()
+        """Its memory in this process; the same object as long as a view holds it.
+
+        From now on the array is what its header says now: nobody writes another.
+
+        Raises
+        ------
+        SegmentGoneError, SegmentError
+            As `header`.
+        NotEnoughMemoryError
+            If the address space of this process is limited, and full.
+        TooManySegmentsError
+            If the process may have no more mappings, or descriptors.
+        """
+        mapped = _mappings.get(self.identity)
         if mapped is None:
-            with self._open() as file:
-                mapped = self._map(file)
+            with self.open() as file:
+                self._header = read_segment_header(self.path, file)
+                mapped = _map(file.fileno())
+            mapped.segment = self
+            self._mapping = weakref.ref(mapped, self._remove)
+            _mappings[self.identity] = mapped
         return mapped
-
-    def map_with_header(self) -> tuple[Mapped, Header]:
-        """Its memory and what array is in it; it is opened once for both."""
-        mapped = self._mapped()
-        if mapped is None or self._header is None:
-            with self._open() as file:
-                self._header = self._header or self._read_header(file)
-                mapped = mapped or self._map(file)
-        return mapped, self._header
-
-    def _map(self, file: BinaryIO) -> Mapped:
-        if _MAPPING_HOLDS_DESCRIPTOR:
-            _limits.allow_descriptors(1)
-        mapped = _mapping(file.fileno())
-        mapped.segment = self
-        at_end = self._unlink if self.owned else lambda: None
-        self._mapped = weakref.ref(mapped, lambda _: at_end())
-        _mapped_at[self.path] = mapped
-        _mapped.add(mapped)
-        return mapped
-
-    def reserve(
-        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
-    ) -> None:
-        """Reserve room for an array and write its header, before any data are written."""
-        self._begin(dtype, shape, fortran_order=fortran_order, reserve=True)
-
-    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-        """Write the header of an array whose data `write` brings, which needs no room reserved."""
-        self._begin(dtype, shape, fortran_order=False, reserve=False)
-
-    def _begin(
-        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool, reserve: bool
-    ) -> None:
-        if dtype.hasobject:
-            raise TypeError(
-                f"an array of Python objects ({dtype}) cannot lie in shared memory; give it a "
-                "numeric, string or structured dtype first, for example with astype"
-            )
-        try:
-            text = header_bytes(dtype, shape, fortran_order)
-        except ValueError as error:
-            raise TypeError(
-                f"an array of {dtype} cannot lie in a segment: {error}; "
-                "numpy.lib.recfunctions.repack_fields makes one that can"
-            ) from None
-        self._rewrite(Header(dtype, shape, fortran_order, len(text)), text, reserve=reserve)
-
-    def write(self, start: int, data: memoryview) -> None:
-        """Write bytes of the array's data, from the byte `start` of them on; it may grow.
-
-        Where there is no room this fails cleanly, unlike a store into the mapping. It is also three
-        times as fast as one, which takes a page fault for each new page, and clears it first.
-        """
-        at = self.header.data_offset + start
-        if at // _STEP_NBYTES != (at + len(data)) // _STEP_NBYTES:
-            self.expect(_STEP_NBYTES)
-        with self._open() as file:
-            try:
-                _write_at(file.fileno(), data, at)
-            except OSError as error:
-                raise self._without_room(error, self.nbytes) from None
-
-    def resize(self, shape: tuple[int, ...]) -> None:
-        """Give the array the length that was written, and give back what it does not need.
-
-        A view of this process may be used afterwards only as far as the array still goes: the
-        memory behind the rest is gone.
-        """
-        if shape == self.shape:
-            return
-        self._replace(self.header._replace(shape=shape))
-        self._mapped = lambda: None  # it is as long as the array was
-
-    def name(self, dtype: np.dtype[Any]) -> None:
-        """Give the array's codes the names that this dtype has, which else is the array's."""
-        self._replace(self.header._replace(dtype=dtype))
-
-    def _replace(self, header: Header) -> None:
-        self._rewrite(header, header_bytes(*header), reserve=False)
-
-    def _rewrite(self, header: Header, text: bytes, *, reserve: bool) -> None:
-        """Make the file as long as the array, and write the header and the trailer."""
-        at, trailer = header.data_offset + header.nbytes, trailer_bytes(header.dtype)
-        nbytes = at + len(trailer)
-        with self._open() as file:
-            try:
-                os.truncate(file.fileno(), nbytes)
-                if reserve:
-                    self._reserve(file.fileno(), nbytes)
-                _write_at(file.fileno(), memoryview(text), 0)
-                _write_at(file.fileno(), memoryview(trailer), at)
-            except OSError as error:
-                raise self._without_room(error, nbytes) from None
-        self._header = header
-
-    def expect(self, nbytes: int) -> None:
-        """Raise NotEnoughMemoryError unless there is so much memory: a container's limit kills.
-
-        It is looked at before every step, and two loaders that look at the same time pass it by two
-        steps at most. For small arrays it is looked at now and then: that takes longer than loading
-        one.
-        """
-        Segment._unseen += nbytes
-        if self.backing != "file" and Segment._unseen >= _UNSEEN_NBYTES:
-            check_room(_limits.memory(), nbytes)
-            Segment._unseen = 0
-
-    def _reserve(self, fd: int, nbytes: int) -> None:
-        """Have the memory behind the bytes of the file.
-
-        Storing to memory that is not there ends in SIGBUS; reserving it fails cleanly
-        (cpython#114390).
-        """
-        if hasattr(os, "posix_fallocate"):
-            for start in range(0, nbytes, _STEP_NBYTES):
-                self.expect(nbytes - start)
-                os.posix_fallocate(fd, start, min(_STEP_NBYTES, nbytes - start))
-
-    def _without_room(self, error: OSError, need: int) -> Exception:
-        """What to raise when there is no room for so many bytes."""
-        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT):
-            return error
-        if error.errno == errno.EFBIG:
-            room = _limits.file_size()
-        elif self.backing == "memfd":
-            room = _limits.memory()
-        else:
-            room = _limits.room_in(os.path.dirname(self.path))
-        return NotEnoughMemoryError(need, room.free, room.limit, room.where)
 
     def publish(self, name: str) -> None:
         """Have `name` lead to it as well, until it is unlinked; see `SharedArray.publish`."""
@@ -321,67 +283,20 @@ class Segment:
 
     def unlink(self) -> None:
         """Remove its name, if this process created it. Views stay valid; a second time is fine."""
-        if self.owned and self._unlink.alive:
+        if self.owned and self._remove is not None and self._remove.alive:
             if self.backing != "memfd":
-                begin(self.path)
-            self._unlink()
-
-    @contextmanager
-    def kept_open(self) -> Iterator[Self]:
-        """Open it once for all that is written in the block; for one thread at a time."""
-        with self._open() as file:
-            self._file = file
-            try:
-                yield self
-            finally:
-                self._file = None
-
-    def _open(self) -> AbstractContextManager[BinaryIO]:
-        """Open by name and make sure that it is the same file still."""
-        if self._file is not None:
-            return nullcontext(self._file)
-        file, identity = open_path(self.path)
-        if identity != self.identity:
-            file.close()
-            raise gone(self.path)
-        return file
+                # An interrupt after this finalizer counts as run, and before it runs, would
+                # leave the name.
+                mark_unfinished(self.path)
+            self._remove()
 
 
-def create(backing: Backing) -> Segment:
-    """Make a new, empty segment that this process owns; raises `TooManySegmentsError`."""
-    allow(1, backing.kind)
-    name = f"shmkit-{this_process()}-{next(_numbers)}"
-    if backing.kind == "memfd":
-        fd = os.memfd_create(name, os.MFD_CLOEXEC)
-        os.fchmod(fd, 0o600)  # it is made 0777
-        segment = Segment(f"/proc/{os.getpid()}/fd/{fd}", "memfd", identity_of(os.fstat(fd)))
-        segment.own(fd)
-        return segment
-    _guard.watch(backing.directory)
-    path = os.path.join(backing.directory, f"{name}.npy")
-    begin(path)
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        done(path)
-        if isinstance(error, FileExistsError):  # somebody put it there
-            return create(backing)
-        raise
-    try:
-        segment = Segment(path, backing.kind, identity_of(os.fstat(fd)))
-        segment.own(None)
-    finally:
-        os.close(fd)
-    done(path)
-    return segment
-
-
-def taken(nbytes: int) -> int:
+def segment_nbytes(nbytes: int) -> int:
     """Bytes of memory that a segment with so many bytes of data takes: the header, whole pages."""
     return -(-(nbytes + USUAL_NBYTES) // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-def allow(count: int, kind: str) -> None:
+def allow_segments(count: int, kind: str) -> None:
     """Have descriptors for `count` more segments of this kind of backing, all of them mapped."""
     held = count * ((kind == "memfd") + _MAPPING_HOLDS_DESCRIPTOR)
     if held:
@@ -399,32 +314,17 @@ def is_worker() -> bool:
 
 def mapped_here() -> list[Segment]:
     """The segments that a view in this process maps, whoever created them."""
-    return [mapped.segment for mapped in list(_mapped)]
+    return [mapped.segment for mapped in list(_mappings.values())]
 
 
-def attach(path: str, identity: Identity | None = None) -> Segment:
-    """The segment at `path`, which some process created; raises `SegmentGoneError`.
-
-    With an `identity`, only if it is that very file: the path of a memfd may lead to another one
-    by now, or to any file that its owner has opened since. That shows when it is used.
-    """
-    mapped = _mapped_at.get(path)
-    if mapped is not None and mapped.segment.linked and identity in (None, mapped.segment.identity):
-        return mapped.segment
-    if identity is not None:
-        return Segment(path, kind_of(path), identity)
-    if owner_of(path) is None:
-        if not os.path.lexists(path):
-            raise gone(path)
-        raise SegmentError(
-            path, 'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files'
-        )
-    file, identity = open_path(path)
-    file.close()
-    return Segment(path, kind_of(path), identity)
+def _new_name() -> str:
+    """A name that says who owns the segment, and that no other segment of this process has."""
+    return f"shmkit-{this_process()}-{next(_numbers)}"
 
 
-def _mapping(fd: int) -> Mapped:
+def _map(fd: int) -> Mapped:
+    if _MAPPING_HOLDS_DESCRIPTOR:
+        _limits.allow_descriptors(1)
     try:
         if sys.version_info >= (3, 13):
             return Mapped(fd, 0, trackfd=False)
@@ -436,9 +336,3 @@ def _mapping(fd: int) -> Mapped:
         room = _limits.memory()
         where = "the address space of this process (RLIMIT_AS)"
         raise NotEnoughMemoryError(os.fstat(fd).st_size, 0, room.limit, where) from None
-
-
-def _write_at(fd: int, data: memoryview, at: int) -> None:
-    while data:
-        count = os.pwrite(fd, data, at)
-        data, at = data[count:], at + count

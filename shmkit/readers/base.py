@@ -1,7 +1,7 @@
 """Readers, one module a format. Each has these functions, which run in a loader process:
 
     probe(path, options) -> Plan         what is in the file: dtype, shape, resolved options
-    read_into(path, plan, target)        reserve the array in the target, write it
+    read_into(path, plan, target)        declare the array in the target, write it
     read(path, options, target)          both, of a small file; all that a user's function has
 
 A reader of large files that can be read in parts, by several loader processes at once, says in
@@ -13,7 +13,8 @@ the plan which bytes these are, and has three more:
 
 The notebook's process sees the plans of all files but the small ones before any of them is read, so
 it can refuse a load that has no room. The first dimension of a plan is a bound, or where nothing
-was counted an estimate: `Target.write` goes past it, `Target.resize` gives back what is not needed.
+was counted an estimate: `SegmentWriter.write` goes past it, `SegmentWriter.resize` gives back what
+is not needed.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["InParts", "Part", "Plan", "Planned", "Reader", "Target"]
+from shmkit.memory.writer import SegmentWriter
+
+__all__ = ["InParts", "Part", "Plan", "Planned", "Reader"]
 
 
 @dataclass(frozen=True)
@@ -68,51 +70,20 @@ class Part(NamedTuple):
     rows: int  # at most: blank lines and comments may be among the lines
 
 
-class Target(Protocol):
-    """Where a reader puts its array: one segment, seen from the loader process.
-
-    A reader fills a small buffer again and again, which stays in the cache of its core, and writes
-    it. That takes a third of the time of filling the segment's own memory (see `Segment.write`).
-    """
-
-    def reserve(
-        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
-    ) -> None:
-        """Reserve room for the array; raises `NotEnoughMemoryError`."""
-
-    def outline(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-        """Say what array it is, where its length is a guess; it takes room as it is written."""
-
-    def write(self, array: NDArray[Any]) -> None:
-        """Put these items, in C order, behind those that were written.
-
-        They may be more than there is room for; raises `NotEnoughMemoryError`.
-        """
-
-    def advance(self, *, bytes_done: int, rows: int) -> None:
-        """Say how many bytes of the file are read and how many rows are written, so far in all."""
-
-    def name(self, names: Mapping[str, list[str]]) -> None:
-        """Say which texts the codes of a category field stand for, by field and code."""
-
-    def resize(self, shape: tuple[int, ...]) -> None:
-        """Give the array the shape that it has in the end."""
-
-
 class Reader(Protocol):
     """What every reader has."""
 
     def probe(self, path: str, options: Mapping[str, Any]) -> Plan | None:
         """Say what is in the file, or None where only reading it can tell."""
 
-    def read(self, path: str, options: Mapping[str, Any], target: Target) -> Plan | None:
+    def read(self, path: str, options: Mapping[str, Any], target: SegmentWriter) -> Plan | None:
         """Read a file into the target that was not looked into before; says what was in it."""
 
 
 class Planned(Reader, Protocol):
     """What a reader has besides if it gives plans."""
 
-    def read_into(self, path: str, plan: Plan, target: Target) -> None:
+    def read_into(self, path: str, plan: Plan, target: SegmentWriter) -> None:
         """Read the file into the target."""
 
 
@@ -122,7 +93,7 @@ class InParts(Planned, Protocol):
     def count(self, path: str, plan: Plan, start: int, stop: int) -> Part:
         """The lines that begin in these bytes of the span."""
 
-    def read_part(self, path: str, plan: Plan, part: Part, line: int, target: Target) -> int:
+    def read_part(self, path: str, plan: Plan, part: Part, line: int, target: SegmentWriter) -> int:
         """Write the part's rows, before which there are `line` lines; gives their number.
 
         They are at most ``part.rows``: the next part has its place behind them.

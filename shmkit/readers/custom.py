@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.readers.base import Plan, Target
+from shmkit.memory.writer import SegmentWriter
+from shmkit.readers.base import Plan
 
 __all__ = ["Custom"]
 
@@ -26,7 +27,7 @@ class Custom:
         del path, options
         return None
 
-    def read(self, path: str, options: Mapping[str, Any], target: Target) -> None:
+    def read(self, path: str, options: Mapping[str, Any], target: SegmentWriter) -> None:
         """Call the function, and write what it returns."""
         del options
         result = self._function(path)
@@ -36,7 +37,7 @@ class Custom:
             )
         array = np.asarray(result)
         fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
-        target.reserve(array.dtype, array.shape, fortran_order=fortran_order)
+        target.allocate(array.dtype, array.shape, fortran_order=fortran_order)
         for piece in _pieces(array.T if fortran_order else array):
             target.write(piece)
         target.advance(bytes_done=0, rows=len(array) if array.ndim else 1)

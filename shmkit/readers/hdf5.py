@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.hdf5.chunks import blocks, inflate
 from shmkit.hdf5.encoding import decode, loaded_dtype
-from shmkit.readers.base import Part, Plan, Target
+from shmkit.memory.writer import SegmentWriter
+from shmkit.readers.base import Part, Plan
 
 __all__ = ["count", "datasets", "probe", "read", "read_into", "read_part", "whole_shape"]
 
@@ -87,16 +88,16 @@ def probe(path: str, options: Mapping[str, Any]) -> Plan:
     return Plan(dtype, shape, options=dict(options), span=span)
 
 
-def read(path: str, options: Mapping[str, Any], target: Target) -> Plan:
+def read(path: str, options: Mapping[str, Any], target: SegmentWriter) -> Plan:
     """Both `probe` and `read_into`; raises what they raise."""
     plan = probe(path, options)
     read_into(path, plan, target)
     return plan
 
 
-def read_into(path: str, plan: Plan, target: Target) -> None:
+def read_into(path: str, plan: Plan, target: SegmentWriter) -> None:
     """Read the dataset into the target; raises as `read_part`, and `NotEnoughMemoryError`."""
-    target.reserve(plan.dtype, plan.shape)
+    target.allocate(plan.dtype, plan.shape)
     _write(path, plan, target, 0, plan.shape[0] if plan.shape else None)
 
 
@@ -112,7 +113,7 @@ def count(path: str, plan: Plan, start: int, stop: int) -> Part:
     return Part(first, last, 0, last - first)
 
 
-def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> int:  # noqa: ARG001 - as every reader's
+def read_part(path: str, plan: Plan, part: Part, line: int, target: SegmentWriter) -> int:  # noqa: ARG001 - as every reader's
     """Write the part's rows.
 
     Raises
@@ -129,7 +130,7 @@ def whole_shape(plan: Plan, rows: int) -> tuple[int, ...]:  # noqa: ARG001 - as 
     return plan.shape
 
 
-def _write(path: str, plan: Plan, target: Target, start: int, stop: int | None) -> None:
+def _write(path: str, plan: Plan, target: SegmentWriter, start: int, stop: int | None) -> None:
     rows = nbytes = 0
     with _opened(path) as file:
         dataset = file[plan.options["dataset"]]

@@ -18,7 +18,8 @@ import numpy as np
 
 from shmkit.errors import LoadError
 from shmkit.memory.header import read_header
-from shmkit.readers.base import Plan, Target
+from shmkit.memory.writer import SegmentWriter
+from shmkit.readers.base import Plan
 
 __all__ = ["probe", "read", "read_into"]
 
@@ -48,14 +49,14 @@ def probe(path: str, options: Mapping[str, Any]) -> Plan:  # noqa: ARG001 - as e
         return _plan(path, file)
 
 
-def read(path: str, options: Mapping[str, Any], target: Target) -> Plan:
+def read(path: str, options: Mapping[str, Any], target: SegmentWriter) -> Plan:
     """Both `probe` and `read_into`; raises what they raise."""
     plan = probe(path, options)
     read_into(path, plan, target)
     return plan
 
 
-def read_into(path: str, plan: Plan, target: Target) -> None:
+def read_into(path: str, plan: Plan, target: SegmentWriter) -> None:
     """Read the data into the target.
 
     Raises
@@ -70,7 +71,7 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
     with open(path, "rb", buffering=0) as file:
         if _plan(path, file) != plan:
             raise LoadError(path, None, None, "the file was replaced while loading; load it again")
-        target.reserve(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
+        target.allocate(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
         rows = plan.shape[0] if plan.shape else 1
         start, nbytes, done = file.tell(), plan.nbytes, 0
         piece = np.empty(min(nbytes, _PIECE_NBYTES), np.uint8)

@@ -17,7 +17,8 @@ from shmkit.loading.board import RECORD, Board, State
 from shmkit.memory.array import view
 from shmkit.memory.arrays import SharedArrays
 from shmkit.memory.backing import choose_backing
-from shmkit.memory.segment import create
+from shmkit.memory.segment import Segment
+from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Plan
 
 CALLS = np.dtype([("chr", "S5"), ("pos", "i8"), ("pct", "f4")])
@@ -36,8 +37,9 @@ def make_board():
         for number, state in enumerate(states):
             board.plans[number] = Plan(np.dtype(dtype), shape)
             if state in (State.LOADING, State.READY):
-                segment = board.segments[number] = create(choose_backing("auto", 0))
-                segment.reserve(np.dtype(dtype), shape)
+                segment = board.segments[number] = Segment.create(choose_backing("auto", 0))
+                with SegmentWriter(segment) as writer:
+                    writer.allocate(np.dtype(dtype), shape)
                 records["rows"][number] = shape[0]
                 records["bytes_done"][number] = 2_000_000 if state == State.READY else 500_000
         boards.append(board)
@@ -143,7 +145,8 @@ def test_file_that_loads_shows_its_plan_and_leaves_the_header_alone(make_board):
     board = make_board(State.LOADING, shape=(1000, 7), dtype="f8")
     segment = board.segments[0]
     assert table(board).rows[1][4] == "float64 (…, 7)"
-    segment.resize((900, 7))
+    with SegmentWriter(segment) as writer:
+        writer.resize((900, 7))
     board.records["state"] = State.READY
     assert table(board).rows[1][4] == "float64 (900, 7)"
 
@@ -275,8 +278,11 @@ def test_closed_arrays_show_who_holds_memory_and_what_is_freed(make_board):
 def test_memory_line_says_where_the_segments_live(make_board, tmp_path, backing):
     board = make_board(State.READY)
     board.segments[0].unlink()
-    board.segments[0] = create(choose_backing(tmp_path if backing == "directory" else backing, 0))
-    board.segments[0].reserve(CALLS, (1000,))
+    board.segments[0] = Segment.create(
+        choose_backing(tmp_path if backing == "directory" else backing, 0)
+    )
+    with SegmentWriter(board.segments[0]) as writer:
+        writer.allocate(CALLS, (1000,))
     where = {"shm": "/dev/shm", "memfd": "memory", "directory": str(tmp_path)}[backing]
     assert re.search(rf"{where} .*kB these arrays · .* others · .* free", summary(board).text)
 

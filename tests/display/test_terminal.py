@@ -9,7 +9,7 @@ from shmkit import shared_load
 from shmkit.display.terminal import ConsoleBar
 from shmkit.loading.board import RECORD, Board, State
 from shmkit.memory.backing import choose_backing
-from shmkit.memory.segment import create
+from shmkit.memory.segment import Segment
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_skipped_files_are_not_counted(board, capsys):
 def test_failed_or_interrupted_load_leaves_nothing_on_the_screen(board, capsys):
     bar = ConsoleBar()
     bar.begin(board)
-    segment = board.segments[0] = create(choose_backing("auto", 0))
+    segment = board.segments[0] = Segment.create(choose_backing("auto", 0))
     segment.unlink()
     finish(board, State.READY, State.FAILED, State.LOADING)
     bar.end(board)

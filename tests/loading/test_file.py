@@ -52,7 +52,7 @@ def in_parts(path, positions, **options):
         count = reader.read_part(str(path), plan, part, line, target)
         assert count <= part.rows
         line, rows = line + part.lines, rows + count
-    target.reserve(DTYPE, (rows,))
+    target.allocate(DTYPE, (rows,))
     return target.array
 
 

@@ -141,12 +141,14 @@ def test_a_new_array_that_must_go_to_shm_is_refused_with_figures(small_shm, call
 
 def test_shm_that_fills_up_after_it_was_chosen_is_an_error_and_no_crash(small_shm):
     small_shm(
-        "from shmkit.memory import segment\n"
+        "from shmkit.memory.segment import Segment\n"
+        "from shmkit.memory.writer import SegmentWriter\n"
         "from shmkit.memory.backing import choose_backing\n"
-        "segment = segment.create(choose_backing('shm', 30 * MB))\n"
+        "segment = Segment.create(choose_backing('shm', 30 * MB))\n"
         "fill()\n"
         "try:\n"
-        "    segment.reserve(np.dtype('u1'), (30 * MB,))\n"
+        "    with SegmentWriter(segment) as writer:\n"
+        "        writer.allocate(np.dtype('u1'), (30 * MB,))\n"
         "except NotEnoughMemoryError as error:\n"
         "    assert (error.free, error.limit, error.where) == (0, 64 * MB, '/dev/shm')\n"
         "else:\n"

@@ -7,13 +7,15 @@ import pytest
 from shmkit import SegmentGoneError, share
 from shmkit.cleanup.owner import this_process
 from shmkit.errors import NotEnoughMemoryError
-from shmkit.memory import segment as _segment
 from shmkit.memory.backing import choose_backing
+from shmkit.memory.segment import Segment
+from shmkit.memory.writer import SegmentWriter
 
 
 def new(dtype, shape, backing="shm", *, fortran=False):
-    segment = _segment.create(choose_backing(backing, 0))
-    segment.reserve(np.dtype(dtype), shape, fortran_order=fortran)
+    segment = Segment.create(choose_backing(backing, 0))
+    with SegmentWriter(segment) as writer:
+        writer.allocate(np.dtype(dtype), shape, fortran_order=fortran)
     return segment
 
 
@@ -37,7 +39,7 @@ def test_a_segment_is_a_file_that_plain_numpy_reads(backing):
 )
 def test_dtype_and_shape_travel_with_the_data(dtype, shape, fortran):
     made = new(dtype, shape, fortran=fortran)
-    found = _segment.attach(made.path)
+    found = Segment.attach(made.path)
     assert found.header == (np.dtype(dtype), shape, fortran, made.header.data_offset)
     assert made.header.data_offset % 64 == 0
     assert np.load(made.path).dtype == np.dtype(dtype)
@@ -65,7 +67,8 @@ def test_trimming_gives_memory_back_and_keeps_the_rows(backing):
     array[:3] = [[1, 2], [3, 4], [5, 6]]
     del array
     before = os.stat(segment.path).st_blocks
-    segment.resize((3, 2))
+    with SegmentWriter(segment) as writer:
+        writer.resize((3, 2))
     assert np.load(segment.path).tolist() == [[1, 2], [3, 4], [5, 6]]
     assert os.stat(segment.path).st_blocks < before / 100
     segment.unlink()
@@ -76,7 +79,7 @@ def test_attaching_after_the_end_says_so():
     path = array.segment.path
     array.close()
     with pytest.raises(SegmentGoneError, match="keep the with block open"):
-        _segment.attach(path)
+        Segment.attach(path)
 
 
 def test_what_was_put_under_its_name_later_is_left_alone():

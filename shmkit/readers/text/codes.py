@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._categories import LONGEST_NAME, MOST_NAMES
+from shmkit._categories import MAX_NAME_NBYTES, MAX_NAMES
 from shmkit.readers.text.lines import parser
 
 __all__ = ["TABLE", "Names"]
@@ -19,8 +19,8 @@ __all__ = ["TABLE", "Names"]
 TABLE = np.dtype(
     [
         ("count", "u4"),
-        ("codes", "u4", 2 * MOST_NAMES),
-        ("names", f"S{LONGEST_NAME + 1}", MOST_NAMES),
+        ("codes", "u4", 2 * MAX_NAMES),
+        ("names", f"S{MAX_NAME_NBYTES + 1}", MAX_NAMES),
     ]
 )
 
@@ -49,7 +49,7 @@ class Names:
             if self._table is None
             else parser.code(self._table.data, text.encode())
         )
-        if not 0 <= code < MOST_NAMES:
+        if not 0 <= code < MAX_NAMES:
             raise OverflowError
         self._codes[text] = code
         return code

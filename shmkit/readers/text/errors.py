@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._categories import LONGEST_NAME, enum_of
+from shmkit._categories import MAX_NAME_NBYTES, enum_of
 from shmkit.errors import LoadError
 from shmkit.readers.base import Plan
 from shmkit.readers.text.infer import EXACT, is_number, split_fields, split_options
@@ -148,8 +148,8 @@ def _change(
                     return _IN_QUOTES
     if is_category(dtype):
         texts = set(map(str, values.tolist()))
-        if any("\0" in text or len(text.encode()) > LONGEST_NAME for text in texts):
-            return f"holds a NUL or more than {LONGEST_NAME} bytes, so it is no category"
+        if any("\0" in text or len(text.encode()) > MAX_NAME_NBYTES for text in texts):
+            return f"holds a NUL or more than {MAX_NAME_NBYTES} bytes, so it is no category"
         quoted = (text for text in texts if text[1:] and text[0] == text[-1] == '"')
         if "dtype" in plan.inferred and "quotechar" not in plan.options and any(quoted):
             return _IN_QUOTES

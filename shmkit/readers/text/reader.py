@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from shmkit._categories import category
 from shmkit.errors import LoadError
-from shmkit.readers.base import Part, Plan, Target
+from shmkit.memory.writer import SegmentWriter
+from shmkit.readers.base import Part, Plan
 from shmkit.readers.compression import content_nbytes, decompressed, position
 from shmkit.readers.text.errors import TextPlan, columns, is_category
 from shmkit.readers.text.infer import infer, take_sample
@@ -140,7 +141,7 @@ def probe(path: str, options: Mapping[str, Any]) -> TextPlan:
         return _plan(path, data, options)
 
 
-def read(path: str, options: Mapping[str, Any], target: Target) -> TextPlan:
+def read(path: str, options: Mapping[str, Any], target: SegmentWriter) -> TextPlan:
     """Both `probe` and `read_into`, of a file that is opened once; raises what they raise."""
     with decompressed(path) as data:
         plan = _plan(path, data, options)
@@ -223,7 +224,7 @@ def _encoding(path: str, data: BinaryIO, encoding: str | None) -> str:
     return encoding
 
 
-def read_into(path: str, plan: Plan, target: Target) -> None:
+def read_into(path: str, plan: Plan, target: SegmentWriter) -> None:
     """Read the file into the target.
 
     Raises
@@ -240,8 +241,9 @@ def read_into(path: str, plan: Plan, target: Target) -> None:
         _read(path, data, plan, target)
 
 
-def _read(path: str, data: BinaryIO, plan: TextPlan, target: Target) -> None:
-    target.outline(plan.dtype, plan.shape)
+def _read(path: str, data: BinaryIO, plan: TextPlan, target: SegmentWriter) -> None:
+    target.check_memory(plan.nbytes)
+    target.declare(plan.dtype, plan.shape)
     encoding, skip = plan.options["encoding"], plan.options.get("skiprows", 0)
     rows = Rows(path, plan, target.write)
     if lines_are_bytes(plan.options):
@@ -257,7 +259,7 @@ def _read(path: str, data: BinaryIO, plan: TextPlan, target: Target) -> None:
         with lines_of(path, data, encoding, skip) as lines:
             for _ in rows.take_lines(lines):
                 target.advance(bytes_done=lines.nbytes_taken, rows=rows.count)
-    target.name(rows.names)
+    target.set_categories(rows.names)
     target.resize(whole_shape(plan, rows.count))
 
 
@@ -282,7 +284,7 @@ def count(path: str, plan: Plan, start: int, stop: int) -> Part:
     return Part(start, stop, lines, lines - without_rows)
 
 
-def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> int:
+def read_part(path: str, plan: Plan, part: Part, line: int, target: SegmentWriter) -> int:
     """Write the rows of a part, before which there are `line` lines; gives their number.
 
     Raises
@@ -307,7 +309,7 @@ def read_part(path: str, plan: Plan, part: Part, line: int, target: Target) -> i
             target.advance(bytes_done=nbytes * packed // unpacked, rows=rows.count)
     if nbytes != part.stop - part.start:
         raise _changed(path)
-    target.name(rows.names)
+    target.set_categories(rows.names)
     return rows.count
 
 

@@ -28,6 +28,7 @@ from shmkit.cleanup import published as _published
 from shmkit.errors import SegmentError, SegmentGoneError
 from shmkit.memory.backing import choose_backing
 from shmkit.memory.files import Identity
+from shmkit.memory.header import Header
 from shmkit.memory.segment import Mapped, Segment, is_worker, segment_nbytes
 from shmkit.memory.writer import SegmentWriter
 
@@ -260,9 +261,9 @@ def state_of(segment: Segment) -> str:
     return "unlinked" if segment.mapped else "freed"
 
 
-def view(segment: Segment) -> SharedArray:
-    """The whole array in a segment."""
-    mapped, (dtype, shape, fortran_order, data_offset) = segment.map(), segment.header
+def view(segment: Segment, header: Header | None = None) -> SharedArray:
+    """The whole array in a segment; `header` is that of it, if it was written just now."""
+    mapped, (dtype, shape, fortran_order, data_offset) = segment.map(header), segment.header
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
 
 
@@ -400,7 +401,7 @@ def _new(
     try:
         with SegmentWriter(segment) as writer:
             writer.allocate(dtype, shape, fortran_order=fortran_order)
-        return view(segment)
+        return view(segment, writer.header)
     except BaseException:
         segment.unlink()
         raise

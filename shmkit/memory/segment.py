@@ -248,10 +248,11 @@ class Segment:
             raise gone(self.path)
         return file
 
-    def map(self) -> Mapped:
+    def map(self, header: Header | None = None) -> Mapped:
         """Its memory in this process; the same object as long as a view holds it.
 
-        From now on the array is what its header says now: nobody writes another.
+        From now on the array is what its header says now: nobody writes another. Who has just
+        written that `header` may give it, so that it need not be read.
 
         Raises
         ------
@@ -265,7 +266,7 @@ class Segment:
         mapped = _mappings.get(self.identity)
         if mapped is None:
             with self.open() as file:
-                self._header = read_segment_header(self.path, file)
+                self._header = header or read_segment_header(self.path, file)
                 mapped = _map(file.fileno())
             mapped.segment = self
             self._mapping = weakref.ref(mapped, self._remove)

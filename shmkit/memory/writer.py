@@ -139,8 +139,7 @@ class SegmentWriter:
         self.declare(dtype, shape, fortran_order=fortran_order)
         if not hasattr(os, "posix_fallocate"):
             return
-        fd = self._file.fileno()
-        nbytes = os.fstat(fd).st_size
+        fd, nbytes = self._file.fileno(), self.header.data_offset + self.header.nbytes
         for start in range(0, nbytes, _STEP_NBYTES):
             self.check_memory(nbytes - start)
             try:

@@ -572,7 +572,8 @@ def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
 
 INTERRUPTED = """
 import os, sys
-from shmkit.memory import files as _linking, segment
+from shmkit.memory.files import create_file, remove
+from shmkit.memory.segment import Segment
 from shmkit import shared_load
 from shmkit.loading.pool import Loaders
 path = sys.argv[1]
@@ -603,7 +604,9 @@ def interrupted(function, line):
         sys.settrace(None)
     return False
 
-for function in (segment.create, _linking.unlink, Loaders._give):
+for function, lines in (
+    (Segment.create, 5), (create_file, 5), (Segment.unlink, 3), (remove, 5), (Loaders._give, 5)
+):
     line = 1
     while interrupted(function, line):
         line += 1
@@ -617,10 +620,11 @@ for function in (segment.create, _linking.unlink, Loaders._give):
             assert os.read(pipe[0], 1) == b"x"
             os.close(pipe[0])
             os.close(pipe[1])
-    print(function.__name__, line > 5, flush=True)
+    print(function.__name__, line > lines, flush=True)
 """
 
 
 def test_an_interrupt_at_any_line_leaves_no_name_and_no_half_used_loader(run_script, tmp_path):
     done = run_script(INTERRUPTED.replace("sys.argv[1]", repr(text_file(tmp_path / "a.txt"))))
-    assert done.stdout.split() == ["create", "True", "unlink", "True", "_give", "True"]
+    names = "create", "create_file", "unlink", "remove", "_give"
+    assert done.stdout.split() == [word for name in names for word in (name, "True")]

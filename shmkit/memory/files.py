@@ -1,11 +1,40 @@
-"""The name of a segment: made, opened and unlinked, so that an interrupt leaves none behind.
+"""The name of a segment: made, opened and removed, so that an interrupt leaves none behind.
 
-    mark_unfinished ──▶ os.open, then an owner ──▶ mark_finished    what an interrupt leaves
-    mark_unfinished ──▶ os.unlink ───────────────▶ mark_finished    between the two,
-                                                                    finish_interrupted unlinks
+    create   mark_unfinished ──▶ os.open ──▶ Segment with its finalizer ──▶ mark_finished
+    unlink   mark_unfinished ──▶ finalizer ──▶ os.unlink ─────────────────▶ mark_finished
+                    │                    ✕ KeyboardInterrupt
+                    ▼
+             _unfinished: path ──▶ thread ──▶ finish_interrupted unlinks what is noted there
+
+What happens when a user interrupts the kernel while a name is made:
+
+1. Python raises KeyboardInterrupt in the main thread, between any two bytecodes. The file may be
+   there already, while the segment that will unlink it is not.
+2. So `mark_unfinished` notes the path before the file is made, and `mark_finished` removes the note
+   when the segment with its finalizer exists. Wherever the interrupt comes, the file is without an
+   owner only while its path is noted.
+3. To unlink is noted too. A `weakref.finalize` counts as run before it calls its function: an
+   interrupt between the two leaves the file, and no later call removes it.
+4. `finish_interrupted` unlinks the files whose paths are still noted. A load calls it when it
+   fails, which an interrupt makes it do, and before it begins, for what was interrupted outside of
+   a load, in `share` or `close`. It leaves the paths of other threads alone: they are at work.
+5. If the process is killed instead, the guard unlinks by name all that the process owned (guard).
+
+What does not work:
+
+- ``try: fd = os.open(...)`` with a ``finally``: the interrupt may come when the file is made but
+  ``try`` is not entered, or its result not stored; and a ``finally`` block can be interrupted too.
+- To hold the signal back while the file is made: only the main thread may set a handler, the handler
+  belongs to the kernel or to the user, and a blocked signal also delays the interrupt of a loop in C.
+- To make the finalizer before the file: the identity is known only when the file is there. Without
+  it the finalizer would unlink whatever somebody else has put at the path.
+
+A memfd has no name. An interrupt while one is made may leave a descriptor, which ends with the
+process.
 
 A path may lead to another file later, above all that of a memfd, whose number is used again. So a
-segment is known by its path and its identity.
+segment is known by its path and its identity, and what has the path but not the identity is left
+alone.
 """
 
 from __future__ import annotations
@@ -35,22 +64,22 @@ __all__ = [
 
 Identity = tuple[int, int]  # of a file: device and inode
 
-# Paths that are being made or unlinked, and by which thread.
+# The paths of files that are being made or unlinked, and the thread that does it.
 _unfinished: dict[str, int] = {}
 
 
 def mark_unfinished(path: str) -> None:
-    """Note that this thread makes or unlinks the name."""
+    """Note that this thread begins to make or to unlink the file at this path."""
     _unfinished[path] = threading.get_ident()
 
 
 def mark_finished(path: str) -> None:
-    """Note that it has an owner, or is gone."""
+    """Note that the file has an owner now, or is gone."""
     _unfinished.pop(path, None)
 
 
 def finish_interrupted() -> None:
-    """Unlink what an interrupt of this thread left between its name and its owner."""
+    """Unlink the files that an interrupt of this thread left without an owner."""
     for path, thread in list(_unfinished.items()):
         if thread == threading.get_ident():
             with suppress(OSError):
@@ -91,12 +120,20 @@ def identity_at(path: str) -> Identity:
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    """What tells a file from any other."""
+    """What tells a file from every other one that exists."""
     return status.st_dev, status.st_ino
 
 
 def open_file(path: str) -> tuple[BinaryIO, Identity]:
-    """The file at the path of a segment, and its identity; raises `SegmentGoneError`."""
+    """The file at the path of a segment, open for reading and writing, and its identity.
+
+    Raises
+    ------
+    SegmentGoneError
+        If nothing is there (any more).
+    SegmentError
+        If it may not be opened, or is no regular file.
+    """
     # A /proc/<pid>/fd/<n> is a link by nature; anywhere else a link is not ours.
     follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
     try:
@@ -126,7 +163,19 @@ def gone(path: str) -> SegmentGoneError:
 
 
 def remove(path: str, identity: Identity, links: list[str], creator: int, fd: int | None) -> None:
-    """Remove the name, and those it is published under; or close a memfd's descriptor."""
+    """Remove the name of a segment, or close the descriptor of a memfd; what its finalizer calls.
+
+    Parameters
+    ----------
+    path, identity
+        Of the segment. What has the path by now but is another file stays.
+    links
+        The names that it is published under, which are removed as well.
+    creator
+        The process that created it; in a child that this process forked nothing is removed.
+    fd
+        The descriptor of a memfd, which has no name; else None.
+    """
     if os.getpid() != creator:  # a forked child: the segment is its parent's
         return
     _published.withdraw(links, path)

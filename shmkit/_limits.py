@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _SPARE_DESCRIPTORS = 256  # for the notebook's own files and sockets
-_SMALL_NBYTES = 1 << 22  # of memory that is taken without a look at how much is left
+_SMALL_NBYTES = 1 << 22  # of arrays that pass without a look at the memory that is left
 
 
 class Room(NamedTuple):
@@ -106,16 +106,18 @@ def cpus(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
 
 
 class _Memory:
-    """The memory that this process takes; how much is left it looks up only now and then."""
+    """The memory that this process takes for arrays."""
 
     def __init__(self) -> None:
-        self._unseen = 0  # bytes that were taken since
+        self._unseen = 0  # bytes that it took since it looked how much is left
 
     def check(self, nbytes: int) -> None:
-        """Raise `NotEnoughMemoryError` unless there are `nbytes` more: a container's limit kills.
+        """Raise `NotEnoughMemoryError` unless `nbytes` more are left.
 
-        To look takes longer than to load a small array, so a few small ones pass without. Two
-        processes that look at the same time may both pass: they exceed the limit by one step each.
+        A process that passes its container's limit is killed, so this comes before. To look how
+        much is left takes longer than to load a small array; so this looks only when arrays of
+        some size in all have passed without. Two processes that look at the same time both see
+        the same memory left, and may pass the limit by as much as they asked for.
         """
         self._unseen += nbytes
         if self._unseen >= _SMALL_NBYTES:
@@ -127,11 +129,15 @@ check_memory = _Memory().check
 
 
 class _Descriptors:
-    """The open descriptors of this process, counted only now and then: it has to list them."""
+    """The descriptors that this process may open.
+
+    Linux counts them by listing all that are open, which takes longer the more there are. So they
+    are counted once, and again when as many have been allowed as there was room for.
+    """
 
     def __init__(self) -> None:
-        self._soft = 0  # the limit, and how many it left, when they were counted
-        self._left = 0
+        self._soft = 0  # the soft limit when they were counted
+        self._left = 0  # how many more may be opened under it
 
     def allow(self, count: int) -> None:
         """Have room for `count` more open descriptors: raise the soft limit, if that is allowed.
@@ -153,7 +159,7 @@ class _Descriptors:
                 return
             if need > most:
                 raise TooManySegmentsError(most, "RLIMIT_NOFILE")
-            if need > soft:  # twice that, so that an array at a time does not raise it each time
+            if need > soft:  # twice that: who makes one array after another raises it seldom
                 soft = min(2 * need, most)
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             self._soft, self._left = soft, soft - need + count
@@ -164,7 +170,7 @@ allow_descriptors = _Descriptors().allow
 
 
 def allow_mappings(count: int, proc: str = "/proc") -> None:
-    """Have room for `count` more mappings; the limit is the machine's, not ours to raise.
+    """Check that there is room for `count` more mappings; only root may raise the limit.
 
     Raises
     ------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from machine import refuse
 
-from shmkit import _limits
+from shmkit import NotEnoughMemoryError, _limits
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    8000000 kB\n"
 MB = 1 << 20
@@ -159,6 +159,22 @@ def test_this_machine_has_room():
     assert 0 < _limits.memory().free <= _limits.memory().limit
     assert 0 < _limits.room_in("/dev/shm").free <= _limits.room_in("/dev/shm").limit
     assert _limits.cpus() >= 1
+
+
+def test_what_does_not_fit_is_an_error_with_figures():
+    room = _limits.Room("the shelf", 5, 10)
+    room.check(5)
+    with pytest.raises(NotEnoughMemoryError, match="the shelf") as caught:
+        room.check(6)
+    assert (caught.value.need, caught.value.free, caught.value.limit) == (6, 5, 10)
+
+
+def test_memory_is_looked_up_for_large_arrays_and_for_many_small_ones():
+    for _ in range(3):  # a refusal does not count as a look
+        with pytest.raises(NotEnoughMemoryError):
+            _limits.check_memory(1 << 60)
+    for _ in range(1000):
+        _limits.check_memory(10_000)
 
 
 # A new process, as most start: 1,024 descriptors, and leave to have more.

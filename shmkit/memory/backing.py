@@ -46,8 +46,7 @@ from shmkit import _limits
 __all__ = ["NAMES", "SHM", "Backing", "choose_backing", "kind_of"]
 
 SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
-# Where the names of segments lie. Without /dev/shm (macOS) they are files, and the page cache that
-# all processes share is the shared memory.
+# Where names lie: elsewhere than on Linux, the page cache of a file serves as shared memory.
 NAMES = SHM
 if not os.path.isdir(SHM):
     import tempfile

@@ -24,8 +24,8 @@ What does not work:
 
 - ``try: fd = os.open(...)`` with a ``finally``: the interrupt may come when the file is made but
   ``try`` is not entered, or its result not stored; and a ``finally`` block can be interrupted too.
-- To hold the signal back while the file is made: only the main thread may set a handler, the handler
-  belongs to the kernel or to the user, and a blocked signal also delays the interrupt of a loop in C.
+- To hold the signal back while the file is made: only the main thread may set a handler, and the
+  handler is not ours to replace; it is the kernel's or the user's.
 - To make the finalizer before the file: the identity is known only when the file is there. Without
   it the finalizer would unlink whatever somebody else has put at the path.
 
@@ -40,6 +40,7 @@ alone.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import threading
@@ -150,7 +151,7 @@ def open_file(path: str) -> tuple[BinaryIO, Identity]:
         if not follow:  # the descriptor of a memfd, used again for something else
             raise gone(path)
         raise SegmentError(path, "is not a segment: not a regular file")
-    return os.fdopen(fd, "r+b", buffering=0), identity_of(status)
+    return io.FileIO(fd, "r+b"), identity_of(status)
 
 
 def gone(path: str) -> SegmentGoneError:

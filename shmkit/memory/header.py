@@ -99,12 +99,7 @@ def read_header(file: BinaryIO) -> Header:
 
     `file` is then at the data. Raises ValueError for whatever is not the image of an array.
     """
-    header = _read_header(file, os.fstat(file.fileno()).st_size)
-    file.seek(header.data_offset)
-    return header
-
-
-def _read_header(file: BinaryIO, nbytes: int) -> Header:
+    nbytes = os.fstat(file.fileno()).st_size
     begin = file.read(USUAL_NBYTES)
     try:
         if not begin.startswith(npy.MAGIC_PREFIX):
@@ -151,6 +146,7 @@ def _read_header(file: BinaryIO, nbytes: int) -> Header:
     need = data_offset + header.nbytes
     if min(shape, default=0) < 0 or need > nbytes:
         raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
+    file.seek(data_offset)
     return header
 
 
@@ -162,11 +158,8 @@ def read_segment_header(path: str, file: BinaryIO) -> Header:
     SegmentError
         If nothing is written there yet, or it is damaged; names the path.
     """
-    nbytes = os.fstat(file.fileno()).st_size
     try:
-        header = _read_header(file, nbytes)
-        if header.data_offset + header.nbytes == nbytes:  # there is no trailer
-            return header
+        header = read_header(file)
         return header._replace(dtype=_read_trailer(file, header))
     except ValueError as error:
         raise SegmentError(path, f"is not a segment, or is damaged: {error}") from None
@@ -195,6 +188,8 @@ def _read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
     ValueError for names that are damaged.
     """
     at = header.data_offset + header.nbytes
+    if os.fstat(file.fileno()).st_size == at:
+        return header.dtype
     file.seek(at)
     if file.read(len(_TRAILER)) != _TRAILER:
         return header.dtype

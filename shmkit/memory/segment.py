@@ -67,6 +67,7 @@ __all__ = [
     "segment_nbytes",
 ]
 
+# Before Python 3.13 an mmap keeps a duplicate of the descriptor that it was made from.
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
 _numbers = itertools.count()
 
@@ -286,8 +287,8 @@ class Segment:
         """Remove its name, if this process created it. Views stay valid; a second time is fine."""
         if self.owned and self._remove is not None and self._remove.alive:
             if self.backing != "memfd":
-                # An interrupt after this finalizer counts as run, and before it runs, would
-                # leave the name.
+                # A finalizer counts as run before it runs: an interrupt in between would leave the
+                # name (files).
                 mark_unfinished(self.path)
             self._remove()
 

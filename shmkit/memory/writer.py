@@ -9,11 +9,12 @@ A reader fills a small buffer again and again, which stays in the cache of its c
 
 1. `declare` or `allocate` writes the header, so the file describes the array before any data are
    there. The file is as long as the array will be, but takes memory only where it was written.
-2. `check_memory` asks whether the machine and the container have so much memory left.
+2. `check_memory` refuses an array for which the machine, or the container, has too little memory
+   left, before the first byte of it is written. A reader calls it after a mere `declare`.
 3. `write` copies the buffer into the file by pwrite. `advance` notes how far the reader is, in the
    record that the notebook looks at.
-4. `resize` gives back what the array does not need, or makes room in the header for what came
-   beyond the guess.
+4. `resize` declares as many items as were written. What was declared or allocated beyond them is
+   given back.
 
 What does not work:
 
@@ -140,6 +141,7 @@ class SegmentWriter:
         if not hasattr(os, "posix_fallocate"):
             return
         fd, nbytes = self._file.fileno(), self.header.data_offset + self.header.nbytes
+        # In steps: other loaders reserve memory at the same time, and to reserve takes it at once.
         for start in range(0, nbytes, _STEP_NBYTES):
             self.check_memory(nbytes - start)
             try:
@@ -187,6 +189,7 @@ class SegmentWriter:
         """Copy bytes of the array's data to a place before them; both may overlap."""
         self.seek(to)
         offset = self.header.data_offset
+        # Forwards, each step read before it is written: what is overwritten was moved before.
         for first in range(start, start + nbytes, _MOVE_NBYTES):
             count = min(_MOVE_NBYTES, start + nbytes - first)
             data = os.pread(self._file.fileno(), count, offset + first)

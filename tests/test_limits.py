@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_an_error_with_figures():
     assert (caught.value.need, caught.value.free, caught.value.limit) == (6, 5, 10)
 
 
-def test_memory_is_looked_up_for_large_arrays_and_for_many_small_ones():
+def test_a_refusal_of_memory_is_repeated_and_what_fits_passes_after_it():
     for _ in range(3):  # a refusal does not count as a look
         with pytest.raises(NotEnoughMemoryError):
             _limits.check_memory(1 << 60)

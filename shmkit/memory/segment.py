@@ -87,8 +87,9 @@ class Mapped(mmap.mmap):
         self.close()
 
 
-# What is mapped in this process. No other file gets the identity of one that is mapped.
-_mappings: weakref.WeakValueDictionary[Identity, Mapped] = weakref.WeakValueDictionary()
+# One object a segment, so that all in a process see the same mapping and the same owner. When a file
+# is gone, another may get its identity; but not while it is mapped.
+_segments: weakref.WeakValueDictionary[Identity, Segment] = weakref.WeakValueDictionary()
 
 
 class Segment:
@@ -127,6 +128,7 @@ class Segment:
             if is_worker():  # whose end skips atexit
                 util = importlib.import_module("multiprocessing.util")
                 util.Finalize(self, self._remove, exitpriority=0)
+        _segments[identity] = self
 
     @classmethod
     def create(cls, backing: Backing) -> Segment:
@@ -177,12 +179,12 @@ class Segment:
                     'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files',
                 )
             identity = identity_at(path)
-        mapped = _mappings.get(identity)
-        if mapped is None:
-            return cls(path, identity)
-        if not mapped.segment.linked:
+        known = _segments.get(identity)
+        if known is not None and known.linked:
+            return known
+        if known is not None and known.mapped:
             raise gone(path)
-        return mapped.segment
+        return cls(path, identity)
 
     @property
     def owned(self) -> bool:
@@ -218,7 +220,7 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Bytes that it takes: the array's data and the header."""
-        mapped = _mappings.get(self.identity)
+        mapped = self._mapped()
         if mapped is not None:
             return len(mapped)
         header = self.header
@@ -235,7 +237,10 @@ class Segment:
     @property
     def mapped(self) -> bool:
         """Whether a view in this process still holds its memory."""
-        return self.identity in _mappings
+        return self._mapped() is not None
+
+    def _mapped(self) -> Mapped | None:
+        return None if self._mapping is None else self._mapping()
 
     def open(self) -> BinaryIO:
         """Its file, opened by name; raises `SegmentGoneError` if the name leads elsewhere by now.
@@ -264,14 +269,13 @@ class Segment:
         TooManySegmentsError
             If the process may have no more mappings, or descriptors.
         """
-        mapped = _mappings.get(self.identity)
+        mapped = self._mapped()
         if mapped is None:
             with self.open() as file:
                 self._header = header or read_segment_header(self.path, file)
                 mapped = _map(file.fileno())
             mapped.segment = self
             self._mapping = weakref.ref(mapped, self._remove)
-            _mappings[self.identity] = mapped
         return mapped
 
     def publish(self, name: str) -> None:
@@ -316,7 +320,7 @@ def is_worker() -> bool:
 
 def mapped_here() -> list[Segment]:
     """The segments that a view in this process maps, whoever created them."""
-    return [mapped.segment for mapped in list(_mappings.values())]
+    return [segment for segment in list(_segments.values()) if segment.mapped]
 
 
 def _new_name() -> str:

@@ -4,11 +4,11 @@ import pickle
 import numpy as np
 import pytest
 
-from shmkit import SegmentGoneError, share
+from shmkit import SegmentGoneError, attach, share
 from shmkit.cleanup.owner import this_process
 from shmkit.errors import NotEnoughMemoryError
-from shmkit.memory.backing import choose_backing
-from shmkit.memory.segment import Segment
+from shmkit.memory.backing import Backing, choose_backing
+from shmkit.memory.segment import Segment, mapped_here
 from shmkit.memory.writer import SegmentWriter
 
 
@@ -61,17 +61,58 @@ def test_the_last_view_takes_the_name_along(backing):
     assert not segment.linked
 
 
-def test_trimming_gives_memory_back_and_keeps_the_rows(backing):
-    segment = new("i4", (1_000_000, 2), backing)
-    array = np.memmap(segment.path, "i4", "r+", segment.header.data_offset, (1_000_000, 2))
-    array[:3] = [[1, 2], [3, 4], [5, 6]]
+def test_a_segment_is_mapped_once_in_a_process(backing):
+    array = share([1, 2, 3], backing=backing)
+    again = Segment.attach(array.segment.path)
+    assert again is array.segment
+    assert again.map() is array.segment.map() is array._mmap
+    assert mapped_here().count(again) == 1
     del array
-    before = os.stat(segment.path).st_blocks
-    with SegmentWriter(segment) as writer:
-        writer.resize((3, 2))
-    assert np.load(segment.path).tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert os.stat(segment.path).st_blocks < before / 100
-    segment.unlink()
+    assert not again.mapped
+    assert again not in mapped_here()
+
+
+def test_a_segment_has_one_mapping_whatever_path_it_was_reached_by():
+    array = share([1, 2, 3], backing="memfd")
+    other = os.open(array.segment.path, os.O_RDWR)
+    try:
+        assert Segment.attach(f"/proc/{os.getpid()}/fd/{other}").map() is array.segment.map()
+    finally:
+        os.close(other)
+
+
+def test_what_attaches_in_the_owners_process_is_the_owners(backing):
+    made = new("f8", (3,), backing)
+    before_it_is_mapped = Segment.attach(made.path)
+    assert before_it_is_mapped is Segment.attach(made.path, made.identity) is made
+    array = attach(made.path)
+    array.close()
+    assert not made.linked
+
+
+def test_a_new_file_with_the_identity_of_one_that_is_gone_is_attached(tmp_path):
+    gone = Segment.create(Backing("file", str(tmp_path)))
+    gone.unlink()
+    for number in range(1000):  # until the file system uses the inode again
+        path = tmp_path / f"shmkit-{this_process()}-{number + 1_000_000}.npy"
+        np.save(path, [number])
+        if (os.stat(path).st_dev, os.stat(path).st_ino) == gone.identity:
+            break
+        path.unlink()
+    else:
+        pytest.skip("this file system does not use inodes again at once")
+    assert attach(path).tolist() == [number]
+    path.unlink()
+
+
+def test_what_is_unlinked_is_not_attached_though_a_view_is_left():
+    array = share([1, 2, 3])
+    path, identity = array.segment.path, array.segment.identity
+    array.close()
+    for known in (None, identity):
+        with pytest.raises(SegmentGoneError):
+            Segment.attach(path, known)
+    assert array.tolist() == [1, 2, 3]
 
 
 def test_attaching_after_the_end_says_so():

@@ -87,8 +87,8 @@ class Mapped(mmap.mmap):
         self.close()
 
 
-# One object a segment, so that all in a process see the same mapping and the same owner. When a file
-# is gone, another may get its identity; but not while it is mapped.
+# One object a segment, so that all in a process see the same mapping and the same owner. When a
+# file is gone, another may get its identity; but not while it is mapped.
 _segments: weakref.WeakValueDictionary[Identity, Segment] = weakref.WeakValueDictionary()
 
 

@@ -69,9 +69,9 @@ def dumps(value: object) -> bytes:
     with contextlib.suppress(Exception):  # whatever pickle does not take, or a __reduce__ raises
         if b"__main__" not in (pickled := pickle.dumps(value, pickle.HIGHEST_PROTOCOL)):
             return pickled
-    import cloudpickle  # noqa: PLC0415 - it takes as long to import as a tenth of numpy
+    from shmkit.loading import by_value  # noqa: PLC0415 - cloudpickle: a tenth of numpy's import
 
-    return bytes(cloudpickle.dumps(value))
+    return by_value.dumps(value)
 
 
 class _Loader:

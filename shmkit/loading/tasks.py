@@ -78,6 +78,8 @@ def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, An
         return Pickled(dumps((reader, options)), plain=True)
     import cloudpickle  # noqa: PLC0415 - it takes as long to import as a tenth of numpy
 
+    from shmkit.loading import by_value  # noqa: PLC0415 - it imports cloudpickle
+
     functions = converters.values() if isinstance(converters, Mapping) else [converters]
     modules = {sys.modules.get(getattr(f, "__module__", None) or "") for f in (reader, *functions)}
     known = cloudpickle.list_registry_pickle_by_value()
@@ -85,7 +87,7 @@ def pickled_reader(reader: Callable[[str], Any] | None, options: Mapping[str, An
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return Pickled(cloudpickle.dumps((reader, options)), plain=False)
+        return Pickled(by_value.dumps((reader, options)), plain=False)
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)

@@ -1,11 +1,14 @@
 """The compiled text parser; everything else about the package is in pyproject.toml."""
 
 import platform
+import sysconfig
 
 from setuptools import Extension, setup
 
 TEXT = "shmkit/readers/text"
 HEADERS = [f"{TEXT}/_parser{part}.hpp" for part in ("", "_names", "_numbers")]
+# One binary serves every Python from 3.11 on, but for free-threaded ones: they have no limited API.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 AVX2 = ["-mavx2", "-mbmi", "-mbmi2", "-mlzcnt", "-mpopcnt", "-mtune=haswell"]
 
 
@@ -15,9 +18,10 @@ def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
         f"shmkit.readers.text.{name}",
         [f"{TEXT}/{name}.cpp"],
         depends=[*HEADERS, *sources],
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
         extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden", *flags],
         language="c++",
-        py_limited_api=True,
+        py_limited_api=LIMITED_API,
         optional=True,  # np.loadtxt does its work where it cannot be compiled
     )
 
@@ -25,4 +29,7 @@ def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
 modules = [parser("_parser", [], [])]
 if platform.machine() in ("x86_64", "AMD64"):
     modules.append(parser("_parser_avx2", [f"{TEXT}/_parser.cpp"], AVX2))
-setup(ext_modules=modules, options={"bdist_wheel": {"py_limited_api": "cp311"}})
+setup(
+    ext_modules=modules,
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+)

@@ -1,10 +1,10 @@
 // The Python module around _parser.hpp, where the work is done; _parser.pyi says how to call it.
 //
 // It checks that whatever the fields say lies inside of `out`, and lets other threads run while
-// it parses. Built against the limited API, so that one binary serves every Python from 3.11 on.
+// it parses. It holds no state of its own, so it needs no global lock: setup.py says which API it is
+// built against, the limited one or that of a free-threaded Python.
 
 #define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
 #include "_parser.hpp"
@@ -159,7 +159,12 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-PyModuleDef_Slot slots[] = {{0, nullptr}};
+PyModuleDef_Slot slots[] = {
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},  // else the import would turn the lock on
+#endif
+    {0, nullptr},
+};
 
 #ifdef PARSER_AVX2
 #define NAME "_parser_avx2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from machine import own_segments, refuse, tool
+from processes import Owner, guards_of, living
 from traitlets.config import Config
 
 from shmkit import shared_load
@@ -131,15 +133,16 @@ def with_mount(tmp_path: Path) -> Callable[..., str]:
 def orphan(tmp_path: Path) -> str:
     """A segment in a directory, whose owner was killed together with its guard."""
     code = (
-        "import os, shmkit\n"
-        "from shmkit.cleanup import guard\n"
-        f"array = shmkit.share([1, 2, 3], backing={str(tmp_path)!r})\n"
-        "os.kill(guard._guard._pid, 9)\n"
+        "import sys, shmkit\n"
+        "array = shmkit.share([1, 2, 3], backing=sys.argv[1])\n"
         "print(array.segment.path, flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
+        "sys.stdin.read()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    path = done.stdout.strip()
+    with Owner(code, tmp_path) as owner:
+        (path,) = owner.says()
+        for pid in (*guards_of(owner.pid), owner.pid):
+            os.kill(pid, signal.SIGKILL)
+            assert not living([pid])
     assert os.path.exists(path)
     return path
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterable
 from typing import Self
 
+from deadline import kept
+
 SECONDS = 2  # this long after the end of an owner nothing of it is left (#3)
 PATIENCE = 20  # seconds for what a process is about to do
 
@@ -52,7 +54,12 @@ class Owner:
     def end(self, ending: signal.Signals = signal.SIGKILL, *, group: bool = False) -> None:
         """Send it a signal and wait for its end; it is a zombie then."""
         (os.killpg if group else os.kill)(self.pid, ending)
-        assert not living([self.pid], SECONDS)
+        assert not living([self.pid])
+
+    def ended(self) -> int:
+        """How it ends, by itself, within `SECONDS`."""
+        assert not living([self.pid])
+        return self.process.wait()
 
     def kill(self) -> None:
         """Kill whatever is left of it, forked children too."""
@@ -165,6 +172,14 @@ def loaders_of(owner: int) -> list[int]:
     return [pid for pid, kind in started_by(owner).items() if kind == "loader"]
 
 
+def end_loaders(owner: int) -> None:
+    """Kill the loaders of a process, which are idle, and wait for their end."""
+    loaders = loaders_of(owner)
+    for pid in loaders:
+        os.kill(pid, signal.SIGKILL)
+    assert not living(loaders)
+
+
 def names_of(owner: int, *directories: object) -> list[str]:
     """The segments' names and the published names in /dev/shm and `directories` that are its."""
     marks = f"shmkit-{owner}-", f"/proc/{owner}/fd/"
@@ -181,9 +196,38 @@ def names_of(owner: int, *directories: object) -> list[str]:
     return found
 
 
-def living(pids: Iterable[int], seconds: float) -> list[int]:
-    """Those of these processes that have not ended `seconds` from now."""
-    deadline = time.monotonic() + seconds
+def living(pids: Iterable[int], seconds: float = SECONDS) -> list[int]:
+    """Those of these processes that have not ended `seconds` from now, on a machine at rest."""
+    left = list(pids)
+
+    def ended(timeout: float) -> bool:
+        left[:] = _living(left, timeout)
+        return not left
+
+    kept(seconds, ended)
+    return left
+
+
+def left_of(owner: int, *directories: object) -> list[str]:
+    """What is left of a process that has ended, `SECONDS` later: of its processes, its names."""
+    left: list[str] = []
+
+    def ended(timeout: float) -> bool:
+        end = time.monotonic() + timeout
+        while found := started_by(owner):  # again: one of them may just have been started
+            pids = _living(found, end - time.monotonic())
+            left[:] = [f"{found[pid]} {pid}" for pid in pids]
+            if left:
+                return False
+        left.clear()
+        return True
+
+    # The guard removes the names before it ends.
+    return names_of(owner, *directories) if kept(SECONDS, ended) else left
+
+
+def _living(pids: Iterable[int], timeout: float) -> list[int]:
+    deadline = time.monotonic() + timeout
     left = []
     for pid in pids:
         try:
@@ -196,16 +240,6 @@ def living(pids: Iterable[int], seconds: float) -> list[int]:
             left.append(pid)
         os.close(watched)
     return left
-
-
-def left_of(owner: int, *directories: object) -> list[str]:
-    """What is left of a process that has ended, `SECONDS` later: of its processes, its names."""
-    deadline = time.monotonic() + SECONDS
-    while found := started_by(owner):  # again: one of them may just have been started
-        left = living(found, deadline - time.monotonic())
-        if left:
-            return [f"{found[pid]} {pid}" for pid in left]
-    return names_of(owner, *directories)  # the guard removes them before it ends
 
 
 def _command(pid: int) -> list[str]:

@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 from machine import own_segments
+from processes import loaders_of
 
 import shmkit
 from shmkit import (
@@ -24,7 +25,6 @@ from shmkit import (
     sample,
     shared_load,
 )
-from shmkit.loading.pool import _idle
 
 
 def load(files, **options):
@@ -202,8 +202,10 @@ def test_after_a_failure_no_loader_holds_a_segments_memory(paths):
         file.write("chrX\t7\tn/a\t1\t2\n")
     with load(paths, dtype=sample.METHYLATION, skiprows=1, on_error="skip") as arrays:
         assert list(arrays.failures) == ["sample1"]
-        for loader in _idle:
-            with open(f"/proc/{loader.process.pid}/maps") as maps:
+        loaders = loaders_of(os.getpid())
+        assert loaders
+        for pid in loaders:
+            with open(f"/proc/{pid}/maps") as maps:
                 assert "shmkit-" not in maps.read()
 
 

@@ -14,11 +14,12 @@ import time
 
 import numpy as np
 import pytest
+from deadline import kept
 from machine import own_segments, tool
 from processes import (
-    SECONDS,
     Owner,
     children,
+    end_loaders,
     guards_of,
     heard,
     left_of,
@@ -34,7 +35,6 @@ from shmkit.cleanup import orphans as _orphans
 from shmkit.cleanup import published
 from shmkit.cleanup.owner import Owner as Identity
 from shmkit.cleanup.owner import this_process
-from shmkit.loading import pool
 
 PROMPT = 1  # seconds until a call says that a loader failed (#3)
 ROWS = 25_000  # more than the text reader takes at once
@@ -58,13 +58,13 @@ PLACES = {
 @pytest.fixture
 def fresh_loaders(capfd):
     """Loaders that write to this test's stderr, and a look at what is left at its end."""
-    pool._end()
+    end_loaders(os.getpid())
     share([0]).close()  # the guard and its pipe
     gc.collect()  # what earlier tests have left in cycles
     processes, opened = children(), descriptors()
     yield
     gc.collect()
-    idle = {loader.process.pid for loader in pool._idle}
+    idle = set(loaders_of(os.getpid()))
     assert children() - processes == idle
     # Two pipes each; what others left open may be closed meanwhile.
     assert len(descriptors() - opened) == 2 * len(idle)
@@ -111,6 +111,7 @@ def check_next_load(*files):
         assert all(np.array_equal(array, np.arange(ROWS)) for array in arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_loader_is_an_error_at_once_and_stops_the_others(
@@ -144,7 +145,8 @@ def test_a_failing_loader_is_an_error_at_once_and_stops_the_others(
             # The board's, and those of the files.
             assert len(own_segments()) == 4
             fcntl.flock(closed, fcntl.LOCK_UN)
-            error = loading.exception(timeout=PROMPT)
+            assert kept(PROMPT, lambda timeout: concurrent.futures.wait([loading], timeout).done)
+            error = loading.exception()
             assert own_segments() == []
             assert not living([other], 0)
         finally:  # the thread's end would wait for ever for a load that a failed check left
@@ -157,6 +159,7 @@ def test_a_failing_loader_is_an_error_at_once_and_stops_the_others(
     check_next_load(good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_skipping_keeps_the_good_files_and_lists_the_bad(fault, tmp_path, fresh_loaders):
     fail, message = FAULTS[fault]
@@ -180,6 +183,7 @@ def test_skipping_keeps_the_good_files_and_lists_the_bad(fault, tmp_path, fresh_
         del arrays  # the errors' frames
 
 
+@pytest.mark.slow
 def test_a_loader_killed_at_any_moment(tmp_path, fresh_loaders):
     files = [text_file(tmp_path / f"{n}.txt") for n in range(4)]
     draw = random.Random(1)
@@ -196,7 +200,7 @@ def test_a_loader_killed_at_any_moment(tmp_path, fresh_loaders):
             for victim in victims:
                 os.kill(victim, signal.SIGKILL)
             error = loading.exception()
-            assert not living(victims, SECONDS)  # else the next load may take it for idle
+            assert not living(victims)  # else the next load may take it for idle
             if error is None:
                 with loading.result() as arrays:
                     assert all(np.array_equal(array, np.arange(ROWS)) for array in arrays)
@@ -267,7 +271,7 @@ def test_an_owner_that_is_killed_leaves_nothing(ending, tmp_path, fifo):
         heard(fifo, owner)
         assert names_of(owner.pid)
         owner.process.send_signal(ending)
-        assert owner.process.wait(SECONDS) == -ending
+        assert owner.ended() == -ending
         assert left_of(owner.pid) == []
         assert owner.complaints() == ""
 
@@ -281,7 +285,7 @@ def test_an_interrupted_load_leaves_nothing_while_its_owner_lives_on(moment, tmp
         assert names_of(owner.pid, tmp_path) == []
         assert not living([loader], 0)
         owner.process.stdin.close()
-        assert owner.process.wait(SECONDS) == 0
+        assert owner.ended() == 0
         assert left_of(owner.pid) == []
         assert owner.complaints() == ""
 
@@ -371,9 +375,9 @@ signal.pause()
         child = int(owner.says()[0])
         (guard,) = guards_of(owner.pid)
         os.kill(guard, signal.SIGKILL)
-        assert not living([guard], SECONDS)
+        assert not living([guard])
         owner.end()
-        assert not living([loader], SECONDS)
+        assert not living([loader])
         os.kill(child, signal.SIGKILL)
         assert owner.complaints() == ""
 
@@ -417,14 +421,14 @@ kept.publish(f"orphan-{os.getpid()}")
         assert f"/dev/shm/shmkit.{os.geteuid()}.orphan-{owner.pid}" in names
         (guard,) = guards_of(owner.pid)
         os.kill(guard, signal.SIGKILL)
-        assert not living([guard], SECONDS)
+        assert not living([guard])
         owner.end(group=True)
         orphans = [name for name in names if name.startswith(str(tmp_path))]
         assert len(orphans) == 2  # the kept one's, and the one that is read into
         assert all(map(os.path.exists, orphans))
         with load(small, backing=tmp_path):
             assert names_of(owner.pid, tmp_path) == []
-            assert not living([loader], SECONDS)
+            assert not living([loader])
         assert mine.segment.linked
 
 
@@ -560,7 +564,8 @@ def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
         waiting_process(mark.format(dead), user=65534, group=65534, extra_groups=[]),
     ]
     _orphans.kill_orphaned_loaders()
-    assert orphan.wait(SECONDS) == -signal.SIGKILL
+    assert not living([orphan.pid])
+    assert orphan.wait() == -signal.SIGKILL
     assert [process.poll() for process in others] == [None] * len(others)
     for process in others:
         process.kill()
@@ -579,11 +584,11 @@ from shmkit.loading.pool import Loaders
 path = sys.argv[1]
 shared_load(path, dtype="f8", progress=False).close()
 
-def interrupted(function, line):
+def interrupted(function, line, count):
     def trace(frame, event, _):
         nonlocal line
         if frame.f_code is not function.__code__:
-            return trace if event == "call" and frame.f_code.co_name != "trace" else None
+            return None
         def in_it(frame, event, _):
             nonlocal line
             line -= event == "line"
@@ -594,7 +599,7 @@ def interrupted(function, line):
         return in_it
     sys.settrace(trace)
     try:
-        arrays = shared_load([path] * 20, dtype="f8", progress=False)
+        arrays = shared_load([path] * count, dtype="f8", progress=False)
         arrays.close()
     except KeyboardInterrupt:
         if "arrays" in locals():
@@ -604,9 +609,11 @@ def interrupted(function, line):
         sys.settrace(None)
     return False
 
-for function in (Segment.create, create_file, remove, Loaders._give):
+# Of three files one is the first, one the last; of twenty each loader gets several messages.
+counts = {Segment.create: 3, create_file: 3, remove: 3, Loaders._give: 20}
+for function, count in counts.items():
     line = 1
-    while interrupted(function, line):
+    while interrupted(function, line, count):
         line += 1
         mine = [os.pipe() for _ in range(3)]
         with shared_load(path, dtype="f8", progress=False) as (array,):
@@ -622,6 +629,7 @@ for function in (Segment.create, create_file, remove, Loaders._give):
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_at_any_line_leaves_no_name_and_no_half_used_loader(run_script, tmp_path):
     done = run_script(INTERRUPTED.replace("sys.argv[1]", repr(text_file(tmp_path / "a.txt"))))
     names = "create", "create_file", "remove", "_give"

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
-from processes import names_of
+from processes import loaders_of, names_of
 
 from shmkit import SharedArray, share, shared_load
 from shmkit.loading.board import NoMonitor
 from shmkit.loading.load import load
-from shmkit.loading.pool import _idle
 from shmkit.memory.arrays import SharedArrays
 
 RECORD = np.dtype([("pos", "i4"), ("pct", "f8")], align=True)
@@ -58,7 +57,7 @@ VIEWS = {
 
 def read(view):
     """The values behind a view, as plain Python."""
-    if isinstance(view, ctypes._Pointer):
+    if hasattr(view, "contents"):  # a pointer
         return view[:3]
     if isinstance(view, np.flatiter | np.void):
         return view.copy().tolist()
@@ -73,7 +72,7 @@ def freed(identity):
     """Whether neither this process nor a loader maps a file any more, or has it open."""
     device, inode = identity
     name = f"{os.major(device):02x}:{os.minor(device):02x} {inode} "
-    for pid in (os.getpid(), *(loader.process.pid for loader in _idle)):
+    for pid in (os.getpid(), *loaders_of(os.getpid())):
         if name in Path(f"/proc/{pid}/maps").read_text():
             return False
         for fd in os.listdir(f"/proc/{pid}/fd"):
@@ -156,9 +155,9 @@ def test_arrays_and_views_may_go_in_any_order(load_grid, order):
 def test_the_mapping_cannot_be_closed_under_a_view(backing):
     array = share(GRID, backing=backing)
     with pytest.raises(BufferError):
-        array._mmap.close()
+        array.base.close()
     with pytest.raises((BufferError, ValueError)):
-        array._mmap.resize(1)
+        array.base.resize(1)
     with pytest.raises(ValueError, match="does not own its data"):
         array.resize(1000, refcheck=False)
     assert read(array) == read(GRID)
@@ -333,6 +332,7 @@ HOLDERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("holder", HOLDERS)
 def test_views_held_at_exit_do_no_harm(run_script, tmp_path, holder):
     done = run_script(
@@ -362,6 +362,7 @@ assert os.path.lexists(link)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["os._exit(0)", "sys.exit(0)", "os.kill(os.getpid(), 9)"])
 def test_a_forked_child_closes_nothing_of_its_parents(run_script, backing, ending):
     done = run_script(
@@ -390,6 +391,7 @@ def test_a_forked_child_closes_nothing_of_its_parents(run_script, backing, endin
     assert done.stdout.split() == ["parent", "closed"]
 
 
+@pytest.mark.slow
 def test_a_forked_child_keeps_its_views_when_the_parent_closes(run_script, backing):
     done = run_script(
         SCRIPT + FORK.replace("BACKING", repr(str(backing))) + "ours, theirs = os.pipe()\n"

@@ -19,6 +19,7 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.slow
 def test_every_cell_runs_none_ends_in_a_usage_error_and_nothing_is_left(notebook, tmp_path):
     # nbval and nbmake let a UsageError pass: IPython prints it and goes on.
     ran = nbformat.read(notebook, as_version=4)

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from dumps import h5dump, read
-from processes import SECONDS, Owner, guards_of, left_of, living
+from processes import Owner, guards_of, left_of, living
 
 from shmkit import to_hdf5
 
@@ -182,7 +182,7 @@ def test_what_a_killed_export_left_is_removed_by_the_guard_or_the_next_export(ol
         guards = guards_of(owner.pid)
         for guard in guards:
             os.kill(guard, signal.SIGKILL)
-        assert not living(guards, SECONDS)
+        assert not living(guards)
         owner.end()
     assert os.listdir(old.parent) != ["a.h5"], left
     to_hdf5(old, {"next": NOISE})
@@ -221,6 +221,7 @@ def killed(owner, moment):
     return pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["w", "a"])
 def test_an_export_that_is_killed_at_any_moment_leaves_a_whole_file(old, mode):
     before = old.read_bytes()
@@ -324,6 +325,7 @@ def test_an_existing_file_is_an_error_in_mode_x(old):
     assert old.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_little_memory_is_needed_whatever_is_written(run_script):
     """Kilobytes more than before, after each of these exports of 80 to 200 MB."""
     done = run_script("""

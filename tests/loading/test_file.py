@@ -1,6 +1,7 @@
 """A text file that is read in parts gives what np.loadtxt gives, wherever it is cut."""
 
 import itertools
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 from bgzip import bgzip
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import loaders_of, stat
 from targets import MemoryTarget
 
 from shmkit import LoaderDiedError, LoadError, shared_load
+from shmkit.loading.board import NoMonitor
 from shmkit.loading.file import read_whole
-from shmkit.loading.pool import _idle
+from shmkit.loading.load import load
 from shmkit.readers.compression import content_nbytes, decompressed
 from shmkit.readers.text import reader
 from shmkit.readers.text.lines import line_start
@@ -252,13 +255,24 @@ def test_a_file_for_each_loader_is_read_whole_and_one_more_by_all(large, tmp_pat
     files = [large] + [tmp_path / f"{n}.txt" for n in (1, 2)]
     for number, path in enumerate(files[1:], 1):
         path.write_bytes(large.read_bytes() + b"# nothing\n" * number + b"last\t-1\t0.5")
-    with shared_load(files, dtype=LARGE, processes=2, progress=False) as arrays:
-        assert list(arrays._board.parts) == [0]
+    board, monitor = [], NoMonitor()
+    monitor.end = board.append
+    with load(
+        {path.stem: str(path) for path in files},
+        [path.stat().st_size for path in files],
+        reader=None,
+        options={"dtype": LARGE},
+        processes=2,
+        backing="auto",
+        skip_failed=False,
+        monitor=monitor,
+    ) as arrays:
+        assert list(board[0].parts) == [0]
         rows = len(arrays[0])
         assert [len(array) for array in arrays] == [rows, rows + 1, rows + 1]
         for array in arrays:
             assert array[:rows].tobytes() == arrays[0].tobytes()
-        pids = arrays._board.records["pid"][1:]
+        pids = board[0].records["pid"][1:]
         assert len(set(pids)) == 2
 
 
@@ -287,9 +301,8 @@ def test_one_file_is_read_by_all_loaders(large):
 def _times():
     """CPU time of each loader, in ticks: in user mode and in the kernel."""
     times = {}
-    for loader in _idle:
-        with open(f"/proc/{loader.process.pid}/stat") as file:
-            times[loader.process.pid] = sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
+    for pid in loaders_of(os.getpid()):
+        times[pid] = sum(map(int, stat(pid)[11:13]))
     return times
 
 

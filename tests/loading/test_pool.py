@@ -4,9 +4,9 @@ import sys
 import threading
 
 import pytest
-from processes import SECONDS, Owner, gone, heard, living
+from processes import Owner, end_loaders, gone, heard, living
 
-from shmkit.loading.pool import Died, Loaders, Task, _end, _idle
+from shmkit.loading.pool import Died, Loaders, Task
 
 
 def run(tasks, count=2):
@@ -113,7 +113,7 @@ def test_a_task_may_close_or_replace_stdout(stdout):
         return stdout
 
     assert run([(replace, ())], count=1) == {0: stdout}
-    _end()  # it has none any more
+    end_loaders(os.getpid())  # it has none any more
 
 
 def test_a_loader_that_cannot_be_started_leaves_no_descriptor(run_script):
@@ -139,9 +139,7 @@ for _ in range(3):  # and 1, 2 or 3 are free
 
 def test_an_idle_loader_that_was_killed_is_not_used_again():
     run([(os.getpid, ())] * 2)
-    for loader in _idle:
-        loader.process.kill()
-        loader.process.wait()
+    end_loaders(os.getpid())
     assert all(isinstance(pid, int) for pid in run([(os.getpid, ())] * 4).values())
 
 
@@ -177,8 +175,8 @@ def test_loaders_end_with_a_killed_owner_in_mid_task(fifo, ending):
     with Owner(WAIT, fifo, *sys.path) as owner:
         loader = heard(fifo, owner)
         owner.process.send_signal(ending)
-        assert owner.process.wait(SECONDS) == -ending
-        assert not living([loader], SECONDS)
+        assert owner.ended() == -ending
+        assert not living([loader])
         assert owner.complaints() == ""
 
 
@@ -188,7 +186,7 @@ def test_the_stop_buttons_signal_does_not_reach_the_loaders(fifo):
         loader = heard(fifo, owner)
         os.killpg(owner.pid, signal.SIGINT)
         assert owner.says() == ["stopped"]
-        assert owner.process.wait(SECONDS) == 0
+        assert owner.ended() == 0
         assert gone(loader)
         assert owner.complaints() == ""
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import SECONDS, Owner, left_of
+from processes import Owner, left_of
 
 from shmkit import SegmentError, SegmentExistsError, SegmentGoneError, attach, share
 from shmkit.cleanup.owner import this_process
@@ -139,7 +139,7 @@ def test_what_was_attached_outlives_its_owner(backing, ending):
             owner.process.kill()
         else:
             owner.process.stdin.close()
-        assert owner.process.wait(SECONDS) == (-signal.SIGKILL if ending == "kill" else 0)
+        assert owner.ended() == (-signal.SIGKILL if ending == "kill" else 0)
         assert array.tolist() == list(range(10))
         assert pickle.loads(pickle.dumps(array)).tolist() == list(range(10))
         for where in (NAME, path) if ending == "close" else (NAME,):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from machine import refuse
-from processes import PATIENCE, SECONDS, living
+from processes import PATIENCE, living
 
 MB = 1 << 20
 LEFT = "left in /dev/shm:"
@@ -256,7 +256,7 @@ def limited(tmp_path):
 def remove(group):
     """Remove the group, as soon as the guard and the loaders of the script have ended."""
     pids = map(int, (group / "cgroup.procs").read_text().split())
-    assert not living(pids, SECONDS), "they outlive their owner"
+    assert not living(pids), "they outlive their owner"
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

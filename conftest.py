@@ -1,4 +1,7 @@
-"""Examples in docstrings get a folder of their own and leave no figure; benchmarks are no tests."""
+"""Examples in docstrings get a folder of their own and leave no figure; benchmarks are no tests.
+
+Each cell of a notebook is a test, and a slow one.
+"""
 
 import importlib.util
 import sys
@@ -10,6 +13,13 @@ import pytest
 collect_ignore = ["tests/benchmarks"]
 if importlib.util.find_spec("shmkit.readers.text._parser") is None:  # there was no compiler
     collect_ignore.append("tests/readers/text/test_parser.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what no decorator can be written beside."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -132,6 +132,7 @@ def test_only_rows_give_names(tmp_path):
         assert texts(arrays[0], "x") == ["a"] * 6 + ["c"] * 5
 
 
+@pytest.mark.slow
 def test_too_many_texts_are_an_error(tmp_path, two_files):
     names = "".join(f"n{i}\t1\n" for i in range(65_536))
     path = tmp_path / "many.txt"

@@ -211,6 +211,7 @@ def many_files(tmp_path):
         np.save(tmp_path / f"many/{n:04}.npy", np.full(3, n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd"])
 def test_five_thousand_files_in_one_load(run_script, hard_limit, many_files, backing):
     done = run_script(
@@ -228,6 +229,7 @@ def test_five_thousand_files_in_one_load(run_script, hard_limit, many_files, bac
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd"])
 def test_too_few_descriptors_are_named_before_anything_is_read(run_script, many_files, backing):
     needs_descriptors = backing == "memfd" or sys.version_info < (3, 13)
@@ -257,6 +259,7 @@ def test_too_few_descriptors_are_named_before_anything_is_read(run_script, many_
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd"])
 def test_arrays_one_at_a_time_until_descriptors_run_out(run_script, hard_limit, backing):
     done = run_script(

@@ -119,6 +119,7 @@ def test_failed_files_are_left_out_if_asked(files, capsys):
         assert [*file] == ["grid"]
 
 
+@pytest.mark.slow
 def test_more_than_memory_holds_is_written_batch_by_batch(tmp_path):
     """Ten arrays of 16 MB through 64 MB of shared memory."""
     for number in range(10):

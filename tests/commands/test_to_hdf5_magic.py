@@ -528,6 +528,7 @@ def test_loading_the_extension_again_and_unloading_it(run, shell, command):
     assert completed(shell, "%%to_hdf5 --dr") == {"--dry-run"}
 
 
+@pytest.mark.slow
 def test_interrupting_the_kernel_during_the_write_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     folder = tmp_path / "work"

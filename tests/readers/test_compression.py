@@ -155,6 +155,7 @@ def test_a_seek_leads_to_any_place(file, ending, content, nbytes, places):
             assert raw.tell() <= len(content)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(file, run_script):
     content = (b"7 " + b"0" * 1021 + b"\n") * 60_000
     paths = [file(compress(content), "many" + form) for form, compress in COMPRESS.items()]

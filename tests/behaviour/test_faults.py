@@ -577,10 +577,10 @@ def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
 
 INTERRUPTED = """
 import os, sys
-from shmkit.memory.files import create_file, remove
-from shmkit.memory.segment import Segment
 from shmkit import shared_load
 from shmkit.loading.pool import Loaders
+from shmkit.memory.files import create_file, remove
+from shmkit.memory.segment import Segment
 path = sys.argv[1]
 shared_load(path, dtype="f8", progress=False).close()
 

@@ -10,8 +10,10 @@ import numpy as np
 __all__ = [
     "count_text",
     "counted",
+    "cut_text",
     "dtype_text",
     "few_text",
+    "more_text",
     "nbytes_text",
     "seconds_text",
     "shape_text",
@@ -61,6 +63,24 @@ def few_text(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def more_text(nbytes: Sequence[int]) -> list[str]:
+    """A note on what a table does not show, of so many bytes each; none if it shows all.
+
+    >>> more_text([400, 599]), more_text([])
+    (['and 2 more (999 B)'], [])
+    """
+    return [f"and {len(nbytes)} more ({nbytes_text(sum(nbytes))})"] if nbytes else []
+
+
+def cut_text(text: str, letters: int) -> str:
+    """The text, cut to so many letters.
+
+    >>> cut_text("chromosome", 5)
+    'chro…'
+    """
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 def dtype_text(dtype: np.dtype[Any]) -> str:

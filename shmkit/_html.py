@@ -14,14 +14,15 @@ of the page are taken.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._format import count_text, counted, dtype_text, shape_text
+from shmkit._format import count_text, counted, cut_text, dtype_text, shape_text, table_text
 
-__all__ = ["array_html", "escaped", "table_html"]
+__all__ = ["Cell", "Table", "array_html", "escaped", "grid", "table_html"]
 
 _MUTED = "color:color-mix(in srgb,currentColor 70%,transparent)"  # on any background
 _PRE = "margin:0;padding:4px 8px;white-space:pre;overflow:auto;font-size:13px"
@@ -29,8 +30,36 @@ _PRE = "margin:0;padding:4px 8px;white-space:pre;overflow:auto;font-size:13px"
 # What is shown of an array with fields:
 _FIRST_ROWS = 5
 _LAST_ROWS = 2
-_MOST_FIELDS = 20
-_MOST_LETTERS = 40  # of a value
+_MAX_FIELDS = 20
+_MAX_LETTERS = 40  # of a value
+
+
+class Cell(NamedTuple):
+    """A cell: HTML, and the attributes of its element, such as ``class="n"``."""
+
+    html: str
+    attributes: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts: in a terminal as text, in a notebook as HTML; see `table_html`."""
+
+    title: str
+    summary: str
+    columns: Sequence[tuple[str, str]]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        table = table_text(self.columns, self.rows)
+        return "\n".join([f"{self.title}: {self.summary}", table, *self.notes])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self) if cycle else str(self))
+
+    def _repr_html_(self) -> str:
+        return table_html(self.title, self.summary, self.columns, self.rows, self.notes)
 
 
 def escaped(text: str) -> str:
@@ -38,6 +67,34 @@ def escaped(text: str) -> str:
     import html  # noqa: PLC0415 - its table of entities, only where something is shown
 
     return html.escape(text.encode("utf-8", "replace").decode())
+
+
+def grid(columns: Sequence[Cell], rows: Iterable[Sequence[Cell]], row_attributes: str = "") -> str:
+    """Headings and rows of a ``<table>``; the first cell of a row says what the row is about.
+
+    Without any text in the headings there are none. A row of one cell, where there are more
+    columns, goes over all of them.
+
+    >>> grid([Cell(""), Cell("")], [[Cell("a"), Cell("1", 'class="n"')], [Cell("more")]])
+    '<tbody><tr><th scope="row">a</th><td class="n">1</td></tr><tr><td colspan="2">more</td></tr></tbody>'
+    """
+    head = body = ""
+    tr = f"<tr {row_attributes}>" if row_attributes else "<tr>"
+    if any(column.html for column in columns):
+        cells = "".join(_element('th scope="col"', column) for column in columns)
+        head = f"<thead>{tr}{cells}</tr></thead>"
+    for first, *rest in rows:
+        if not rest and len(columns) > 1:
+            cells = _element(f'td colspan="{len(columns)}"', first)
+        else:
+            cells = "".join([_element('th scope="row"', first), *(_element("td", c) for c in rest)])
+        body += f"{tr}{cells}</tr>"
+    return f"{head}<tbody>{body}</tbody>"
+
+
+def _element(tag: str, cell: Cell) -> str:
+    attributes = f" {cell.attributes}" if cell.attributes else ""
+    return f"<{tag}{attributes}>{cell.html}</{tag[:2]}>"
 
 
 def table_html(
@@ -57,25 +114,24 @@ def table_html(
         f"padding:5px 8px;white-space:nowrap;background:none;text-align:{side}"
         for _, side in columns
     ]
-    headings = "".join(
-        f'<th scope="col" style="{style};{_MUTED};font-weight:600">{escaped(heading)}</th>'
+    headings = [
+        Cell(escaped(heading), f'style="{style};{_MUTED};font-weight:600"')
         for (heading, _), style in zip(columns, styles, strict=True)
+    ]
+    weights = [";font-weight:400", *[""] * len(columns)]  # of the first column, which are <th>
+    cells = (
+        [
+            Cell(escaped(text), f'style="{style}{weight}"')
+            for text, style, weight in zip(row, styles, weights, strict=False)
+        ]
+        for row in rows
     )
-    body = ""
-    for name, *figures in rows:
-        body += (
-            f'<tr style="background:none"><th scope="row" style="{styles[0]};font-weight:400">'
-            f"{escaped(name)}</th>"
-        )
-        for text, style in zip(figures, styles[1:], strict=True):
-            body += f'<td style="{style}">{escaped(text)}</td>'
-        body += "</tr>"
+    inside = grid(headings, cells, 'style="background:none"')
     # It scrolls where it is too wide, by keyboard too.
     table = (
         f'<div role="group" aria-label="{escaped(title)}" tabindex="0" style="overflow:auto">'
         '<table style="border-collapse:collapse;border:0;margin:0;font-size:inherit;'
-        f'color:inherit"><thead><tr style="background:none">{headings}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'color:inherit">{inside}</table></div>'
     )
     below = "".join(
         f'<div style="{_MUTED};padding:5px 8px">{escaped(note)}</div>' for note in notes
@@ -100,7 +156,7 @@ def array_html(title: str, summary: str, array: NDArray[Any]) -> str:
         summary = f"{shape_text(array.shape)} {dtype_text(array.dtype)} · {summary}"
         text = f'<pre tabindex="0" style="{_PRE}">{escaped(str(array))}</pre>'
         return table_html(title, summary) + text
-    shown = names[:_MOST_FIELDS]
+    shown = names[:_MAX_FIELDS]
     columns = [("", "right")]
     columns += [(n, "right" if array.dtype[n].kind in "iufc" else "left") for n in shown]
     numbers = range(len(array))
@@ -123,4 +179,4 @@ def _value_text(value: Any) -> str:
         text = f"{value:.6g}"
     else:
         text = str(value)
-    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
+    return cut_text(text, _MAX_LETTERS)

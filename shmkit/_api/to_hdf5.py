@@ -1,46 +1,43 @@
 """`to_hdf5`: arrays to one HDF5 file, which any HDF5 reader opens.
 
-    arrays ──_datasets──▶ names and rows ──_writing──▶ storage ──_atomic──▶ results.h5
-                                                │
-                                             progress: looked at by the calling thread
+    arrays ──datasets──▶ names, and what goes there ──writing──▶ results.h5
+    options ──Settings──▶ checked ────────────────────────┘ │
+                                                            └──▶ monitor: how far it is
 
-The whole of it: which options there are, what they mean, and what is left when something fails.
+1. The options are checked, then the path, then every array: nothing is written before all fit.
+2. `hdf5.write` writes them in a thread of its own, and gives the file its name at the end.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from shmkit.display.progress import export_progress
-from shmkit.hdf5.datasets import Arrays, Rows, datasets, parts_of_name
+from shmkit.display.progress import export_monitor
+from shmkit.hdf5.datasets import Arrays, datasets
 from shmkit.hdf5.export import Export
-from shmkit.hdf5.storage import appending, check_path, replacing
-from shmkit.hdf5.writer import Settings, Writer
+from shmkit.hdf5.settings import Layout, Mode, Settings
+from shmkit.hdf5.storage import check_path
+from shmkit.hdf5.write import writing
 
-__all__ = ["to_hdf5", "write_batches"]
-
-_TICK = 0.2  # seconds between two changes of what is shown
+__all__ = ["to_hdf5"]
 
 
 def to_hdf5(
     path: str | os.PathLike[str],
     arrays: Arrays,
     *,
-    group: str = "/",
-    mode: Literal["w", "x", "a"] = "w",
-    overwrite: bool = False,
-    compression: str | None = "gzip",
-    level: int | None = None,
-    shuffle: bool = True,
-    chunks: int | tuple[int, ...] | None = None,
-    layout: Literal["table", "columns"] = "table",
-    concat: bool = False,
-    attrs: Mapping[str, Any] | None = None,
+    group: str = Settings.group,
+    mode: Mode = Settings.mode,
+    overwrite: bool = Settings.overwrite,
+    compression: str | None = Settings.compression,
+    level: int | None = Settings.level,
+    shuffle: bool = Settings.shuffle,
+    chunks: int | tuple[int, ...] | None = Settings.chunks,
+    layout: Layout = Settings.layout,
+    concat: bool = Settings.concat,
+    attrs: Mapping[str, Any] | None = Settings.attrs,
     progress: bool | None = None,
 ) -> Export:
     """Save arrays as one HDF5 file, which any HDF5 reader opens.
@@ -150,57 +147,12 @@ def to_hdf5(
     ...     print(file["night/mean"][:])
     [1. 1.]
     """
-    for name, value, known in (("mode", mode, "wxa"), ("layout", layout, ("table", "columns"))):
-        if value not in known:
-            raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, known))}")
+    settings = Settings(
+        group, mode, overwrite, compression, level, shuffle, chunks, layout, concat, attrs
+    )
     path = check_path(path, mode)
     found = datasets(arrays, layout=layout, concat=concat)
-    settings = Settings(compression, level, shuffle, chunks, overwrite)
     settings.check(found)
-    total = sum(rows.nbytes for rows in found.values())
-    with export_progress(progress) as show:
-        return write_batches(
-            path, mode, group, settings, attrs or {}, [found], lambda nbytes: show(nbytes, total)
-        )
-
-
-def write_batches(
-    path: str,
-    mode: str,
-    group: str,
-    settings: Settings,
-    attrs: Mapping[str, Any],
-    batches: Iterable[Mapping[str, Rows]],
-    meanwhile: Callable[[int], None],
-    stop: Callable[[], None] = lambda: None,
-) -> Export:
-    """Write datasets batch by batch; `batches` is iterated in another thread.
-
-    Until all is written, `meanwhile` is called a few times a second, in this one, with the bytes
-    of memory that are. After an error, `stop` is: no more batches are to be waited for.
-    """
-    started = time.perf_counter()
-    group = "/".join(parts_of_name(group.strip("/"))) if group.strip("/") else ""
-    if mode == "a" and os.path.exists(path):
-        target, mode_of_file = appending(path), "r+"
-    else:
-        target, mode_of_file = replacing(path, exclusive=mode != "w"), "w"
-    # HDF5 runs in a thread of its own, as Ctrl-C is raised in the main thread alone: among h5py's
-    # destructors it would get lost, and in the middle of a write it would do harm.
-    with target as storage, ThreadPoolExecutor(1) as thread:
-        writer = Writer(storage, mode_of_file, settings)
-        written = thread.submit(writer.write, batches, group, attrs)
-        try:
-            while not wait([written], _TICK).done:
-                meanwhile(writer.nbytes)
-            found = written.result()
-        except BaseException as error:
-            storage.error = storage.error or error  # ends the writer at its next check
-            stop()
-            while not written.done():  # its file stays open until then, whoever is in a hurry
-                with contextlib.suppress(KeyboardInterrupt):
-                    wait([written])
-            raise
-        storage.flush()
-        nbytes_file = os.fstat(storage.fileno()).st_size
-    return Export(path, found, nbytes_file, time.perf_counter() - started)
+    with writing(path, settings, export_monitor(progress)) as export:
+        export.write(found)
+    return export.export

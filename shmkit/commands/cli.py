@@ -17,7 +17,7 @@ from shmkit.commands.demo import demo
 from shmkit.commands.options import HOW, PROGRESS, WHERE
 from shmkit.display.listing import list_segments, remove_left
 from shmkit.errors import ShmkitError
-from shmkit.hdf5.writer import Settings
+from shmkit.hdf5.settings import Settings
 from shmkit.memory.backing import NAMES
 from shmkit.readers.text.rows import PARSER
 
@@ -61,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _add_convert(commands: Any) -> None:
     text = "load files and save them as one HDF5 file, however large they are together"
     command = commands.add_parser(
-        "convert", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+        "convert",
+        help=text,
+        description=f"{text.capitalize()}.".replace("hdf5", "HDF5"),
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,  # what is not given is for to_hdf5 and load to say
     )
     command.add_argument("files", metavar="FILE", nargs="+", help="a file or a glob to be loaded")
     command.add_argument("path", metavar="OUT", help="the HDF5 file")
@@ -71,9 +75,7 @@ def _add_convert(commands: Any) -> None:
     group.add_argument("--skiprows", metavar="N", type=int, help="lines of text files to skip")
     group.add_argument("--dataset", metavar="NAME", action="append", help="of HDF5 files; a glob")
     group.add_argument("--processes", metavar="N", type=_positive, help="loader processes")
-    group.add_argument(
-        "--backing", default="auto", help="auto (the default), shm, memfd or a directory"
-    )
+    group.add_argument("--backing", help="auto (the default), shm, memfd or a directory")
     group.add_argument(
         "--skip-failed", action="store_true", help="leave out files that cannot be read, and say so"
     )
@@ -84,30 +86,22 @@ def _add_convert(commands: Any) -> None:
     command.set_defaults(run=_convert)
 
 
-def _convert(given: argparse.Namespace) -> None:
-    text = {name: getattr(given, name) for name in ("delimiter", "comments", "skiprows")}
+def _convert(arguments: argparse.Namespace) -> None:
+    given = vars(arguments)
+    del given["run"]
+    text = ("delimiter", "comments", "skiprows")
+    loading = {
+        "reader": None,
+        "options": {name: given.pop(name) for name in text if name in given},
+        "datasets": given.pop("dataset", ["*"]),
+        "processes": given.pop("processes", _limits.cpus()),
+        "backing": given.pop("backing", "auto"),
+        "skip_failed": given.pop("skip_failed", False),
+    }
+    files, path, progress = given.pop("files"), given.pop("path"), given.pop("progress", None)
     try:
-        export, failures = convert(
-            given.files,
-            given.path,
-            loading={
-                "reader": None,
-                "options": {name: value for name, value in text.items() if value is not None},
-                "datasets": given.dataset or ["*"],
-                "processes": given.processes or _limits.cpus(),
-                "backing": given.backing,
-                "skip_failed": given.skip_failed,
-            },
-            mode=given.mode,
-            group=given.group,
-            settings=Settings(
-                given.compression, given.level, given.shuffle, given.chunks, given.overwrite
-            ),
-            attrs=dict(given.attrs),
-            layout=given.layout,
-            concat=given.concat,
-            progress=given.progress,
-        )
+        settings = Settings(**given | {"attrs": dict(given.get("attrs", ()))})
+        export, failures = convert(files, path, settings, loading=loading, progress=progress)
     except (ShmkitError, OSError, ValueError, TypeError) as error:
         sys.exit(f"shmkit convert: {error}")
     print(export)

@@ -2,26 +2,31 @@
 
     this thread       load 1 ──▶ load 2 ─────▶ load 3 ─────▶ …          a batch of files each
                           │          │             │
-    writer's thread       └▶ write 1, release ──▶ write 2, release ──▶ …
+    writer's thread       └▶ write 1 ───▶ write 2 ────▶ write 3 …
 
-So the next batch is loaded while this one is written, and no more than these two are in memory.
+1. Files are taken in batches: many small ones together, a large one alone.
+2. A batch is loaded while the one before is written. When both is done, that one is released and
+   this one given to the writer: no more than two are in memory.
+3. A batch that finds no room waits until the one before is released. If there is none, or that is
+   not enough, it is cut in two; a single file that finds no room is an error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import queue
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from shmkit._api.to_hdf5 import write_batches
-from shmkit.display.progress import export_progress
+from shmkit._monitor import Monitor, NoMonitor, Work
+from shmkit.display.progress import export_monitor
 from shmkit.errors import NotEnoughMemoryError
-from shmkit.hdf5.datasets import Rows, datasets
+from shmkit.hdf5.datasets import datasets
 from shmkit.hdf5.export import Export
+from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage import check_path
-from shmkit.hdf5.writer import Settings
-from shmkit.loading.board import Board, NoMonitor
+from shmkit.hdf5.write import Writing, writing
+from shmkit.loading.board import Board
 from shmkit.loading.load import load
 from shmkit.loading.paths import named_paths
 from shmkit.memory.arrays import SharedArrays
@@ -30,125 +35,95 @@ __all__ = ["convert"]
 
 _BATCH_NBYTES = 1 << 26  # of files: many small ones are loaded together
 _BATCH_FILES = 500
-_IN_MEMORY = 2  # batches
 
 
 def convert(
     files: Sequence[str],
     path: str,
+    settings: Settings,
     *,
     loading: Mapping[str, Any],
-    mode: str,
-    group: str,
-    settings: Settings,
-    attrs: Mapping[str, str],
-    layout: str,
-    concat: bool,
     progress: bool | None,
 ) -> tuple[Export, dict[str, Exception]]:
     """Write the arrays of the files; gives what was written, and the files that failed.
 
-    `loading` are arguments of `_load.load`. With `concat`, all files are in memory at once.
+    `loading` are arguments of `load`. With ``concat``, all files are in memory at once.
     """
-    path = check_path(path, mode)
-    settings.check({})
-    batches = _Batches(named_paths(files), loading, layout=layout, concat=concat)
-    try:
-        with export_progress(progress) as show:
-            export = write_batches(
-                path,
-                mode,
-                group,
-                settings,
-                attrs,
-                batches,
-                lambda nbytes: batches.feed(nbytes, show),
-                batches.close,
-            )
-    finally:
-        batches.close()
-    return export, batches.failures
-
-
-class _Batches:
-    """The datasets of batches of files, which `feed` loads and the iterator gives to the writer."""
-
-    def __init__(
-        self, named: Mapping[str, str], loading: Mapping[str, Any], *, layout: str, concat: bool
-    ) -> None:
-        self.failures: dict[str, Exception] = {}
-        self._waiting = list(_batches(named, concat=concat))[::-1]
-        self._loading = loading
-        self._layout = layout
-        self._concat = concat
-        self._loaded: queue.SimpleQueue[SharedArrays | None] = queue.SimpleQueue()
-        self._given = self._written = 0  # batches; each is counted by one thread
-        self._monitor = _Count()
-        self._nbytes_of_files = sum(map(os.path.getsize, named.values()))
-        self._nbytes_of_arrays = 0
-
-    def __iter__(self) -> Iterator[dict[str, Rows]]:
-        while (arrays := self._loaded.get()) is not None:
-            with arrays:
-                if len(arrays):
-                    yield datasets(arrays, layout=self._layout, concat=self._concat)
-            del arrays
-            self._written += 1
-
-    def feed(self, written: int, show: Any) -> None:
-        """Load the next batch if there is room for it; say how far all of it is."""
-        share = written / max(self._nbytes_of_arrays, 1)  # of what is loaded
-        done = self._monitor.done * (1 + share) / 2
-        show(int(done), self._nbytes_of_files)
-        held = self._given - self._written
-        if held == _IN_MEMORY or not self._waiting:
-            return
-        batch = self._waiting[-1]
-        nbytes = list(map(os.path.getsize, batch.values()))
-        try:
-            arrays = load(batch, nbytes, monitor=self._monitor, prefix=True, **self._loading)
-        except NotEnoughMemoryError:
-            if not held and len(batch) == 1:
-                raise
-            if not held:  # else there is more room when that batch is written
-                items, half = list(batch.items()), len(batch) // 2
-                self._waiting[-1:] = [dict(items[half:]), dict(items[:half])]
-            return
-        self._waiting.pop()
-        self.failures |= arrays.failures
-        self._nbytes_of_arrays += arrays.nbytes
-        self._given += 1
-        self._loaded.put(arrays)
-        if not self._waiting:
-            self._loaded.put(None)
-
-    def close(self) -> None:
-        """Let the writer end, and release what it has not taken."""
-        while True:
+    path = check_path(path, settings.mode)
+    named = named_paths(files)
+    waiting = list(_batches(named, concat=settings.concat))[::-1]
+    failures: dict[str, Exception] = {}
+    before: SharedArrays | None = None  # what is being written
+    monitor = _LoadAndExport(export_monitor(progress), sum(map(os.path.getsize, named.values())))
+    # In this order: the writer has ended when the arrays that it reads are closed.
+    with contextlib.ExitStack() as loaded, writing(path, settings, monitor) as export:
+        while waiting:
+            batch = waiting.pop()
+            nbytes = list(map(os.path.getsize, batch.values()))
             try:
-                arrays = self._loaded.get_nowait()
-            except queue.Empty:
-                break
-            if arrays is not None:
-                arrays.close()
-        self._loaded.put(None)
+                arrays = load(batch, nbytes, monitor=monitor, prefix=True, **loading)
+            except NotEnoughMemoryError:
+                if before is not None:
+                    export.wait()
+                    before.close()
+                    before = None
+                    waiting.append(batch)
+                elif len(batch) == 1:
+                    raise
+                else:
+                    items, half = list(batch.items()), len(batch) // 2
+                    waiting += dict(items[half:]), dict(items[:half])
+                continue
+            loaded.enter_context(arrays)
+            failures |= arrays.failures
+            export.wait()
+            if before is not None:
+                before.close()
+            before = arrays
+            if len(arrays):
+                found = datasets(arrays, layout=settings.layout, concat=settings.concat)
+                settings.check(found)
+                export.write(found)
+                del found  # its memory is to come back when it is written
+    return export.export, failures
 
 
-class _Count(NoMonitor):
-    """Counts the bytes of files that are read."""
+class _LoadAndExport(NoMonitor):
+    """How far a conversion is: it is told of its loads and of its export, and tells the user's.
 
-    def __init__(self) -> None:
-        self.done = 0
-        self._before = 0
+    A file that is loaded is half done; the other half is done when as much is written.
+    """
 
-    def update(self, board: Board) -> None:
-        """Count those of a load that runs."""
-        self.done = self._before + int(board.records["bytes_done"].sum())
+    def __init__(self, monitor: Monitor[Work], nbytes_total: int) -> None:
+        self.nbytes_total = nbytes_total
+        self._monitor = monitor
+        self._read = self._reading = 0  # bytes of files, of loads that ended and of one that runs
 
-    def end(self, board: Board) -> None:
-        """Count those of a load that has ended."""
-        self.update(board)
-        self._before = self.done
+    @property
+    def nbytes_done(self) -> int:
+        """Bytes of files."""
+        share = self._export.nbytes_done / max(self._export.nbytes_total, 1)
+        return int((self._read + self._reading) * (1 + share) / 2)
+
+    def begin(self, work: Work) -> None:
+        """Begin with the export, the first that says so."""
+        if isinstance(work, Writing):
+            self._export = work
+            self._monitor.begin(self)
+
+    def update(self, work: Work) -> None:
+        """Count what a load has read."""
+        if isinstance(work, Board):
+            self._reading = work.nbytes_done
+        self._monitor.update(self)
+
+    def end(self, work: Work) -> None:
+        """Count what a load has read, and end with the export, the last that says so."""
+        if isinstance(work, Board):
+            self._read += 0 if work.failed else work.nbytes_done
+            self._reading = 0
+        else:
+            self._monitor.end(self)
 
 
 def _batches(named: Mapping[str, str], *, concat: bool) -> Iterator[dict[str, str]]:

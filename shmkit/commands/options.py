@@ -1,13 +1,16 @@
 """The options of an export on a command line: those of ``%%to_hdf5`` and of ``shmkit convert``.
 
-They are those of `shmkit.to_hdf5`, and mean the same.
+They are those of `shmkit.to_hdf5`, and mean the same. What is not given is not in what a parser
+made with ``argument_default=SUPPRESS`` returns, so the defaults are those of `hdf5.settings`.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from typing import Any
+from typing import Any, get_args
+
+from shmkit.hdf5.settings import Layout, Mode
 
 __all__ = ["HOW", "PROGRESS", "WHERE", "Options"]
 
@@ -34,8 +37,7 @@ def _attribute(text: str) -> tuple[str, str]:
 
 WHERE: Options = {
     "--mode": {
-        "choices": ["w", "x", "a"],
-        "default": "w",
+        "choices": get_args(Mode),
         "help": "whether an existing file is replaced (w, the default), is an error (x) or is "
         "added to (a)",
     },
@@ -49,13 +51,12 @@ WHERE: Options = {
         "action": "store_true",
         "help": "with --append, replace datasets of the same name; else they are an error",
     },
-    "--group": {"default": "/", "help": "the group of the file, such as 2024/night (default: /)"},
+    "--group": {"help": "the group of the file, such as 2024/night (default: /)"},
 }
 HOW: Options = {
     "--compression": {
         "metavar": "NAME",
         "type": _compression,
-        "default": "gzip",
         "help": "gzip (the default; any HDF5 reader has it), lzf (h5py only), none, or a "
         "filter of the package hdf5plugin, such as zstd",
     },
@@ -71,8 +72,7 @@ HOW: Options = {
         "help": "rows of a chunk, or its shape (default: whole rows, up to 1 MiB)",
     },
     "--layout": {
-        "choices": ["table", "columns"],
-        "default": "table",
+        "choices": get_args(Layout),
         "metavar": "KIND",
         "help": "table (the default): an array with fields is one dataset; columns: it is a "
         "group with a dataset for each field",
@@ -87,7 +87,6 @@ HOW: Options = {
         "metavar": "KEY=VALUE",
         "type": _attribute,
         "action": "append",
-        "default": [],
         "help": "an attribute of the file or the group, as text; may be given several times",
     },
 }

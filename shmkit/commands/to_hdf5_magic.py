@@ -18,8 +18,7 @@ import re
 import shlex
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from IPython.core.completer import (
@@ -40,9 +39,9 @@ from shmkit._html import table_html
 from shmkit.commands.cells import Ran, run_cell
 from shmkit.commands.options import HOW, PROGRESS, WHERE, Options
 from shmkit.errors import SegmentGoneError
-from shmkit.hdf5.datasets import Arrays, datasets, named_arrays, parts_of_name
+from shmkit.hdf5.datasets import Arrays, datasets, named_arrays
+from shmkit.hdf5.settings import Layout, Mode, Settings
 from shmkit.hdf5.storage import check_path
-from shmkit.hdf5.writer import Settings
 from shmkit.memory.arrays import SharedArrays
 
 __all__ = ["register", "unregister"]
@@ -92,6 +91,7 @@ class _HDF5Magics(Magics):
         usage="%(prog)s PATH [NAME ...] [OPTION ...]",
         description=_DESCRIPTION,
         formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=80),
+        argument_default=argparse.SUPPRESS,  # what is not given is for to_hdf5 to say
     )
     @argument(
         "path",
@@ -115,6 +115,7 @@ class _HDF5Magics(Magics):
     @argument(
         "--dry-run",
         action="store_true",
+        default=False,
         help="run the cell and show what would be saved, but write nothing",
     )
     @_arguments(PROGRESS)
@@ -127,7 +128,7 @@ class _HDF5Magics(Magics):
             print(_parser.format_help())  # noqa: T201 - what was asked for
             return None
         path, names, dry_run, options = _parse(line)
-        options["attrs"] = {"cell": cell, **dict(options["attrs"])}
+        options["attrs"] = {"cell": cell, **dict(options.get("attrs", ()))}
         assert self.shell is not None
         ran = run_cell(self.shell, cell)
         if names:
@@ -165,20 +166,18 @@ def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
     try:
         # magic_arguments' own parse_argstring leaves quotes in the path.
         options = vars(_parser.parse_intermixed_args(shlex.split(line)))
-        path, names, dry_run, _ = map(options.pop, ("path", "names", "dry_run", "help"))
+        path, names, dry_run = (options.pop(name) for name in ("path", "names", "dry_run"))
         for name in names:
             if not re.sub(r"\[.+?\]|[*?]", "_", name).isidentifier():
                 raise ValueError(f"{name!r} is no name of a variable")
-        if group := options["group"].strip("/"):
-            parts_of_name(group)
-        _settings(options).check({})
+        settings = _settings(options)
     except (UsageError, ValueError) as error:
         raise UsageError(f"{_NAME}: {error}; {_NAME}? shows the options") from None
-    return check_path(os.path.expanduser(path), options["mode"]), names, dry_run, options
+    return check_path(os.path.expanduser(path), settings.mode), names, dry_run, options
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
-    return Settings(**{field.name: options[field.name] for field in fields(Settings)})
+    return Settings(**{name: value for name, value in options.items() if name != "progress"})
 
 
 _LeftOut = list[tuple[str, str]]  # names and reasons
@@ -286,12 +285,13 @@ def _not_saved(left_out: _LeftOut) -> str:
 
 def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
     """Check all that `to_hdf5` checks before it writes, and display what it would write."""
-    found = datasets(arrays, layout=options["layout"], concat=options["concat"])
-    _settings(options).check(found)
+    settings = _settings(options)
+    found = datasets(arrays, layout=settings.layout, concat=settings.concat)
+    settings.check(found)
     columns = [("Dataset", "left"), ("Shape", "right"), ("Array", "left"), ("Memory", "right")]
     rows = [
         (
-            f"{options['group']}/{name}".strip("/"),
+            f"{settings.group}/{name}".strip("/"),
             shape_text(dataset.shape),
             dtype_text(dataset.dtype),
             nbytes_text(dataset.nbytes),
@@ -324,7 +324,7 @@ def _complete(context: CompletionContext) -> SimpleMatcherResult:
     elif words[-1:] == ["--compression"]:
         known = ["gzip", "lzf", "none", *_plugins()]
     elif words:
-        known = {"--mode": "wxa", "--layout": ["table", "columns"]}.get(words[-1], ())
+        known = {"--mode": get_args(Mode), "--layout": get_args(Layout)}.get(words[-1], ())
     fitting = [SimpleCompletion(word) for word in known if word.startswith(context.token)]
     return {"completions": fitting, "suppress": True}
 

@@ -15,6 +15,7 @@ words is left.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import traceback
@@ -26,15 +27,15 @@ import numpy as np
 
 from shmkit import _limits
 from shmkit._format import count_text, counted, few_text, nbytes_text, seconds_text
-from shmkit._html import escaped
+from shmkit._html import Cell, escaped, grid
 from shmkit.errors import SegmentError, ShmkitError
 from shmkit.loading.board import Board, State
 from shmkit.memory.header import Header
 from shmkit.memory.segment import Segment
 
-__all__ = ["MOST_ROWS", "STYLE", "Files", "counts", "summary", "table"]
+__all__ = ["MAX_ROWS", "Files", "counts", "head", "progress_bar", "summary", "table"]
 
-MOST_ROWS = 100  # of one table: a longer one makes the page slow
+MAX_ROWS = 100  # of one table: a longer one makes the page slow
 _TAIL = 8  # characters of a long name that stay in sight
 
 _MARKS = {
@@ -47,17 +48,20 @@ _MARKS = {
     "freed": "●",
 }
 
-_COLUMNS = (  # title, width in percent, class
-    ("File", 15, ""),
-    ("State", 12, ""),
-    ("Progress", 14, ""),
-    ("Rows", 11, "shmkit-n"),
-    ("Array", 20, ""),
-    ("Segment", 17, ""),
-    ("Memory", 11, "shmkit-n"),
+_WIDTHS = "".join(f'<col style="width:{width}%">' for width in (15, 12, 14, 11, 20, 17, 11))
+_NUMBER, _MUTED = 'class="shmkit-n"', 'class="shmkit-muted"'
+_COLUMNS = (
+    Cell("File"),
+    Cell("State"),
+    Cell("Progress"),
+    Cell("Rows", _NUMBER),
+    Cell("Array"),
+    Cell("Segment"),
+    Cell("Memory", _NUMBER),
 )
+_WITHOUT_HEADINGS = [Cell("") for _ in _COLUMNS]
 
-STYLE = f"<style>\n{(resources.files('shmkit.display') / 'panel.css').read_text('utf-8')}</style>"
+_STYLE = f"<style>\n{(resources.files('shmkit.display') / 'panel.css').read_text('utf-8')}</style>"
 
 
 class Files:
@@ -108,7 +112,7 @@ def summary(files: Files, now: float) -> str:
     """Title, counts, figures, bar, and where the memory is, at the time `now`."""
     board = files.board
     title = counted(len(board.names), "file", "files")
-    done, total = int(board.records["bytes_done"].sum()), int(board.records["bytes_total"].sum())
+    done, total = board.nbytes_done, board.nbytes_total
     seconds = max(now - board.started, 1e-3)
     speed = f"{nbytes_text(done / seconds)}/s"
     bar = ""
@@ -118,19 +122,28 @@ def summary(files: Files, now: float) -> str:
         figures = [f"{read} in {seconds_text(seconds)}", speed, loaders]
     else:
         title = f"Loading {title}"
-        bar = (
-            f'<progress class="shmkit-whole" max="{max(total, 1)}" value="{done}" '
-            f'aria-label="{title}"></progress>'
-        )
+        bar = progress_bar(title, done, total, 'class="shmkit-whole"')
         figures = [_of(done, total)]
         if done:
             left = math.ceil((total - done) * seconds / done)
             figures += [speed, f"{left} s left" if left < 60 else f"{seconds_text(left)} left"]
+    state = f'<span aria-live="polite">{_outcome(board)}{counts(files.words)}</span> '
+    return head(title, state, " · ".join(figures), bar + _memory(files))
+
+
+def head(title: str, state: str, figures: str, below: str) -> str:
+    """The line at the top of a panel, and what is below it: all but the table."""
     return (
-        f'{STYLE}<div class="shmkit-panel"><div class="shmkit-head"><strong>{title}</strong> '
-        f'<span aria-live="polite">{_outcome(board)}{counts(files.words)}</span> '
-        f'<span class="shmkit-muted">{" · ".join(figures)}</span></div>'
-        f"{bar}{_memory(files)}</div>"
+        f'{_STYLE}<div class="shmkit-panel"><div class="shmkit-head"><strong>{title}</strong> '
+        f'{state}<span class="shmkit-muted">{figures}</span></div>{below}</div>'
+    )
+
+
+def progress_bar(label: str, done: int, total: int, attributes: str) -> str:
+    """A bar; `label` is for those who do not see it."""
+    return (
+        f'<progress {attributes} max="{max(total, 1)}" value="{done}" '
+        f'aria-label="{escaped(label)}"></progress>'
     )
 
 
@@ -141,21 +154,16 @@ def table(
     holders: Mapping[int, list[str]] | None = None,
     headings: bool = False,
 ) -> str:
-    """A row for each of these files, one more for its error; at most `MOST_ROWS` files."""
-    columns = "".join(f'<col style="width:{width}%">' for _, width, _ in _COLUMNS)
-    head = ""
-    if headings:
-        head = "".join(
-            f'<th scope="col" class="{kind}">{title}</th>' for title, _, kind in _COLUMNS
-        )
-        head = f"<thead><tr>{head}</tr></thead>"
-    rows = "".join(_row(files, n, (holders or {}).get(n)) for n in numbers[:MOST_ROWS])
-    if rest := numbers[MOST_ROWS:]:
+    """A row for each of these files, one more for its error; at most `MAX_ROWS` files."""
+    rows = itertools.chain.from_iterable(
+        _rows(files, n, (holders or {}).get(n)) for n in numbers[:MAX_ROWS]
+    )
+    if rest := numbers[MAX_ROWS:]:
         text = f"and {count_text(len(rest))} more: {counts(files.words[n] for n in rest)}"
-        rows += f'<tr><td colspan="{len(_COLUMNS)}" class="shmkit-muted">{text}</td></tr>'
+        rows = itertools.chain(rows, [[Cell(text, _MUTED)]])
     return (
-        f'<div class="shmkit-panel"><table><colgroup>{columns}</colgroup>{head}'
-        f"<tbody>{rows}</tbody></table></div>"
+        f'<div class="shmkit-panel"><table><colgroup>{_WIDTHS}</colgroup>'
+        f"{grid(_COLUMNS if headings else _WITHOUT_HEADINGS, rows)}</table></div>"
     )
 
 
@@ -215,16 +223,15 @@ def _rooms(board: Board) -> Iterator[_limits.Room]:
         yield from sorted(containers, key=lambda room: room.free)[:1]
 
 
-def _row(files: Files, number: int, holders: list[str] | None) -> str:
+def _rows(files: Files, number: int, holders: list[str] | None) -> Iterator[list[Cell]]:
+    """The row of a file, and one for its error."""
     board, word, nbytes = files.board, files.words[number], int(files.nbytes[number])
     record, segment = board.records[number], board.segments[number]
     done, total, rows = int(record["bytes_done"]), int(record["bytes_total"]), int(record["rows"])
     name, path = board.names[number], board.paths[number]
     if word == "loading":
-        progress = (
-            f'<progress max="{max(total, 1)}" value="{done}" aria-label="{escaped(name)}" '
-            f'title="{_of(done, total)}"></progress> {100 * done // max(total, 1)}&nbsp;%'
-        )
+        bar = progress_bar(name, done, total, f'title="{_of(done, total)}"')
+        progress = f"{bar} {100 * done // max(total, 1)}&nbsp;%"
     elif word in ("failed", "stopped"):
         progress = f'<span title="{_of(done, total)}">{nbytes_text(done)}</span>'
     else:
@@ -243,20 +250,17 @@ def _row(files: Files, number: int, holders: list[str] | None) -> str:
         )
     mark = f'<span class="shmkit-mark" aria-hidden="true">{_MARKS[word]}</span>'
     memory = "" if word in ("waiting", "failed", "stopped") else nbytes_text(nbytes)
-    cells = (
-        f'<th scope="row">{_cut(name, path)}</th>',
-        f'<td class="shmkit-{word}">{mark}{word}</td>',
-        f'<td class="shmkit-muted">{progress}</td>',
-        f'<td class="shmkit-n">{count_text(rows) if rows else ""}</td>',
-        f"<td>{_array(board, number, word)}</td>",
-        f"<td>{where}</td>",
-        f'<td class="shmkit-n">{memory}</td>',
-    )
-    row = f"<tr>{''.join(cells)}</tr>"
+    yield [
+        Cell(_cut(name, path)),
+        Cell(mark + word, f'class="shmkit-{word}"'),
+        Cell(progress, _MUTED),
+        Cell(count_text(rows) if rows else "", _NUMBER),
+        Cell(_array(board, number, word)),
+        Cell(where),
+        Cell(memory, _NUMBER),
+    ]
     if number in board.errors:
-        error = _error(board.errors[number], path)
-        row += f'<tr><td colspan="{len(_COLUMNS)}" class="shmkit-error">{error}</td></tr>'
-    return row
+        yield [Cell(_error(board.errors[number], path), 'class="shmkit-error"')]
 
 
 def _error(error: Exception, path: str) -> str:

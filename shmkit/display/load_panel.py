@@ -20,12 +20,11 @@ each is replaced for its own reasons only. The browser lays out just those piece
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import ipywidgets
@@ -33,15 +32,14 @@ import numpy as np
 from IPython import get_ipython
 from IPython.display import display
 
-from shmkit._format import counted, nbytes_text
+from shmkit._format import counted
 from shmkit.display.holders import held_by, shell_variables
-from shmkit.display.load_html import MOST_ROWS, STYLE, Files, counts, summary, table
+from shmkit.display.load_html import MAX_ROWS, Files, counts, summary, table
 from shmkit.loading.board import Board, State
 
-__all__ = ["Panel", "export_bar", "look_again"]
+__all__ = ["Panel", "look_again"]
 
 _PERIOD = 0.2  # seconds between two changes of the widgets; servers drop messages past 1,000/s
-_PATIENCE = 0.5  # seconds that nobody minds waiting
 
 # A kernel hears no widget while a cell runs (ipykernel 7.4), so it is the server that is asked, as
 # JupyterLab's stop button does. Where its page is not JupyterLab's, panel.css hides the button;
@@ -75,7 +73,7 @@ class Panel:
         self._shown: object = None
         self._files = files = Files(board)
         order = files.order()
-        self._pieces = [order[n : n + MOST_ROWS] for n in range(0, len(order), MOST_ROWS)]
+        self._pieces = [order[n : n + MAX_ROWS] for n in range(0, len(order), MAX_ROWS)]
         self._piece_of = {n: at for at, piece in enumerate(self._pieces) for n in piece}
         self._summary = ipywidgets.HTML()
         # Shared, since each is one more message: 50 pieces begin with 60 of them, not with 170. And
@@ -177,41 +175,6 @@ def look_again() -> None:
     """Have every load panel show what became of its segments outside of any cell."""
     for panel in [*_watching]:
         panel.look_again()
-
-
-@contextlib.contextmanager
-def export_bar() -> Iterator[Callable[[int, int], None]]:
-    """A bar for an export that takes longer than a moment; nothing of it stays after the block."""
-    started = drawn = time.monotonic()
-    handle: Any = None
-
-    def update(done: int, total: int) -> None:
-        nonlocal handle, drawn
-        now = time.monotonic()
-        if now - started < _PATIENCE or now - drawn < _PERIOD:
-            return
-        drawn = now
-        speed = nbytes_text(done / (now - started))
-        figures = f"{nbytes_text(done)} of {nbytes_text(total)} · {speed}/s"
-        bar = (
-            f'<progress class="shmkit-whole" max="{max(total, 1)}" value="{done}" '
-            'aria-label="Writing"></progress>'
-        )
-        page = (
-            f'{STYLE}<div class="shmkit-panel"><div class="shmkit-head"><strong>Writing</strong> '
-            f'<span class="shmkit-muted">{figures}</span></div>{bar}</div>'
-        )
-        shown = {"text/html": page, "text/plain": f"Writing {figures}"}
-        if handle is None:
-            handle = display(shown, raw=True, display_id=True)
-        else:
-            handle.update(shown, raw=True)
-
-    try:
-        yield update
-    finally:
-        if handle is not None:
-            handle.update({"text/html": "", "text/plain": ""}, raw=True)
 
 
 def _kernel(shell: Any) -> str | None:

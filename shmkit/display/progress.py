@@ -15,19 +15,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
+from shmkit._monitor import Monitor, NoMonitor, Work
 from shmkit.display.holders import shell
-from shmkit.loading.board import Monitor, NoMonitor
+from shmkit.loading.board import Board
 
-__all__ = ["export_progress", "load_monitor"]
+__all__ = ["export_monitor", "load_monitor"]
 
 _VARIABLE = "SHMKIT_PROGRESS"
 _KINDS = ("auto", "widget", "tqdm", "plain", "off")
 
 
-def load_monitor(progress: bool | None) -> Monitor:
+def load_monitor(progress: bool | None) -> Monitor[Board]:
     """The monitor of a load."""
     kind = _kind(progress)
     if kind == "widget":
@@ -36,23 +35,23 @@ def load_monitor(progress: bool | None) -> Monitor:
         return Panel()
     if kind == "off":
         return NoMonitor()
-    from shmkit.display.terminal import ConsoleBar  # noqa: PLC0415 - as above
+    from shmkit.display.terminal import LoadBar  # noqa: PLC0415 - as above
 
-    return ConsoleBar(plain=kind == "plain")
+    return LoadBar(plain=kind == "plain")
 
 
-def export_progress(progress: bool | None) -> AbstractContextManager[Callable[[int, int], None]]:
-    """What to tell how many bytes of how many are written; nothing of it stays to be seen."""
+def export_monitor(progress: bool | None) -> Monitor[Work]:
+    """The monitor of an export; nothing of it stays to be seen."""
     kind = _kind(progress)
     if kind == "widget":
-        from shmkit.display.load_panel import export_bar  # noqa: PLC0415 - as above
+        from shmkit.display.export_bar import ExportBar  # noqa: PLC0415 - as above
 
-        return export_bar()
+        return ExportBar()
     if kind == "tqdm":
-        from shmkit.display.terminal import export_bar  # noqa: PLC0415 - as above
+        from shmkit.display.terminal import Bar  # noqa: PLC0415 - as above
 
-        return export_bar()
-    return nullcontext(lambda done, total: None)  # noqa: ARG005 - nobody looks
+        return Bar()
+    return NoMonitor()
 
 
 def _kind(progress: bool | None) -> str:

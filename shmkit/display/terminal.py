@@ -9,29 +9,54 @@ data1: unlinked, still mapped by a, Out[3]
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
 
 from tqdm import tqdm
 
 from shmkit._format import count_text, counted, nbytes_text, seconds_text
+from shmkit._monitor import NoMonitor, Work
 from shmkit.display.holders import held_by, shell_variables
 from shmkit.loading.board import Board, State
 
-__all__ = ["ConsoleBar", "export_bar"]
+__all__ = ["Bar", "LoadBar"]
 
 _PATIENCE = 0.5  # seconds that nobody minds waiting
 
 
-class _Bar(tqdm):  # type: ignore[misc] # tqdm publishes no types
-    """A bar without tqdm's watching thread: the load itself draws ten times a second."""
+class _Tqdm(tqdm):  # type: ignore[misc] # tqdm publishes no types
+    """A bar that follows some work, and is wiped at its end."""
 
-    monitor_interval = 0
+    monitor_interval = 0  # no watching thread of tqdm's: who works draws ten times a second
+
+    def __init__(self, work: Work, **options: object) -> None:
+        total = work.nbytes_total
+        super().__init__(
+            total=total, unit="B", unit_scale=True, leave=False, file=sys.stderr, **options
+        )
+
+    def follow(self, work: Work) -> None:
+        self.total = work.nbytes_total
+        self.update(work.nbytes_done - self.n)
 
 
-class ConsoleBar:
-    """A `Monitor` that draws on stderr, for a terminal.
+class Bar(NoMonitor):
+    """A `Monitor` of an export that draws on stderr, for a terminal; nothing of it stays."""
+
+    def begin(self, work: Work) -> None:
+        """Draw the bar, if the work is not done in a moment."""
+        self._bar = _Tqdm(work, delay=_PATIENCE)
+
+    def update(self, work: Work) -> None:
+        """Draw it anew."""
+        self._bar.follow(work)
+
+    def end(self, _work: Work) -> None:
+        """Wipe it."""
+        self._bar.close()
+
+
+class LoadBar:
+    """A `Monitor` of a load that draws on stderr; a line stays, which says what was loaded.
 
     Parameters
     ----------
@@ -48,20 +73,12 @@ class ConsoleBar:
 
     def begin(self, board: Board) -> None:
         """Draw the bar."""
-        self._bar = _Bar(
-            total=int(board.records["bytes_total"].sum()),
-            desc=_done(board),
-            unit="B",
-            unit_scale=True,
-            leave=False,
-            file=sys.stderr,
-            disable=self._plain,
-        )
+        self._bar = _Tqdm(board, desc=_done(board), disable=self._plain)
 
     def update(self, board: Board) -> None:
         """Draw it anew."""
         self._bar.set_description_str(_done(board), refresh=False)
-        self._bar.update(int(board.records["bytes_done"].sum()) - self._bar.n)
+        self._bar.follow(board)
 
     def end(self, board: Board) -> None:
         """Wipe the bar; if any file was loaded, say what was."""
@@ -85,18 +102,6 @@ class ConsoleBar:
         for number, variables in held_by(board.segments, shell_variables()).items():
             names = ", ".join(variables)
             sys.stderr.write(f"{board.names[number]}: unlinked, still mapped by {names}\n")
-
-
-@contextlib.contextmanager
-def export_bar() -> Iterator[Callable[[int, int], None]]:
-    """A bar for an export, which is gone after the block."""
-    with _Bar(unit="B", unit_scale=True, leave=False, file=sys.stderr, delay=_PATIENCE) as bar:
-
-        def update(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield update
 
 
 def _done(board: Board) -> str:

@@ -29,13 +29,13 @@ from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_
 from shmkit.memory.array import SharedArray
 from shmkit.memory.arrays import SharedArrays
 
-__all__ = ["Arrays", "Rows", "datasets", "named_arrays", "parts_of_name"]
+__all__ = ["Arrays", "DatasetSource", "datasets", "named_arrays", "parts_of_name"]
 
 Arrays = Mapping[Any, Any] | Sequence[NDArray[Any]] | NDArray[Any]  # what `to_hdf5` takes
 _Value = TypeVar("_Value")
 
 
-class Rows:
+class DatasetSource:
     """One dataset to be written: an array, or several whose rows come one after another.
 
     Attributes
@@ -61,7 +61,7 @@ class Rows:
         self.shape = self._arrays[0].shape
         self.grows = grows
         self.is_index = is_index
-        self.attrs = _source(arrays[0]) if len(arrays) == 1 else {}
+        self.attrs = _origin(arrays[0]) if len(arrays) == 1 else {}
         if len(arrays) > 1:
             if {array.dtype for array in self._arrays} != {self.dtype}:
                 joined = np.result_type(*self._arrays)
@@ -97,7 +97,7 @@ class Rows:
         return encode(joined, self.stored)
 
 
-def datasets(arrays: Arrays, *, layout: str, concat: bool) -> dict[str, Rows]:
+def datasets(arrays: Arrays, *, layout: str, concat: bool) -> dict[str, DatasetSource]:
     """Every dataset by its path in the file; raises TypeError and ValueError as `to_hdf5` does."""
     named = named_arrays(arrays)
     for name, array in named.items():
@@ -105,21 +105,21 @@ def datasets(arrays: Arrays, *, layout: str, concat: bool) -> dict[str, Rows]:
     if concat:
         _check_rows(named)
         joined = _laid_out("data", list(named.values()), layout, grows=True)
-        index = Rows("source", [_index(named)], grows=True, is_index=True)
+        index = DatasetSource("source", [_index(named)], grows=True, is_index=True)
         return _by_name([*joined, ("source", index)])
     return _by_name(
-        rows
+        item
         for name, array in named.items()
-        for rows in _laid_out(name, [array], layout, grows=False)
+        for item in _laid_out(name, [array], layout, grows=False)
     )
 
 
 def _laid_out(
     name: str, arrays: Sequence[NDArray[Any]], layout: str, *, grows: bool
-) -> Iterator[tuple[str, Rows]]:
+) -> Iterator[tuple[str, DatasetSource]]:
     fields = arrays[0].dtype.names
     if layout == "table" or fields is None:
-        yield name, Rows(name, arrays, grows=grows)
+        yield name, DatasetSource(name, arrays, grows=grows)
         return
     for field in fields:
         columns = [array[field] for array in arrays]
@@ -152,7 +152,7 @@ def _index(named: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """Which rows came from where: a row for each array, `stop` excluded."""
     stops = np.cumsum([len(array) for array in named.values()])
     rows = [
-        (name, _source(array).get("source_file", ""), stop - len(array), stop)
+        (name, _origin(array).get("source_file", ""), stop - len(array), stop)
         for (name, array), stop in zip(named.items(), stops, strict=True)
     ]
     names, files = (max(1, *(len(row[i]) for row in rows)) for i in (0, 1))
@@ -160,7 +160,7 @@ def _index(named: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     return np.array(rows, dtype)
 
 
-def _source(array: NDArray[Any]) -> dict[str, str]:
+def _origin(array: NDArray[Any]) -> dict[str, str]:
     """Which file an array was loaded from, and how."""
     source = array.segment.source if isinstance(array, SharedArray) and array.segment else {}
     if not source:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from shmkit._format import counted, dtype_text, nbytes_text, seconds_text, shape_text, table_text
-from shmkit._html import table_html
+from shmkit._format import counted, dtype_text, more_text, nbytes_text, seconds_text, shape_text
+from shmkit._html import Table
 
 __all__ = ["Dataset", "Export"]
 
-_SHOWN = 30  # datasets that a table names
+_MAX_ROWS = 30
 _COLUMNS = (  # heading, side
     ("Dataset", "left"),
     ("Shape", "right"),
@@ -79,8 +78,7 @@ class Export:
         return f"<Export: {datasets} in {self.path} ({nbytes_text(self.nbytes)})>"
 
     def __str__(self) -> str:
-        table = table_text(_COLUMNS, self._rows())
-        return "\n".join([f"{self.path}: {self._summary()}", table, *self._more()])
+        return str(self._table())
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """The table in a terminal too, where the notebook's cannot be shown."""
@@ -88,19 +86,17 @@ class Export:
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
-        return table_html(self.path, self._summary(), _COLUMNS, self._rows(), self._more())
+        return self._table()._repr_html_()
 
-    def _summary(self) -> str:
+    def _table(self) -> Table:
         datasets = counted(len(self.datasets), "dataset", "datasets")
-        return (
+        summary = (
             f"{datasets} · {nbytes_text(self.nbytes)} in memory, "
             f"{nbytes_text(self.nbytes_file)} in the file · {seconds_text(self.seconds)} · "
             f"{nbytes_text(self.nbytes / max(self.seconds, 1e-9))}/s"
         )
-
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        for name, shape, dtype, nbytes, nbytes_stored in self.datasets[:_SHOWN]:
-            yield (
+        rows = [
+            (
                 name,
                 shape_text(shape),
                 dtype_text(dtype),
@@ -108,8 +104,7 @@ class Export:
                 nbytes_text(nbytes_stored),
                 f"{100 * nbytes_stored / nbytes:.1f} %" if nbytes else "",
             )
-
-    def _more(self) -> list[str]:
-        hidden = self.datasets[_SHOWN:]
-        nbytes = sum(dataset.nbytes for dataset in hidden)
-        return [f"and {len(hidden)} more ({nbytes_text(nbytes)})"] if hidden else []
+            for name, shape, dtype, nbytes, nbytes_stored in self.datasets[:_MAX_ROWS]
+        ]
+        more = more_text([dataset.nbytes for dataset in self.datasets[_MAX_ROWS:]])
+        return Table(self.path, summary, _COLUMNS, rows, more)

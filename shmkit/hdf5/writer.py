@@ -11,156 +11,90 @@ What only HDF5's own filters can compress goes through them, a chunk at a time.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.metadata
 import itertools
 import math
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
-from shmkit._format import nbytes_text
 from shmkit._limits import cpus
-from shmkit.hdf5.chunks import FASTEST, Block, Deflater, as_bytes, blocks, chunk_shape
-from shmkit.hdf5.datasets import Rows
+from shmkit.hdf5.chunks import Block, Deflater, as_bytes, blocks, chunk_shape
+from shmkit.hdf5.datasets import DatasetSource
 from shmkit.hdf5.export import Dataset
+from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage import Storage
 
-__all__ = ["Settings", "Writer"]
+__all__ = ["Writer"]
 
 # A chunked dataset takes 2.6 kB for its index; below this size deflate hardly wins that back.
 _SMALL_NBYTES = 8 << 10
-_GROWING_ROWS = 1024  # at least, of a chunk of what may grow: it need not stay so short
-_TOO_LARGE_NBYTES = 1 << 32  # for a chunk, in HDF5 before 2.0
 _SYNC_NBYTES = 1 << 23  # between two times that the disk is told to begin
-_HDF5_SHUFFLES = frozenset(["gzip", "lzf", "zstd"])  # others have a shuffle of their own, or harm
 
 _Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How datasets are stored; see `shmkit.to_hdf5`."""
-
-    compression: str | None
-    level: int | None
-    shuffle: bool
-    chunks: int | tuple[int, ...] | None
-    overwrite: bool
-
-    def check(self, datasets: Mapping[str, Rows]) -> None:
-        """Raise a ValueError for what does not fit, before anything is written."""
-        if self.compression == "gzip" and self.level is not None and not 0 <= self.level <= 9:
-            raise ValueError(f"level={self.level}: gzip has 0 to 9")
-        self.filters()
-        for name, rows in datasets.items():
-            try:
-                self.chunks_of(rows)
-            except ValueError as error:
-                raise ValueError(f"chunks={self.chunks} does not fit {name}: {error}") from None
-
-    def chunks_of(self, rows: Rows) -> tuple[int, ...]:
-        """The shape of a chunk; raises ValueError if the given one does not fit."""
-        shape, chunks = rows.shape, self.chunks
-        if chunks is None or rows.is_index:
-            if rows.grows:
-                shape = max(shape[0], _GROWING_ROWS), *shape[1:]
-            return chunk_shape(shape, rows.stored.itemsize)
-        if not isinstance(chunks, Sequence):
-            chunks = (chunks, *shape[1:])[: len(shape)]
-        if len(chunks) != len(shape):
-            raise ValueError(f"its shape is {shape}")
-        if min(chunks, default=1) < 1:
-            raise ValueError("a chunk has at least one row")
-        if rows.grows:
-            shape = sys.maxsize, *shape[1:]
-        chunks = tuple(max(min(n, m), 1) for n, m in zip(chunks, shape, strict=True))
-        if (nbytes := math.prod(chunks) * rows.stored.itemsize) >= _TOO_LARGE_NBYTES:
-            raise ValueError(f"a chunk of {nbytes_text(nbytes)} is more than HDF5 can hold")
-        return chunks
-
-    def filters(self) -> dict[str, Any]:
-        """What h5py is told; raises ValueError for a filter that is not installed."""
-        shuffle = self.shuffle and self.compression in _HDF5_SHUFFLES
-        if self.compression == "gzip":
-            level = FASTEST if self.level is None else self.level
-            return {"compression": "gzip", "compression_opts": level, "shuffle": shuffle}
-        if self.compression in (None, "lzf"):
-            if self.level is not None:
-                raise ValueError(f"compression={self.compression!r} has no levels")
-            return {"compression": self.compression, "shuffle": shuffle}
-        return {**self._plugin(), "shuffle": shuffle}
-
-    def _plugin(self) -> dict[str, Any]:
-        try:
-            import hdf5plugin  # noqa: PLC0415 - optional, and its import loads its filters
-        except ImportError:
-            known = '"gzip", "lzf" and None; more are in the package hdf5plugin'
-        else:
-            if self.compression in hdf5plugin.FILTERS:
-                (found,) = hdf5plugin.get_filters((self.compression,))
-                try:
-                    return dict(found() if self.level is None else found(clevel=self.level))
-                except TypeError:
-                    raise ValueError(f"compression={self.compression!r} has no levels") from None
-            known = ", ".join(['"gzip", "lzf", None', *map(repr, hdf5plugin.FILTERS)])
-        raise ValueError(f"compression={self.compression!r} is none of {known}")
-
-
 class Writer:
-    """Writes datasets into one open file, in the thread that calls it.
+    """Writes datasets into one file, in the thread that calls it.
 
     Attributes
     ----------
     nbytes : int
         Of memory, that are written so far; other threads may look.
+    written : list of Dataset
+        What is.
     """
 
     def __init__(self, storage: Storage, mode: str, settings: Settings) -> None:
         self.nbytes = 0
+        self.written: list[Dataset] = []
         self._storage = storage
         self._mode = mode
         self._settings = settings
         self._threads = cpus()
+        self._group: h5py.Group = None
+        self._opened = contextlib.ExitStack()
+        self._aside: list[str] = []  # names that old datasets have meanwhile
         self._synced = 0  # bytes of the file
         self._syncing: Future[None] | None = None
 
-    def write(
-        self, batches: Iterable[Mapping[str, Rows]], group: str, attrs: Mapping[str, Any]
-    ) -> tuple[Dataset, ...]:
-        """Write all datasets below a group, batch by batch, and the attributes of that."""
-        with (
-            self._open() as file,
-            ThreadPoolExecutor(self._threads) as self._pool,
-            ThreadPoolExecutor(1) as self._syncer,
-        ):
-            stamps = {"shmkit_version": importlib.metadata.version("shmkit")}
-            stamps["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-            _check_groups(file, f"{group}/")
-            root = file.require_group(group or "/")
-            for key, value in {**stamps, **attrs}.items():
-                try:
-                    root.attrs[key] = value
-                except (TypeError, ValueError, OSError, RuntimeError) as error:
-                    raise TypeError(f"attrs[{key!r}] cannot be stored in HDF5: {error}") from error
-            written: list[Dataset] = []
-            old: list[str] = []
-            for datasets in batches:
-                self._set_aside(file, [f"{group}/{name}" for name in datasets], old)
-                written += [self._write(root, name, rows) for name, rows in datasets.items()]
-                del datasets  # its memory, before the next batch is asked for
-            for name in old:
-                del file[name]
-            return tuple(written)
+    def open(self) -> None:
+        """Open the file, make the group, and give it its attributes."""
+        file = self._opened.enter_context(self._hdf5_file())
+        self._pool = self._opened.enter_context(ThreadPoolExecutor(self._threads))
+        self._syncer = self._opened.enter_context(ThreadPoolExecutor(1))
+        name = self._settings.group.strip("/")
+        _check_groups(file, f"{name}/")
+        self._group = file.require_group(name or "/")
+        stamps = {"shmkit_version": importlib.metadata.version("shmkit")}
+        stamps["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        for key, value in {**stamps, **(self._settings.attrs or {})}.items():
+            try:
+                self._group.attrs[key] = value
+            except (TypeError, ValueError, OSError, RuntimeError) as error:
+                raise TypeError(f"attrs[{key!r}] cannot be stored in HDF5: {error}") from error
 
-    def _open(self) -> h5py.File:
+    def write(self, datasets: Mapping[str, DatasetSource]) -> None:
+        """Write datasets below the group."""
+        self._set_aside(datasets)
+        self.written += [self._write(name, source) for name, source in datasets.items()]
+
+    def close(self) -> None:
+        """Remove what was replaced, unless something went wrong, and close the file."""
+        with self._opened:
+            self._storage.check()
+            for name in self._aside:
+                del self._group.file[name]
+        self._group = None  # here: its destructor is HDF5's, too
+
+    def _hdf5_file(self) -> h5py.File:
         try:
             # No chunk cache: a chunk that its filter refuses is an error at once. In the cache,
             # it would be one whenever the file is closed.
@@ -172,88 +106,86 @@ class Writer:
         self._storage.check()
         raise OSError(errno.EINVAL, f"is no HDF5 file to add to: {reason}", self._storage.path)
 
-    def _set_aside(self, file: h5py.File, names: Iterable[str], aside: list[str]) -> None:
+    def _set_aside(self, names: Iterable[str]) -> None:
         """Rename what is in the way: new data must not go where it lies until the file is done."""
-        for name in names:
+        file = self._group.file
+        for name in (f"{self._group.name}/{name}".lstrip("/") for name in names):
             _check_groups(file, name)
             if (there := file.get(name)) is None:
                 continue
             if type(there) is h5py.Group:
-                raise ValueError(f"{name.strip('/')!r} is a group in the file; choose another name")
+                raise ValueError(f"{name!r} is a group in the file; choose another name")
             if not self._settings.overwrite:
-                raise ValueError(
-                    f"{name.strip('/')!r} is in the file already; overwrite=True replaces it"
-                )
-            hidden = f".shmkit-{len(aside)}"
+                raise ValueError(f"{name!r} is in the file already; overwrite=True replaces it")
+            hidden = f".shmkit-{len(self._aside)}"
             file.move(name, hidden)
-            aside.append(hidden)
+            self._aside.append(hidden)
 
-    def _write(self, root: h5py.Group, name: str, rows: Rows) -> Dataset:
-        dataset, chunks = self._create(root, name, rows)
+    def _write(self, name: str, source: DatasetSource) -> Dataset:
+        dataset, chunks = self._create(name, source)
         compression = self._settings.compression
         if not chunks:
-            self._write_plain(dataset, rows)
+            self._write_plain(dataset, source)
         elif compression in ("gzip", None):
             deflater = Deflater(chunks, dataset.compression_opts or 0, shuffle=dataset.shuffle)
-            made = deflater if compression else deflater.raw
-            for block, data in self._in_order(lambda b: made(rows.block(b)), rows.shape, chunks):
+            made, shape = deflater if compression else deflater.raw, source.shape
+            for block, data in self._in_order(lambda b: made(source.block(b)), shape, chunks):
                 dataset.id.write_direct_chunk(tuple(side.start for side in block), data)
-                self._advance(rows, block)
+                self._advance(source, block)
         else:
-            for block in blocks(rows.shape, chunks):
+            for block in blocks(source.shape, chunks):
                 try:
-                    dataset[block] = rows.block(block)
+                    dataset[block] = source.block(block)
                 except (OSError, RuntimeError) as error:
                     raise ValueError(
-                        f"compression={compression!r} cannot take {name} ({rows.dtype}, "
-                        f"{rows.shape}): {error}"
+                        f"compression={compression!r} cannot take {name} ({source.dtype}, "
+                        f"{source.shape}): {error}"
                     ) from error
-                self._advance(rows, block)
-        dataset.attrs.update(rows.attrs)
+                self._advance(source, block)
+        dataset.attrs.update(source.attrs)
         nbytes = dataset.id.get_storage_size()
-        return Dataset(dataset.name.strip("/"), rows.shape, rows.dtype, rows.nbytes, nbytes)
+        return Dataset(dataset.name.strip("/"), source.shape, source.dtype, source.nbytes, nbytes)
 
-    def _create(
-        self, root: h5py.Group, name: str, rows: Rows
-    ) -> tuple[h5py.Dataset, tuple[int, ...]]:
+    def _create(self, name: str, source: DatasetSource) -> tuple[h5py.Dataset, tuple[int, ...]]:
         """The dataset, and the shape of its chunks: () if it has none."""
         plain = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         options: dict[str, Any] = {}
         settings = self._settings
-        small = settings.compression is None or rows.nbytes < _SMALL_NBYTES
-        cut = rows.shape and rows.nbytes and not (small and settings.chunks is None)
-        if rows.grows or cut:
-            options = {"chunks": settings.chunks_of(rows), **settings.filters()}
-            options["maxshape"] = (None, *rows.shape[1:]) if rows.grows else None
+        small = settings.compression is None or source.nbytes < _SMALL_NBYTES
+        cut = source.shape and source.nbytes and not (small and settings.chunks is None)
+        if source.grows or cut:
+            options = {"chunks": settings.chunks_of(source), **settings.filters()}
+            options["maxshape"] = (None, *source.shape[1:]) if source.grows else None
         else:
             plain.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
             plain.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         try:
-            dataset = root.create_dataset(name, rows.shape, rows.stored, dcpl=plain, **options)
+            shape, dtype = source.shape, source.stored
+            dataset = self._group.create_dataset(name, shape, dtype, dcpl=plain, **options)
         except (TypeError, ValueError, KeyError, RuntimeError) as error:  # such as too many fields
             raise TypeError(f"{name}: HDF5 cannot make a dataset of it: {error}") from error
         return dataset, options.get("chunks", ())
 
-    def _write_plain(self, dataset: h5py.Dataset, rows: Rows) -> None:
+    def _write_plain(self, dataset: h5py.Dataset, source: DatasetSource) -> None:
         """Write to where the data lie in the file, past HDF5: nothing is to be done to them."""
         start = dataset.id.get_offset()
         if start is None:  # there are none, or it is a scalar: h5py reserves no room for one
-            dataset[...] = rows.block(())
+            dataset[...] = source.block(())
             return
-        steps = np.empty(rows.shape, rows.stored).strides
-        chunks = chunk_shape(rows.shape, rows.stored.itemsize)  # each is one piece of the file
+        steps = np.empty(source.shape, source.stored).strides
+        chunks = chunk_shape(source.shape, source.stored.itemsize)  # each is one piece of the file
 
         def write(block: Block) -> None:
             offset = sum(side.start * step for side, step in zip(block, steps, strict=True))
-            self._storage.write_at(as_bytes(rows.block(block)).data, start + offset)
+            self._storage.write_at(as_bytes(source.block(block)).data, start + offset)
 
-        for block, _ in self._in_order(write, rows.shape, chunks):
-            self._advance(rows, block)
+        for block, _ in self._in_order(write, source.shape, chunks):
+            self._advance(source, block)
 
-    def _advance(self, rows: Rows, block: Block) -> None:
+    def _advance(self, source: DatasetSource, block: Block) -> None:
         """Count what is written; have the disk begin with it meanwhile; raise what went wrong."""
-        lengths = (min(b.stop, n) - b.start for b, n in zip(block, rows.shape, strict=True))
-        self.nbytes += math.prod(lengths) * rows.dtype.itemsize
+        lengths = (min(b.stop, n) - b.start for b, n in zip(block, source.shape, strict=True))
+        self.nbytes += math.prod(lengths) * source.dtype.itemsize
         self._storage.check()
         if self._storage.written - self._synced > _SYNC_NBYTES and (
             self._syncing is None or self._syncing.done()

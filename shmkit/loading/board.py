@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from shmkit.memory.segment import Segment
 from shmkit.readers.base import Plan
 
-__all__ = ["RECORD", "Board", "Monitor", "NoMonitor", "State"]
+__all__ = ["RECORD", "Board", "State"]
 
 
 class State(enum.IntEnum):
@@ -101,6 +101,16 @@ class Board:
         self.cancelled = False
         self.closed = False
 
+    @property
+    def nbytes_done(self) -> int:
+        """Bytes of files that are read."""
+        return int(self.records["bytes_done"].sum())
+
+    @property
+    def nbytes_total(self) -> int:
+        """Bytes of all files."""
+        return int(self.records["bytes_total"].sum())
+
     def refresh(self) -> None:
         """Bring READY, UNLINKED and FREED up to date with what became of the segments."""
         for record, segment in zip(self.records, self.segments, strict=True):
@@ -108,28 +118,3 @@ class Board:
                 continue
             if not segment.linked:
                 record["state"] = State.UNLINKED if segment.mapped else State.FREED
-
-
-class Monitor(Protocol):
-    """What shows a load to a person. Every method is called from the thread that loads."""
-
-    def begin(self, board: Board) -> None:
-        """The load begins; nothing is read yet."""
-
-    def update(self, board: Board) -> None:
-        """The records have changed; called ~10 times a second."""
-
-    def end(self, board: Board) -> None:
-        """The load has ended: `board.errors` and `board.cancelled` say how."""
-
-    def close(self, board: Board) -> None:
-        """Segments were unlinked: the arrays, or one of them, were closed."""
-
-
-class NoMonitor:
-    """Shows nothing."""
-
-    def begin(self, board: Board) -> None:
-        """Show nothing."""
-
-    update = end = close = begin

@@ -36,10 +36,11 @@ from numpy.typing import NDArray
 
 from shmkit import _limits
 from shmkit._categories import coded, with_enums
+from shmkit._monitor import Monitor
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.loading import tasks as _reading
-from shmkit.loading.board import RECORD, Board, Monitor, State
+from shmkit.loading.board import RECORD, Board, State
 from shmkit.loading.file import File, cut, read_whole
 from shmkit.loading.pool import Died, Loaders, Task, worth
 from shmkit.memory.array import SharedArray, shared_empty, view
@@ -69,7 +70,7 @@ def load(
     processes: int,
     backing: str | os.PathLike[str],
     skip_failed: bool,
-    monitor: Monitor,
+    monitor: Monitor[Board],
     datasets: Sequence[str] = ("*",),
     prefix: bool = False,
 ) -> SharedArrays:
@@ -160,7 +161,7 @@ def _with_datasets(
     return listed
 
 
-def _end(board: Board, monitor: Monitor) -> None:
+def _end(board: Board, monitor: Monitor[Board]) -> None:
     board.ended = time.time()
     board.records = np.array(board.records)
     monitor.end(board)
@@ -173,7 +174,7 @@ class _Load:
     board: Board
     records: SharedArray  # the board's
     loaders: Loaders
-    monitor: Monitor
+    monitor: Monitor[Board]
     sources: Sequence[_Source]
     skip_failed: bool
     parts: dict[int, list[Part]] = field(default_factory=dict)  # of the files read in parts

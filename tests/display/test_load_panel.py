@@ -410,28 +410,6 @@ def test_panel_that_cannot_be_drawn_prints_nothing_into_a_cell(make_board, shell
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_export_has_a_bar_that_goes(shell, monkeypatch):
-    monkeypatch.setattr(load_panel, "_PATIENCE", 0)
-    monkeypatch.setattr(load_panel, "_PERIOD", 0)
-    with load_panel.export_bar() as show:
-        show(50, 200)
-        show(100, 200)
-    outputs = shell.display_pub.outputs
-    assert [page.tags("progress")[0]["value"] for page in pages(outputs[:2])] == ["50", "100"]
-    assert outputs[-1]["data"] == {"text/html": "", "text/plain": ""}
-    assert len({output["transient"]["display_id"] for output in outputs}) == 1
-
-
-def test_a_quick_export_shows_nothing(shell):
-    with load_panel.export_bar() as show:
-        show(50, 200)
-    assert shell.display_pub.outputs == []
-
-
-def pages(outputs):
-    return [Page(output["data"]["text/html"]) for output in outputs]
-
-
 def test_only_a_kernel_that_a_server_started_has_a_cancel_button(make_board, shell):
     number = "4a894b4f-40f3-4ee2-9dbe-7e1327364bd0"
     for path, there in ((f"/run/kernel-{number}.json", True), ("/run/kernel-71.json", False)):

@@ -11,9 +11,15 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from shmkit import shared_load
-from shmkit.display import terminal as _console
-from shmkit.display.progress import export_progress, load_monitor
-from shmkit.loading.board import NoMonitor
+from shmkit._monitor import NoMonitor
+from shmkit.display import terminal as in_terminal
+from shmkit.display.progress import export_monitor, load_monitor
+
+
+class Half:
+    """Work that is half done."""
+
+    nbytes_done, nbytes_total = 50_000_000, 100_000_000
 
 
 @pytest.fixture
@@ -62,14 +68,14 @@ def test_the_call_then_the_variable_then_the_place_decide(monkeypatch, variable,
     monkeypatch.setenv("SHMKIT_PROGRESS", variable)
     monitor = load_monitor(progress)
     found = type(monitor).__name__
-    if isinstance(monitor, _console.ConsoleBar):
+    if isinstance(monitor, in_terminal.LoadBar):
         found = "line" if monitor._plain else "bar"
     assert found == kind
 
 
 def test_a_terminal_gets_a_bar_and_a_notebook_the_panel(request):
     with terminal():
-        assert isinstance(load_monitor(None), _console.ConsoleBar)
+        assert isinstance(load_monitor(None), in_terminal.LoadBar)
         request.getfixturevalue("kernel")
         assert type(load_monitor(None)).__name__ == "Panel"
         assert isinstance(load_monitor(False), NoMonitor)
@@ -91,13 +97,15 @@ def test_plain_is_one_line_at_the_end(monkeypatch, capfd, tmp_path):
 
 
 def test_an_export_in_a_terminal_has_a_bar_that_goes(monkeypatch):
-    monkeypatch.setattr(_console, "_PATIENCE", 0)
+    monkeypatch.setattr(in_terminal, "_PATIENCE", 0)
     drawn = ""
     with terminal() as written:
-        with export_progress(None) as show:
-            while not re.search(r" 50%\|.*\| 50\.0M/100M ", drawn):  # ten times a second at most
-                show(50_000_000, 100_000_000)
-                drawn += written()
+        bar = export_monitor(None)
+        bar.begin(Half())
+        while not re.search(r" 50%\|.*\| 50\.0M/100M ", drawn):  # ten times a second at most
+            bar.update(Half())
+            drawn += written()
+        bar.end(Half())
         left = ""
         while not left.endswith(" \r"):  # a terminal takes a moment to pass it on
             left += written()
@@ -107,6 +115,8 @@ def test_an_export_in_a_terminal_has_a_bar_that_goes(monkeypatch):
 @pytest.mark.parametrize("kind", ["plain", "off"])
 def test_a_quiet_export_says_nothing(monkeypatch, capfd, kind):
     monkeypatch.setenv("SHMKIT_PROGRESS", kind)
-    with export_progress(None) as show:
-        show(1, 2)
+    monitor = export_monitor(None)
+    monitor.begin(Half())
+    monitor.update(Half())
+    monitor.end(Half())
     assert capfd.readouterr() == ("", "")

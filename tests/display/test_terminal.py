@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shmkit import shared_load
-from shmkit.display.terminal import ConsoleBar
+from shmkit.display.terminal import LoadBar
 from shmkit.loading.board import RECORD, Board, State
 from shmkit.memory.backing import choose_backing
 from shmkit.memory.segment import Segment
@@ -38,7 +38,7 @@ def screen(text):
 
 
 def test_bar_counts_files_and_bytes(board, capsys):
-    bar = ConsoleBar()
+    bar = LoadBar()
     bar.begin(board)
     board.records["state"][0] = State.READY
     board.records["bytes_done"] = [1_000_000, 500_000, 0]
@@ -50,7 +50,7 @@ def test_bar_counts_files_and_bytes(board, capsys):
 
 
 def test_one_line_stays_after_a_load(board, capsys):
-    bar = ConsoleBar()
+    bar = LoadBar()
     bar.begin(board)
     finish(board, State.READY, State.READY, State.READY)
     bar.end(board)
@@ -61,7 +61,7 @@ def test_one_line_stays_after_a_load(board, capsys):
 
 
 def test_skipped_files_are_not_counted(board, capsys):
-    bar = ConsoleBar()
+    bar = LoadBar()
     bar.begin(board)
     finish(board, State.READY, State.FAILED, State.READY)
     bar.end(board)
@@ -69,7 +69,7 @@ def test_skipped_files_are_not_counted(board, capsys):
 
 
 def test_failed_or_interrupted_load_leaves_nothing_on_the_screen(board, capsys):
-    bar = ConsoleBar()
+    bar = LoadBar()
     bar.begin(board)
     segment = board.segments[0] = Segment.create(choose_backing("auto", 0))
     segment.unlink()
@@ -102,7 +102,7 @@ def test_in_ipython_it_says_which_variables_keep_memory(tmp_path, run_script):
 def test_one_file_and_one_loader_are_singular(capsys):
     records = np.zeros(1, RECORD)
     board = Board(["a"], ["/data/a"], records, 1)
-    bar = ConsoleBar()
+    bar = LoadBar()
     bar.begin(board)
     finish(board, State.READY)
     bar.end(board)

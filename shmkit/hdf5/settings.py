@@ -1,0 +1,114 @@
+"""The options of an export: their names, what they are by default, and what they may be.
+
+    shmkit.to_hdf5(…) ──┐
+    %%to_hdf5 …         ┼──▶ Settings ──check──▶ writer
+    shmkit convert …  ──┘
+
+All three ways to ask for an export take their defaults from here, and get the same errors, before
+anything is written. What an option means is told at `shmkit.to_hdf5`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from shmkit._format import nbytes_text
+from shmkit.hdf5.chunks import FASTEST, chunk_shape
+from shmkit.hdf5.datasets import DatasetSource, parts_of_name
+
+__all__ = ["Layout", "Mode", "Settings"]
+
+Mode = Literal["w", "x", "a"]
+Layout = Literal["table", "columns"]
+
+_MIN_GROWING_ROWS = 1024  # of a chunk of what may grow: it need not stay so short
+_MAX_CHUNK_NBYTES = (1 << 32) - 1  # in HDF5 before 2.0
+_SHUFFLED = frozenset(["gzip", "lzf", "zstd"])  # other filters have a shuffle of their own, or harm
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `shmkit.to_hdf5`; raises ValueError for one that cannot be."""
+
+    group: str = "/"
+    mode: Mode = "w"
+    overwrite: bool = False
+    compression: str | None = "gzip"
+    level: int | None = None
+    shuffle: bool = True
+    chunks: int | tuple[int, ...] | None = None
+    layout: Layout = "table"
+    concat: bool = False
+    attrs: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("mode", self.mode, get_args(Mode)),
+            ("layout", self.layout, get_args(Layout)),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, known))}")
+        if self.group.strip("/"):
+            parts_of_name(self.group.strip("/"))
+        if self.compression == "gzip" and self.level is not None and not 0 <= self.level <= 9:
+            raise ValueError(f"level={self.level}: gzip has 0 to 9")
+        self.filters()
+
+    def check(self, datasets: Mapping[str, DatasetSource]) -> None:
+        """Raise a ValueError if the chunks do not fit one of the datasets."""
+        for name, source in datasets.items():
+            try:
+                self.chunks_of(source)
+            except ValueError as error:
+                raise ValueError(f"chunks={self.chunks} does not fit {name}: {error}") from None
+
+    def chunks_of(self, source: DatasetSource) -> tuple[int, ...]:
+        """The shape of a chunk; raises ValueError if the given one does not fit."""
+        shape, chunks = source.shape, self.chunks
+        if chunks is None or source.is_index:
+            if source.grows:
+                shape = max(shape[0], _MIN_GROWING_ROWS), *shape[1:]
+            return chunk_shape(shape, source.stored.itemsize)
+        if not isinstance(chunks, Sequence):
+            chunks = (chunks, *shape[1:])[: len(shape)]
+        if len(chunks) != len(shape):
+            raise ValueError(f"its shape is {shape}")
+        if min(chunks, default=1) < 1:
+            raise ValueError("a chunk has at least one row")
+        if source.grows:
+            shape = sys.maxsize, *shape[1:]
+        chunks = tuple(max(min(n, m), 1) for n, m in zip(chunks, shape, strict=True))
+        if (nbytes := math.prod(chunks) * source.stored.itemsize) > _MAX_CHUNK_NBYTES:
+            raise ValueError(f"a chunk of {nbytes_text(nbytes)} is more than HDF5 can hold")
+        return chunks
+
+    def filters(self) -> dict[str, Any]:
+        """What h5py is told; raises ValueError for a filter that is not installed."""
+        shuffle = self.shuffle and self.compression in _SHUFFLED
+        if self.compression == "gzip":
+            level = FASTEST if self.level is None else self.level
+            return {"compression": "gzip", "compression_opts": level, "shuffle": shuffle}
+        if self.compression in (None, "lzf"):
+            if self.level is not None:
+                raise ValueError(f"compression={self.compression!r} has no levels")
+            return {"compression": self.compression, "shuffle": shuffle}
+        return {**self._plugin(), "shuffle": shuffle}
+
+    def _plugin(self) -> dict[str, Any]:
+        try:
+            import hdf5plugin  # noqa: PLC0415 - optional, and its import loads its filters
+        except ImportError:
+            known = '"gzip", "lzf" and None; more are in the package hdf5plugin'
+        else:
+            if self.compression in hdf5plugin.FILTERS:
+                (found,) = hdf5plugin.get_filters((self.compression,))
+                try:
+                    return dict(found() if self.level is None else found(clevel=self.level))
+                except TypeError:
+                    raise ValueError(f"compression={self.compression!r} has no levels") from None
+            known = ", ".join(['"gzip", "lzf", None', *map(repr, hdf5plugin.FILTERS)])
+        raise ValueError(f"compression={self.compression!r} is none of {known}")

@@ -14,10 +14,9 @@ from shmkit import _limits
 from shmkit._format import nbytes_text, table_text
 from shmkit.commands.convert import convert
 from shmkit.commands.demo import demo
-from shmkit.commands.options import HOW, PROGRESS, WHERE
+from shmkit.commands.options import add_no_progress, add_options, settings_of
 from shmkit.display.listing import list_segments, remove_left
 from shmkit.errors import ShmkitError
-from shmkit.hdf5.settings import Settings
 from shmkit.memory.backing import NAMES
 from shmkit.readers.text.rows import PARSER
 
@@ -79,10 +78,7 @@ def _add_convert(commands: Any) -> None:
     group.add_argument(
         "--skip-failed", action="store_true", help="leave out files that cannot be read, and say so"
     )
-    for title, options in (("where they are put", WHERE), ("how they are stored", HOW | PROGRESS)):
-        group = command.add_argument_group(title)
-        for flag, keywords in options.items():
-            group.add_argument(flag, **keywords)
+    add_no_progress(add_options(command))
     command.set_defaults(run=_convert)
 
 
@@ -100,7 +96,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     }
     files, path, progress = given.pop("files"), given.pop("path"), given.pop("progress", None)
     try:
-        settings = Settings(**given | {"attrs": dict(given.get("attrs", ()))})
+        settings = settings_of(given)
         export, failures = convert(files, path, settings, loading=loading, progress=progress)
     except (ShmkitError, OSError, ValueError, TypeError) as error:
         sys.exit(f"shmkit convert: {error}")

@@ -8,17 +8,88 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from typing import Any, get_args
 
-from shmkit.hdf5.settings import Layout, Mode
+from shmkit.hdf5.settings import Layout, Mode, Settings
 
-__all__ = ["HOW", "PROGRESS", "WHERE", "Options"]
-
-Options = dict[str, dict[str, Any]]  # flag -> what argparse is told of it
+__all__ = ["add_no_progress", "add_options", "settings_of"]
 
 
-def _compression(text: str) -> str | None:
-    return None if text == "none" else text
+def add_options(parser: argparse.ArgumentParser) -> Any:
+    """Add them all; returns the last group."""
+    where = parser.add_argument_group("where they are put")
+    where.add_argument(
+        "--mode",
+        choices=get_args(Mode),
+        help="whether an existing file is replaced (w, the default), is an error (x) or is added "
+        "to (a)",
+    )
+    same = "the same as --mode a"
+    where.add_argument("--append", dest="mode", action="store_const", const="a", help=same)
+    where.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="with --append, replace datasets of the same name; else they are an error",
+    )
+    where.add_argument("--group", help="the group of the file, such as 2024/night (default: /)")
+    how = parser.add_argument_group("how they are stored")
+    how.add_argument(
+        "--compression",
+        metavar="NAME",
+        type=lambda text: None if text == "none" else text,
+        help="gzip (the default; any HDF5 reader has it), lzf (h5py only), none, or a filter of "
+        "the package hdf5plugin, such as zstd",
+    )
+    level = "of the compression: gzip has 0 to 9"
+    how.add_argument("--level", metavar="N", type=int, help=level)
+    how.add_argument(
+        "--no-shuffle",
+        dest="shuffle",
+        action="store_false",
+        help="do not sort the bytes of numbers by their place before they are compressed",
+    )
+    how.add_argument(
+        "--chunks",
+        metavar="N[,N...]",
+        type=_chunks,
+        help="rows of a chunk, or its shape (default: whole rows, up to 1 MiB)",
+    )
+    how.add_argument(
+        "--layout",
+        choices=get_args(Layout),
+        metavar="KIND",
+        help="table (the default): an array with fields is one dataset; columns: it is a group "
+        "with a dataset for each field",
+    )
+    how.add_argument(
+        "--concat",
+        action="store_true",
+        help='all arrays, one after another, as one dataset "data"; "source" says which rows came '
+        "from where",
+    )
+    how.add_argument(
+        "--attr",
+        dest="attrs",
+        metavar="KEY=VALUE",
+        type=_attribute,
+        action="append",
+        help="an attribute of the file or the group, as text; may be given several times",
+    )
+    return how
+
+
+def add_no_progress(group: Any) -> None:
+    """Add ``--no-progress``, where a command says what it shows."""
+    group.add_argument(
+        "--no-progress", dest="progress", action="store_const", const=False, help="show no bar"
+    )
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """What was given, checked; `progress` says nothing about the file."""
+    options = {name: value for name, value in given.items() if name != "progress"}
+    return Settings(**options | {"attrs": dict(given.get("attrs", ()))})
 
 
 def _chunks(text: str) -> int | tuple[int, ...]:
@@ -33,68 +104,3 @@ def _attribute(text: str) -> tuple[str, str]:
     if not (key and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not like key=value")
     return key, value
-
-
-WHERE: Options = {
-    "--mode": {
-        "choices": get_args(Mode),
-        "help": "whether an existing file is replaced (w, the default), is an error (x) or is "
-        "added to (a)",
-    },
-    "--append": {
-        "dest": "mode",
-        "action": "store_const",
-        "const": "a",
-        "help": "the same as --mode a",
-    },
-    "--overwrite": {
-        "action": "store_true",
-        "help": "with --append, replace datasets of the same name; else they are an error",
-    },
-    "--group": {"help": "the group of the file, such as 2024/night (default: /)"},
-}
-HOW: Options = {
-    "--compression": {
-        "metavar": "NAME",
-        "type": _compression,
-        "help": "gzip (the default; any HDF5 reader has it), lzf (h5py only), none, or a "
-        "filter of the package hdf5plugin, such as zstd",
-    },
-    "--level": {"metavar": "N", "type": int, "help": "of the compression: gzip has 0 to 9"},
-    "--no-shuffle": {
-        "dest": "shuffle",
-        "action": "store_false",
-        "help": "do not sort the bytes of numbers by their place before they are compressed",
-    },
-    "--chunks": {
-        "metavar": "N[,N...]",
-        "type": _chunks,
-        "help": "rows of a chunk, or its shape (default: whole rows, up to 1 MiB)",
-    },
-    "--layout": {
-        "choices": get_args(Layout),
-        "metavar": "KIND",
-        "help": "table (the default): an array with fields is one dataset; columns: it is a "
-        "group with a dataset for each field",
-    },
-    "--concat": {
-        "action": "store_true",
-        "help": 'all arrays, one after another, as one dataset "data"; "source" says which '
-        "rows came from where",
-    },
-    "--attr": {
-        "dest": "attrs",
-        "metavar": "KEY=VALUE",
-        "type": _attribute,
-        "action": "append",
-        "help": "an attribute of the file or the group, as text; may be given several times",
-    },
-}
-PROGRESS: Options = {
-    "--no-progress": {
-        "dest": "progress",
-        "action": "store_const",
-        "const": False,
-        "help": "show no bar",
-    }
-}

@@ -17,7 +17,7 @@ import os
 import re
 import shlex
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -30,17 +30,17 @@ from IPython.core.completer import (
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, magics_class, output_can_be_silenced
-from IPython.core.magic_arguments import argument, argument_group, kwds, magic_arguments
+from IPython.core.magic_arguments import MagicArgumentParser
 from IPython.display import display
 
 from shmkit._api.to_hdf5 import to_hdf5
-from shmkit._format import counted, dtype_text, nbytes_text, shape_text, table_text
-from shmkit._html import table_html
+from shmkit._format import counted, dtype_text, nbytes_text, shape_text
+from shmkit._html import Table
 from shmkit.commands.cells import Ran, run_cell
-from shmkit.commands.options import HOW, PROGRESS, WHERE, Options
+from shmkit.commands.options import add_no_progress, add_options, settings_of
 from shmkit.errors import SegmentGoneError
 from shmkit.hdf5.datasets import Arrays, datasets, named_arrays
-from shmkit.hdf5.settings import Layout, Mode, Settings
+from shmkit.hdf5.settings import Layout, Mode
 from shmkit.hdf5.storage import check_path
 from shmkit.memory.arrays import SharedArrays
 
@@ -73,33 +73,22 @@ stays as it was. The file, or the group, has the cell's text as the attribute
 """
 
 
-def _arguments(options: Options) -> Callable[[Any], Any]:
-    """A decorator for all of them."""
-
-    def decorate(function: Any) -> Any:
-        for flag, keywords in reversed(options.items()):
-            function = argument(flag, **keywords)(function)
-        return function
-
-    return decorate
-
-
-@magics_class
-class _HDF5Magics(Magics):
-    @magic_arguments(_NAME)
-    @kwds(
+def _new_parser() -> argparse.ArgumentParser:
+    parser = MagicArgumentParser(
+        _NAME,
         usage="%(prog)s PATH [NAME ...] [OPTION ...]",
         description=_DESCRIPTION,
         formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=80),
         argument_default=argparse.SUPPRESS,  # what is not given is for to_hdf5 to say
     )
-    @argument(
+    parser.allow_abbrev = False  # --comp would become ambiguous with the next option
+    parser.add_argument(
         "path",
         metavar="PATH",
         help="the file; {name} and $name stand for the value of a variable; quote a path with "
         'spaces: "my results.h5"',
     )
-    @argument(
+    parser.add_argument(
         "names",
         metavar="NAME",
         nargs="*",
@@ -107,19 +96,20 @@ class _HDF5Magics(Magics):
         help="save these variables instead, older ones too; mean_* stands for all arrays with "
         "such a name, _ for the value of the cell's last expression",
     )
-    @argument_group("where they are put")
-    @_arguments(WHERE)
-    @argument_group("how they are stored")
-    @_arguments(HOW)
-    @argument_group("what is shown")
-    @argument(
-        "--dry-run",
-        action="store_true",
-        default=False,
-        help="run the cell and show what would be saved, but write nothing",
-    )
-    @_arguments(PROGRESS)
-    @argument("-h", "--help", action="store_true", help="show this, and run nothing")
+    add_options(parser)
+    shown = parser.add_argument_group("what is shown")
+    dry = "run the cell and show what would be saved, but write nothing"
+    shown.add_argument("--dry-run", action="store_true", default=False, help=dry)
+    add_no_progress(shown)
+    shown.add_argument("-h", "--help", action="store_true", help="show this, and run nothing")
+    return parser
+
+
+_parser = _new_parser()
+
+
+@magics_class
+class _HDF5Magics(Magics):
     @output_can_be_silenced
     @cell_magic
     def to_hdf5(self, line: str, cell: str) -> Any:
@@ -150,8 +140,7 @@ class _HDF5Magics(Magics):
         return ran.values[0] if ran.values else None
 
 
-_parser: argparse.ArgumentParser = _HDF5Magics.to_hdf5.parser
-_parser.allow_abbrev = False  # --comp would become ambiguous with the next option
+_HDF5Magics.to_hdf5.__doc__ = _parser.format_help()  # what %%to_hdf5? shows
 
 
 def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
@@ -170,14 +159,10 @@ def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
         for name in names:
             if not re.sub(r"\[.+?\]|[*?]", "_", name).isidentifier():
                 raise ValueError(f"{name!r} is no name of a variable")
-        settings = _settings(options)
+        settings = settings_of(options)
     except (UsageError, ValueError) as error:
         raise UsageError(f"{_NAME}: {error}; {_NAME}? shows the options") from None
     return check_path(os.path.expanduser(path), settings.mode), names, dry_run, options
-
-
-def _settings(options: Mapping[str, Any]) -> Settings:
-    return Settings(**{name: value for name, value in options.items() if name != "progress"})
 
 
 _LeftOut = list[tuple[str, str]]  # names and reasons
@@ -285,27 +270,23 @@ def _not_saved(left_out: _LeftOut) -> str:
 
 def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
     """Check all that `to_hdf5` checks before it writes, and display what it would write."""
-    settings = _settings(options)
+    settings = settings_of(options)
     found = datasets(arrays, layout=settings.layout, concat=settings.concat)
     settings.check(found)
     columns = [("Dataset", "left"), ("Shape", "right"), ("Array", "left"), ("Memory", "right")]
     rows = [
         (
             f"{settings.group}/{name}".strip("/"),
-            shape_text(dataset.shape),
-            dtype_text(dataset.dtype),
-            nbytes_text(dataset.nbytes),
+            shape_text(source.shape),
+            dtype_text(source.dtype),
+            nbytes_text(source.nbytes),
         )
-        for name, dataset in found.items()
+        for name, source in found.items()
     ]
-    nbytes = sum(dataset.nbytes for dataset in found.values())
-    summary = f"{counted(len(rows), 'dataset', 'datasets')} · {nbytes_text(nbytes)} in memory"
+    nbytes = nbytes_text(sum(source.nbytes for source in found.values()))
+    summary = f"{counted(len(rows), 'dataset', 'datasets')} · {nbytes} in memory"
     summary += " · nothing was written, as this is a dry run"
-    shown = {
-        "text/plain": f"{path}: {summary}\n{table_text(columns, rows)}",
-        "text/html": table_html(path, summary, columns, rows),
-    }
-    display(shown, raw=True)
+    display(Table(path, summary, columns, rows))
 
 
 # A hook on complete_command would leave Jedi's 200 names of Python among the options.

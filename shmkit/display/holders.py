@@ -2,8 +2,10 @@
 
     variable, Out[3] ──▶ array, list, dict, … ──▶ view ──base──▶ … ──base──▶ Mapped ──▶ segment
 
-Once a segment is unlinked, the last one that lets go of it gives the memory back; somebody who
-waits for that wants its name.
+The memory of an unlinked segment comes back when its last view dies. So a person who waits for it
+needs to know which variable to delete. Each variable, and each item of a list or dict, is followed
+along ``base`` to the mapping at its end; arrays that hide deeper in objects are not found.
+`gc.get_referrers` would find those too, but takes seconds in a large notebook, and names no variable.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +23,8 @@ from shmkit.memory.segment import Mapped, Segment
 
 __all__ = ["held_by", "shell", "shell_variables"]
 
-_MOST_ITEMS = 10_000  # of one list or dict in which arrays are looked for
+_Key = TypeVar("_Key")
+_MAX_ITEMS = 10_000  # of one list or dict in which arrays are looked for
 
 
 def shell() -> Any:
@@ -36,27 +39,23 @@ def shell_variables() -> Mapping[str, Any]:
 
 
 def held_by(
-    segments: Iterable[Segment | None], variables: Mapping[str, Any]
-) -> dict[int, list[str]]:
-    """The variables that keep each segment mapped: its number -> their names.
+    segments: Mapping[_Key, Segment | None], variables: Mapping[str, Any]
+) -> dict[_Key, list[str]]:
+    """The variables that keep each segment mapped, by the segment's key.
 
     `variables` are those of an IPython shell, with its outputs as ``_oh``.
     """
-    numbers = {
-        id(segment): number
-        for number, segment in enumerate(segments)
-        if segment is not None and segment.mapped
-    }
-    found: dict[int, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
+    keys = {id(s): key for key, s in segments.items() if s is not None and s.mapped}
     outputs = variables.get("_oh", {})  # what Out is, unless somebody bound that name anew
     named = [(name, value) for name, value in variables.items() if value is not outputs]
     named += [(f"Out[{number}]", value) for number, value in outputs.items()]
+    found: dict[_Key, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
     for name, value in named:
         for item in _items(value):
-            number = numbers.get(id(_segment_of(item)))
-            if number is not None:
-                found.setdefault(number, {})[name] = None
-    return {number: _without_echoes(list(names)) for number, names in found.items()}
+            segment = id(_segment_of(item))
+            if segment in keys:
+                found.setdefault(keys[segment], {})[name] = None
+    return {key: _without_echoes(list(names)) for key, names in found.items()}
 
 
 def _items(value: Any) -> Iterable[Any]:
@@ -64,9 +63,9 @@ def _items(value: Any) -> Iterable[Any]:
     if isinstance(value, SharedArrays):
         return () if value.closed else iter(value)
     if isinstance(value, list | tuple):
-        return islice(value, _MOST_ITEMS)
+        return islice(value, _MAX_ITEMS)
     if isinstance(value, dict):
-        return islice(value.values(), _MOST_ITEMS)
+        return islice(value.values(), _MAX_ITEMS)
     return (value,)
 
 

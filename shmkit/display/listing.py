@@ -1,7 +1,7 @@
 """The segments of this machine: what lies in directories and in memfds, whose it is, who holds it.
 
 /dev/shm, directories ─┐
-/proc/<pid>/fd  memfds ┼──▶ Found ──▶ Listing: the one table of `shmkit ls`, %shm and panel()
+/proc/<pid>/fd  memfds ┼──▶ FoundSegment ──▶ Listing: the one table of `shmkit ls`, %shm and panel()
 mapped here ───────────┘
    (also if unlinked: then no other process can see it)
 """
@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 from shmkit import _limits
 from shmkit._format import (
     counted,
+    cut_text,
     dtype_text,
     few_text,
+    more_text,
     nbytes_text,
     seconds_text,
     shape_text,
@@ -35,10 +37,10 @@ from shmkit.memory.backing import NAMES
 from shmkit.memory.header import Header, read_header
 from shmkit.memory.segment import mapped_here
 
-__all__ = ["Found", "Listing", "list_segments", "remove_left", "total"]
+__all__ = ["FoundSegment", "Listing", "list_segments", "remove_left", "total"]
 
-_SHOWN = 100  # segments that a notebook's table names
-_MOST_LETTERS = 40  # of the names of fields
+_MAX_ROWS = 100  # segments that a notebook's table names
+_MAX_LETTERS = 40  # of the names of fields
 _COLUMNS = (  # heading, side
     ("Held by", "left"),
     ("Shape", "right"),
@@ -51,7 +53,7 @@ _COLUMNS = (  # heading, side
 )
 
 
-class Found(NamedTuple):
+class FoundSegment(NamedTuple):
     """One segment.
 
     Attributes
@@ -91,19 +93,19 @@ class Listing:
 
     Attributes
     ----------
-    found : list of Found
+    found : list of FoundSegment
         This process's, then those of others, then what has no owner any more; the oldest first.
     rooms : list of Room
         Where segments live, the machine's memory, and the container's.
     """
 
-    found: list[Found]
+    found: list[FoundSegment]
     rooms: list[_limits.Room]
 
     def __str__(self) -> str:
         lines = [self._summary(), *self._notes()]
         if self.found:
-            lines.insert(0, table_text(*self._table(self.found)))
+            lines.insert(0, table_text(*_table(self.found)))
         return "\n".join(lines)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -112,10 +114,9 @@ class Listing:
 
     def _repr_html_(self) -> str:
         """The table in a notebook."""
-        columns, rows = self._table(self.found[:_SHOWN]) if self.found else ((), [])
-        more = self.found[_SHOWN:]
-        notes = [f"and {len(more)} more ({nbytes_text(_sum(more))})"] if more else []
-        return table_html("Shared memory", self._summary(), columns, rows, notes + self._notes())
+        columns, rows = _table(self.found[:_MAX_ROWS]) if self.found else ((), [])
+        notes = more_text([f.nbytes for f in self.found[_MAX_ROWS:]]) + self._notes()
+        return table_html("Shared memory", self._summary(), columns, rows, notes)
 
     def _summary(self) -> str:
         """How much is whose."""
@@ -133,21 +134,13 @@ class Listing:
         left = f"{total(orphans)}, left by processes that were killed"
         return [f"{left}: shmkit gc, in a notebook %shm gc, removes them", *rooms]
 
-    def _groups(self) -> tuple[list[Found], list[Found], list[Found]]:
+    def _groups(self) -> tuple[list[FoundSegment], list[FoundSegment], list[FoundSegment]]:
         here = this_process()
         return (
             [f for f in self.found if f.owner == here],
             [f for f in self.found if f.owner != here and not f.orphan],
             [f for f in self.found if f.orphan],
         )
-
-    def _table(
-        self, found: Sequence[Found]
-    ) -> tuple[Sequence[tuple[str, str]], list[Sequence[str]]]:
-        """Columns and rows, without the columns in which there is nothing."""
-        rows = [_row(segment) for segment in found]
-        used = [n for n, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
-        return [_COLUMNS[n] for n in used], [[row[n] for n in used] for row in rows]
 
 
 def list_segments(
@@ -159,10 +152,9 @@ def list_segments(
     """
     here = {s.identity: s for s in sorted(mapped_here(), key=lambda s: s.identity)}
     places = _places(directories)
-    numbers = {identity: number for number, identity in enumerate(here)}
-    holders = held_by(here.values(), variables or {})
+    holders = held_by(here, variables or {})
     names = published_names()
-    found: dict[tuple[int, int], Found] = {}
+    found: dict[tuple[int, int], FoundSegment] = {}
     for path in (*_files(places), *_memfds()):
         owner = owner_of(path)
         try:
@@ -171,7 +163,7 @@ def list_segments(
             continue
         identity = status.st_dev, status.st_ino
         if owner is not None and (identity not in here or here[identity].linked):
-            segment = Found(
+            segment = FoundSegment(
                 path,
                 names.get(path, []),
                 owner,
@@ -179,18 +171,18 @@ def list_segments(
                 status.st_size,
                 status.st_mtime,
                 _header(path),
-                holders.get(numbers.get(identity, -1), []),
+                holders.get(identity, []),
             )
             # Before Python 3.13 a mapping has a descriptor of the memfd too.
             found.setdefault(identity, segment)
+    me = this_process()
     for identity, mapped in here.items():
         if not mapped.linked:
-            holding = holders.get(numbers[identity], [])
-            owner, nbytes = this_process(), mapped.nbytes
-            found[identity] = Found("", [], owner, False, nbytes, 0, mapped.header, holding)
+            held = holders.get(identity, [])
+            found[identity] = FoundSegment("", [], me, False, mapped.nbytes, 0, mapped.header, held)
 
-    def rank(segment: Found) -> tuple[bool, bool, float]:
-        return segment.orphan, segment.owner != this_process(), segment.written or math.inf
+    def rank(segment: FoundSegment) -> tuple[bool, bool, float]:
+        return segment.orphan, segment.owner != me, segment.written or math.inf
 
     rooms = [*(_limits.room_in(place) for place in places), *_limits.memories()]
     return Listing(sorted(found.values(), key=rank), rooms)
@@ -204,9 +196,11 @@ def remove_left(directories: Iterable[str] = ()) -> tuple[list[str], str]:
     return removed, f"removed {total([f for f in orphans if f.path in removed])}"
 
 
-def total(found: Sequence[Found]) -> str:
+def total(found: Sequence[FoundSegment]) -> str:
     """How many segments, and how much memory they take."""
-    return f"{counted(len(found), 'segment', 'segments')}, {nbytes_text(_sum(found))}"
+    return (
+        f"{counted(len(found), 'segment', 'segments')}, {nbytes_text(sum(f.nbytes for f in found))}"
+    )
 
 
 def _places(directories: Iterable[str]) -> list[str]:
@@ -215,22 +209,22 @@ def _places(directories: Iterable[str]) -> list[str]:
     return [*dict.fromkeys([NAMES, *directories, *sorted(used)])]
 
 
-def _sum(found: Iterable[Found]) -> int:
-    return sum(segment.nbytes for segment in found)
+def _table(found: Sequence[FoundSegment]) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """Columns and rows, without the columns in which there is nothing."""
+    rows = [_row(segment) for segment in found]
+    used = [n for n, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
+    return [_COLUMNS[n] for n in used], [[row[n] for n in used] for row in rows]
 
 
-def _row(segment: Found) -> tuple[str, ...]:
-    dtype = shape = "?"
-    if segment.header is not None:
-        dtype = dtype_text(segment.header.dtype)
-        shape = shape_text(segment.header.shape)
-    owner = f"{segment.owner.pid}{', ended' if segment.orphan else ''}"
+def _row(segment: FoundSegment) -> tuple[str, ...]:
+    owner, header = segment.owner, segment.header
+    whose = f"{owner.pid}, ended" if segment.orphan else str(owner.pid)
     return (
         few_text(segment.holders),
-        shape,
-        dtype if len(dtype) <= _MOST_LETTERS else f"{dtype[: _MOST_LETTERS - 1]}…",
+        shape_text(header.shape) if header else "?",
+        cut_text(dtype_text(header.dtype), _MAX_LETTERS) if header else "?",
         nbytes_text(segment.nbytes),
-        "this process" if segment.owner == this_process() else owner,
+        "this process" if owner == this_process() else whose,
         seconds_text(max(time.time() - segment.written, 0)) if segment.written else "",
         " ".join(segment.names),
         segment.path or "unlinked",

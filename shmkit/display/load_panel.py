@@ -155,9 +155,8 @@ class Panel:
         board.refresh()
         states = board.records["state"]
         holders = {}
-        if State.UNLINKED in states:
-            pairs = zip(board.segments, states == State.UNLINKED, strict=True)
-            holders = held_by([s if unlinked else None for s, unlinked in pairs], shell_variables())
+        if unlinked := np.flatnonzero(states == State.UNLINKED).tolist():
+            holders = held_by({n: board.segments[n] for n in unlinked}, shell_variables())
         shown = (board.closed, states.tobytes(), holders)
         if shown == self._shown:
             return

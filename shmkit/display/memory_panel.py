@@ -24,7 +24,7 @@ from shmkit._format import few_text
 from shmkit._html import escaped
 from shmkit.cleanup.owner import this_process
 from shmkit.display.holders import shell_variables
-from shmkit.display.listing import Found, Listing, list_segments, remove_left, total
+from shmkit.display.listing import FoundSegment, Listing, list_segments, remove_left, total
 from shmkit.display.load_panel import look_again
 from shmkit.memory.segment import mapped_here
 
@@ -151,6 +151,6 @@ def _button(text: str, tooltip: str, action: Any) -> ipywidgets.Button:
     return button
 
 
-def _label(segment: Found) -> str:
+def _label(segment: FoundSegment) -> str:
     name = ", ".join(segment.names) or os.path.basename(segment.path)
     return f"{few_text(segment.holders) or 'no variable'}: {name}"

@@ -99,7 +99,8 @@ class LoadBar:
 
     def close(self, board: Board) -> None:
         """Say which of IPython's variables keep memory that could be back."""
-        for number, variables in held_by(board.segments, shell_variables()).items():
+        held = held_by(dict(enumerate(board.segments)), shell_variables())
+        for number, variables in held.items():
             names = ", ".join(variables)
             sys.stderr.write(f"{board.names[number]}: unlinked, still mapped by {names}\n")
 

@@ -32,7 +32,7 @@ def test_holders_are_the_variables_whose_views_reach_the_segment():
         "_3": array,
         "other": other,
     }
-    assert held_by([one, None, two], variables) == {
+    assert held_by({0: one, 1: None, 2: two}, variables) == {
         0: ["array", "plain", "reshaped", "buffer", "listed", "mapped", "arrays", "Out[3]"],
         2: ["other"],
     }
@@ -40,13 +40,13 @@ def test_holders_are_the_variables_whose_views_reach_the_segment():
 
 def test_the_last_result_is_named_only_if_nothing_else_holds_it():
     array, segment = unlinked(3)
-    assert held_by([segment], {"_oh": {}, "_": array}) == {0: ["_"]}
-    assert held_by([segment], {"_oh": {}, "_": array, "x": array}) == {0: ["x"]}
+    assert held_by({0: segment}, {"_oh": {}, "_": array}) == {0: ["_"]}
+    assert held_by({0: segment}, {"_oh": {}, "_": array, "x": array}) == {0: ["x"]}
 
 
 def test_a_segment_that_is_linked_has_holders_too():
     with share(np.arange(3)) as array:
-        assert held_by([array.segment], {"_oh": {}, "array": array}) == {0: ["array"]}
+        assert held_by({0: array.segment}, {"_oh": {}, "array": array}) == {0: ["array"]}
 
 
 def test_what_was_released_or_closed_holds_nothing():
@@ -55,4 +55,4 @@ def test_what_was_released_or_closed_holds_nothing():
     buffer.release()
     arrays = SharedArrays({"one": array})
     arrays.close()
-    assert held_by([segment], {"_oh": {}, "buffer": buffer, "arrays": arrays}) == {}
+    assert held_by({0: segment}, {"_oh": {}, "buffer": buffer, "arrays": arrays}) == {}

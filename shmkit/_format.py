@@ -119,22 +119,16 @@ def seconds_text(seconds: float) -> str:
     return f"{hours // 24:.0f} d {hours % 24:.0f} h"
 
 
-def table_text(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts; `columns` are pairs of a heading and a side, "left" or "right".
+def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts; a column is its side, "<" for left or ">" for right, and its heading.
 
-    >>> print(table_text([("File", "left"), ("", "right")], [("a.npy", "9 B"), ("b", "12 B")]))
+    >>> print(table_text(["<File", ">"], [("a.npy", "9 B"), ("b", "12 B")]))
     File
     a.npy   9 B
     b      12 B
     """
-    headings, sides = zip(*columns, strict=True)
-    table = [headings, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for row in table:
-        cells = (
-            text.rjust(width) if side == "right" else text.ljust(width)
-            for text, width, side in zip(row, widths, sides, strict=True)
-        )
-        lines.append("  ".join(cells).rstrip())
+    table = [[column[1:] for column in columns], *rows]
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    formats = [f"{column[0]}{width}" for column, width in zip(columns, widths, strict=True)]
+    lines = ("  ".join(map(format, cells, formats)).rstrip() for cells in table)
     return "\n".join(lines)

@@ -14,7 +14,6 @@ of the page are taken.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,9 +21,10 @@ from numpy.typing import NDArray
 
 from shmkit._format import count_text, counted, cut_text, dtype_text, shape_text, table_text
 
-__all__ = ["Cell", "Table", "array_html", "escaped", "grid", "table_html"]
+__all__ = ["Cell", "Shown", "Table", "array_html", "escaped", "grid", "table_html"]
 
 _MUTED = "color:color-mix(in srgb,currentColor 70%,transparent)"  # on any background
+_SIDES = {"<": "left", ">": "right"}
 _PRE = "margin:0;padding:4px 8px;white-space:pre;overflow:auto;font-size:13px"
 
 # What is shown of an array with fields:
@@ -34,20 +34,12 @@ _MAX_FIELDS = 20
 _MAX_LETTERS = 40  # of a value
 
 
-class Cell(NamedTuple):
-    """A cell: HTML, and the attributes of its element, such as ``class="n"``."""
-
-    html: str
-    attributes: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts: in a terminal as text, in a notebook as HTML; see `table_html`."""
+class Table(NamedTuple):
+    """A table of texts; for its columns see `table_html`."""
 
     title: str
     summary: str
-    columns: Sequence[tuple[str, str]]
+    columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
@@ -55,11 +47,34 @@ class Table:
         table = table_text(self.columns, self.rows)
         return "\n".join([f"{self.title}: {self.summary}", table, *self.notes])
 
+    @property
+    def html(self) -> str:
+        """As HTML."""
+        return table_html(*self)
+
+
+class Cell(NamedTuple):
+    """A cell: HTML, and the attributes of its element, such as ``class="n"``."""
+
+    html: str
+    attributes: str = ""
+
+
+class Shown:
+    """Shown as a table: in a terminal as text, in a notebook as HTML."""
+
+    def table(self) -> Table:
+        """What is shown."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.table())
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self) if cycle else str(self))
 
     def _repr_html_(self) -> str:
-        return table_html(self.title, self.summary, self.columns, self.rows, self.notes)
+        return self.table().html
 
 
 def escaped(text: str) -> str:
@@ -100,23 +115,23 @@ def _element(tag: str, cell: Cell) -> str:
 def table_html(
     title: str,
     summary: str,
-    columns: Sequence[tuple[str, str]] = (),
+    columns: Sequence[str] = (),
     rows: Iterable[Sequence[str]] = (),
     notes: Iterable[str] = (),
 ) -> str:
-    """A table of texts; `columns` are pairs of a heading and a side, "left" or "right".
+    """A table of texts; a column is its side, "<" for left or ">" for right, and its heading.
 
-    >>> "<td" in table_html("a < b", "1 row", [("Name", "left"), ("Rows", "right")], [("a", "1")])
+    >>> "<td" in table_html("a < b", "1 row", ["<Name", ">Rows"], [("a", "1")])
     True
     """
     styles = [
         "border:0;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35));"
         f"padding:5px 8px;white-space:nowrap;background:none;text-align:{side}"
-        for _, side in columns
+        for side in (_SIDES[column[0]] for column in columns)
     ]
     headings = [
-        Cell(escaped(heading), f'style="{style};{_MUTED};font-weight:600"')
-        for (heading, _), style in zip(columns, styles, strict=True)
+        Cell(escaped(column[1:]), f'style="{style};{_MUTED};font-weight:600"')
+        for column, style in zip(columns, styles, strict=True)
     ]
     weights = [";font-weight:400", *[""] * len(columns)]  # of the first column, which are <th>
     cells = (
@@ -157,8 +172,7 @@ def array_html(title: str, summary: str, array: NDArray[Any]) -> str:
         text = f'<pre tabindex="0" style="{_PRE}">{escaped(str(array))}</pre>'
         return table_html(title, summary) + text
     shown = names[:_MAX_FIELDS]
-    columns = [("", "right")]
-    columns += [(n, "right" if array.dtype[n].kind in "iufc" else "left") for n in shown]
+    columns = [">", *(f"{'<>'[array.dtype[n].kind in 'iufc']}{n}" for n in shown)]
     numbers = range(len(array))
     first, last = numbers[:_FIRST_ROWS], numbers[_FIRST_ROWS:][-_LAST_ROWS:]
     rows = [

@@ -133,7 +133,6 @@ def _gc(directories: Sequence[str]) -> None:
 
 def _info() -> None:
     rooms = [_limits.memory(), _limits.room_in(NAMES)]
-    columns = [("shmkit", "left"), (version("shmkit"), "left")]
     rows = [
         ("Python", platform.python_version()),
         ("numpy", version("numpy")),
@@ -141,4 +140,4 @@ def _info() -> None:
         ("loader processes", str(_limits.cpus())),
         *((r.where, f"{nbytes_text(r.free)} free of {nbytes_text(r.limit)}") for r in rooms),
     ]
-    print(table_text(columns, rows))
+    print(table_text(["<shmkit", f"<{version('shmkit')}"], rows))

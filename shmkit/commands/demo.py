@@ -51,7 +51,7 @@ def demo(rows: int) -> None:
         left = sum(
             segment is not None and (segment.linked or segment.mapped) for segment in segments
         )
-        columns = [("", "left"), ("np.loadtxt + h5py", "right"), ("shmkit", "right"), ("", "left")]
+        columns = ["<", ">np.loadtxt + h5py", ">shmkit", "<"]
         table = [
             ("load", *_row(plain_load, load)),
             ("export to HDF5", *_row(plain_total - plain_load, total - load)),

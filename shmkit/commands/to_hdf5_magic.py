@@ -273,7 +273,7 @@ def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
     settings = settings_of(options)
     found = datasets(arrays, layout=settings.layout, concat=settings.concat)
     settings.check(found)
-    columns = [("Dataset", "left"), ("Shape", "right"), ("Array", "left"), ("Memory", "right")]
+    columns = ["<Dataset", ">Shape", "<Array", ">Memory"]
     rows = [
         (
             f"{settings.group}/{name}".strip("/"),
@@ -286,7 +286,8 @@ def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
     nbytes = nbytes_text(sum(source.nbytes for source in found.values()))
     summary = f"{counted(len(rows), 'dataset', 'datasets')} · {nbytes} in memory"
     summary += " · nothing was written, as this is a dry run"
-    display(Table(path, summary, columns, rows))
+    table = Table(path, summary, columns, rows)
+    display({"text/plain": str(table), "text/html": table.html}, raw=True)
 
 
 # A hook on complete_command would leave Jedi's 200 names of Python among the options.

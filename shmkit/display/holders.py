@@ -5,7 +5,8 @@
 The memory of an unlinked segment comes back when its last view dies. So a person who waits for it
 needs to know which variable to delete. Each variable, and each item of a list or dict, is followed
 along ``base`` to the mapping at its end; arrays that hide deeper in objects are not found.
-`gc.get_referrers` would find those too, but takes seconds in a large notebook, and names no variable.
+`gc.get_referrers` would find those too, but looks at every object of the process, and names no
+variable.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from shmkit._format import (
     shape_text,
     table_text,
 )
-from shmkit._html import table_html
+from shmkit._html import Shown, Table
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
@@ -41,16 +41,7 @@ __all__ = ["FoundSegment", "Listing", "list_segments", "remove_left", "total"]
 
 _MAX_ROWS = 100  # segments that a notebook's table names
 _MAX_LETTERS = 40  # of the names of fields
-_COLUMNS = (  # heading, side
-    ("Held by", "left"),
-    ("Shape", "right"),
-    ("Array", "left"),
-    ("Memory", "right"),
-    ("Owner", "left"),
-    ("Age", "right"),
-    ("Name", "left"),
-    ("Segment", "left"),
-)
+_COLUMNS = "<Held by", ">Shape", "<Array", ">Memory", "<Owner", ">Age", "<Name", "<Segment"
 
 
 class FoundSegment(NamedTuple):
@@ -88,7 +79,7 @@ class FoundSegment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Listing:
+class Listing(Shown):
     """Segments, and what room there is, shown as a table.
 
     Attributes
@@ -103,20 +94,21 @@ class Listing:
     rooms: list[_limits.Room]
 
     def __str__(self) -> str:
-        lines = [self._summary(), *self._notes()]
-        if self.found:
-            lines.insert(0, table_text(*_table(self.found)))
-        return "\n".join(lines)
+        _, summary, columns, rows, notes = self._table(len(self.found))
+        return "\n".join([*([table_text(columns, rows)] if rows else []), summary, *notes])
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """The table in a terminal too."""
-        printer.text(repr(self) if cycle else str(self))
+    def table(self) -> Table:
+        """What a notebook shows of it."""
+        return self._table(_MAX_ROWS)
 
-    def _repr_html_(self) -> str:
-        """The table in a notebook."""
-        columns, rows = _table(self.found[:_MAX_ROWS]) if self.found else ((), [])
-        notes = more_text([f.nbytes for f in self.found[_MAX_ROWS:]]) + self._notes()
-        return table_html("Shared memory", self._summary(), columns, rows, notes)
+    def _table(self, count: int) -> Table:
+        """So many segments, without the columns in which there is nothing."""
+        rows = [_row(segment) for segment in self.found[:count]]
+        used = [n for n, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
+        notes = more_text([f.nbytes for f in self.found[count:]]) + self._notes()
+        columns = [_COLUMNS[n] for n in used]
+        rows = [tuple(row[n] for n in used) for row in rows]
+        return Table("Shared memory", self._summary(), columns, rows, notes)
 
     def _summary(self) -> str:
         """How much is whose."""
@@ -207,13 +199,6 @@ def _places(directories: Iterable[str]) -> list[str]:
     """Where to look: where names lie, these directories, and those that are in use here."""
     used = {os.path.dirname(s.path) for s in mapped_here() if s.backing == "file" and s.linked}
     return [*dict.fromkeys([NAMES, *directories, *sorted(used)])]
-
-
-def _table(found: Sequence[FoundSegment]) -> tuple[list[tuple[str, str]], list[list[str]]]:
-    """Columns and rows, without the columns in which there is nothing."""
-    rows = [_row(segment) for segment in found]
-    used = [n for n, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
-    return [_COLUMNS[n] for n in used], [[row[n] for n in used] for row in rows]
 
 
 def _row(segment: FoundSegment) -> tuple[str, ...]:

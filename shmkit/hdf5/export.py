@@ -8,19 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shmkit._format import counted, dtype_text, more_text, nbytes_text, seconds_text, shape_text
-from shmkit._html import Table
+from shmkit._html import Shown, Table
 
 __all__ = ["Dataset", "Export"]
 
 _MAX_ROWS = 30
-_COLUMNS = (  # heading, side
-    ("Dataset", "left"),
-    ("Shape", "right"),
-    ("Array", "left"),
-    ("Memory", "right"),
-    ("File", "right"),
-    ("Ratio", "right"),
-)
+_COLUMNS = "<Dataset", ">Shape", "<Array", ">Memory", ">File", ">Ratio"
 
 
 class Dataset(NamedTuple):
@@ -48,7 +41,7 @@ class Dataset(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Shown):
     """What `shmkit.to_hdf5` wrote; shown as a table.
 
     Attributes
@@ -77,18 +70,8 @@ class Export:
         datasets = counted(len(self.datasets), "dataset", "datasets")
         return f"<Export: {datasets} in {self.path} ({nbytes_text(self.nbytes)})>"
 
-    def __str__(self) -> str:
-        return str(self._table())
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """The table in a terminal too, where the notebook's cannot be shown."""
-        printer.text(repr(self) if cycle else str(self))
-
-    def _repr_html_(self) -> str:
-        """The table in a notebook."""
-        return self._table()._repr_html_()
-
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """What is shown of it."""
         datasets = counted(len(self.datasets), "dataset", "datasets")
         summary = (
             f"{datasets} · {nbytes_text(self.nbytes)} in memory, "

@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SharedArrays"]
 
 _SHOWN = 30  # arrays, and failures, that a table names
-_COLUMNS = (  # heading, side
-    ("Name", "left"),
-    ("State", "left"),
-    ("Shape", "right"),
-    ("Array", "left"),
-    ("Memory", "right"),
-    ("Where", "left"),
-)
+_COLUMNS = "<Name", "<State", ">Shape", "<Array", ">Memory", "<Where"
 
 
 class SharedArrays(Sequence[SharedArray]):

@@ -1,16 +1,49 @@
 """A file that is changed whole or not at all.
 
-    replacing   write ──▶ .shmkit-….tmp ──fsync──▶ ──rename──▶ results.h5 ──▶ fsync of the directory
-                             │
-                             └─ a failure ──▶ unlink: results.h5 is what it was, or is not there
-
-    appending   write ──▶ behind the end of results.h5 ──fsync──▶ ┐
-                     └──▶ pages of what was there, kept apart ────┴──▶ in their place ──fsync──▶
-                             │
-                             └─ a failure ──▶ cut off at the old end, the pages as they were
+Replacing a file
+----------------
+    write ──▶ .shmkit-….tmp ──fsync──▶ ──rename──▶ results.h5 ──▶ fsync of the directory
+                 │
+                 └─ a failure ──▶ unlink: results.h5 is what it was, or is not there
 
 The new file lies in the directory of the old one: only there is a rename one step. Its name says
 whose it is, so that it is removed when its owner is killed: by the guard, or the next export.
+
+Adding to an HDF5 file
+----------------------
+    results.h5   [ superblock │ old data │ names of a group │ old data ]end
+                       │                        │                      └──▶ new data │ new end
+                       ▼                        ▼
+    in memory    [ page 0 ]                [ page 7 ]        as HDF5 has changed them
+
+HDF5 writes new data behind the end of the file. But it also changes a little of what was there:
+tables of names in groups, and the superblock, the first bytes of the file, which say where it ends.
+
+1. `begin` finds out where the content ends: the superblock says so. What lies behind that is left
+   of a process that was killed, and is overwritten.
+2. What HDF5 writes behind that end goes into the file. No reader looks there yet.
+3. What it writes before the end goes into copies of the pages that it falls into. They are
+   kept in memory; what HDF5 reads again is read from them.
+4. `commit` brings the new data to the disk, then puts the pages in their places. Page 0, with the
+   superblock, is the last. Then these go to the disk.
+5. `rollback` puts back the pages that `commit` has replaced, and cuts the file off at its old end.
+
+So a process that is killed in steps 1 to 3 leaves the old file, with something behind its end. Only
+in the moment of step 4, when a few pages are written, can it leave some new and some old ones.
+
+Data of the old file are never overwritten, as HDF5 puts something new only where it has freed room
+since it opened the file. That is why a dataset that is replaced is renamed first, and deleted when
+all else is written (`hdf5.writer`).
+
+What does not work:
+
+- To add to a copy, and rename that: an array of 1 MB added to a file of 100 GB takes 100 GB more.
+- HDF5's core driver, which keeps changes in memory: it keeps the whole file there, and writes it in
+  place when it is closed.
+- HDF5's SWMR mode, made for readers beside a writer: no datasets can be created in it.
+- A log of the old pages on the disk, to undo step 4: h5py and every other reader would open the
+  file without a look at it.
+- To let HDF5 know that a write failed: see `Storage`.
 """
 
 from __future__ import annotations
@@ -27,7 +60,7 @@ import threading
 from collections.abc import Iterator
 from typing import IO, Any
 
-from shmkit.cleanup import guard as _guard
+from shmkit.cleanup import guard
 from shmkit.cleanup.orphans import remove_orphans
 from shmkit.cleanup.owner import this_process
 
@@ -100,8 +133,9 @@ def _naming(path: str) -> Iterator[None]:
 class Storage(io.FileIO):
     """A file for HDF5, which must never learn of a failed write.
 
-    After one it cannot close the file, and the interpreter dies later (h5py#914, h5py#1775). So
-    the error is kept here, for `check` to raise between two calls of HDF5.
+    After a write that failed HDF5 cannot close the file, and the interpreter dies later (h5py#914,
+    h5py#1775). So each write seems to succeed, and the error is kept here. `check` raises it, which
+    is called between two calls of HDF5.
 
     Attributes
     ----------
@@ -165,7 +199,7 @@ def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
     """A new file that takes the place of `path` after the block, or is removed if that fails."""
     target = os.path.realpath(path)  # a symbolic link stays one
     directory = os.path.dirname(target)
-    _guard.watch(directory)
+    guard.watch(directory)
     remove_orphans([directory])  # their guard was killed as well
     temporary = os.path.join(directory, f".shmkit-{this_process()}-{next(_numbers)}.tmp")
     with _naming(path):
@@ -199,11 +233,7 @@ def _sync(directory: str) -> None:
 
 
 class _Appended(Storage):
-    """An existing file, whose content stays as it is until `commit`.
-
-    HDF5 writes new data behind the end, and a few pages of what was there: tables of names, where
-    the file ends. Those are kept in memory meanwhile.
-    """
+    """An existing file, whose content stays as it is until `commit`; see the top of the module."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "r+", path)

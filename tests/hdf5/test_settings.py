@@ -1,0 +1,45 @@
+"""The options of an export: the same ones, with the same defaults, whichever way it is asked for."""
+
+import argparse
+import inspect
+from dataclasses import fields
+
+import pytest
+
+from shmkit import to_hdf5
+from shmkit.commands.options import add_options, settings_of
+from shmkit.hdf5.settings import Settings
+
+
+def test_to_hdf5_takes_them_with_their_defaults():
+    parameters = inspect.signature(to_hdf5).parameters.values()
+    taken = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    del taken["progress"]
+    assert taken == {field.name: field.default for field in fields(Settings)}
+
+
+def test_a_command_line_has_a_flag_for_each_and_no_defaults_of_its_own():
+    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS, add_help=False)
+    add_options(parser)
+    flags = {action.dest for action in parser._actions}
+    assert flags == {field.name for field in fields(Settings)}
+    given = vars(parser.parse_args([]))
+    assert given == {}
+    assert settings_of(given) == Settings(attrs={})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "r"}, "mode='r' is none of 'w', 'x', 'a'"),
+        ({"layout": "rows"}, "layout='rows' is none of 'table', 'columns'"),
+        ({"group": "a//b"}, "'a//b' cannot be a name in HDF5"),
+        ({"level": 10}, "level=10: gzip has 0 to 9"),
+        ({"compression": "lzf", "level": 1}, "compression='lzf' has no levels"),
+        ({"compression": "zip"}, "compression='zip' is none of \"gzip\", \"lzf\""),
+    ],
+)
+def test_what_cannot_be_is_an_error_before_there_is_anything_to_write(options, message):
+    with pytest.raises(ValueError) as caught:
+        Settings(**options)
+    assert str(caught.value).startswith(message)

@@ -90,8 +90,10 @@ def grid(columns: Sequence[Cell], rows: Iterable[Sequence[Cell]], row_attributes
     Without any text in the headings there are none. A row of one cell, where there are more
     columns, goes over all of them.
 
-    >>> grid([Cell(""), Cell("")], [[Cell("a"), Cell("1", 'class="n"')], [Cell("more")]])
-    '<tbody><tr><th scope="row">a</th><td class="n">1</td></tr><tr><td colspan="2">more</td></tr></tbody>'
+    >>> grid([Cell(""), Cell("")], [[Cell("a"), Cell("1", 'class="n"')]])
+    '<tbody><tr><th scope="row">a</th><td class="n">1</td></tr></tbody>'
+    >>> grid([Cell(""), Cell("")], [[Cell("and more")]])
+    '<tbody><tr><td colspan="2">and more</td></tr></tbody>'
     """
     head = body = ""
     tr = f"<tr {row_attributes}>" if row_attributes else "<tr>"

@@ -29,22 +29,22 @@ class Work(Protocol):
     def nbytes_total(self) -> int: ...
 
 
-_Work = TypeVar("_Work", bound=Work, contravariant=True)
+_Work_contra = TypeVar("_Work_contra", bound=Work, contravariant=True)
 
 
-class Monitor(Protocol[_Work]):
+class Monitor(Protocol[_Work_contra]):
     """What shows some work to a person. Every method is called from the thread that works."""
 
-    def begin(self, work: _Work, /) -> None:
+    def begin(self, work: _Work_contra, /) -> None:
         """The work begins; nothing is done yet."""
 
-    def update(self, work: _Work, /) -> None:
+    def update(self, work: _Work_contra, /) -> None:
         """Something was done; called up to ~10 times a second."""
 
-    def end(self, work: _Work, /) -> None:
+    def end(self, work: _Work_contra, /) -> None:
         """The work has ended, well or not: a load's board says how."""
 
-    def close(self, work: _Work, /) -> None:
+    def close(self, work: _Work_contra, /) -> None:
         """Of a load: segments were unlinked, since the arrays, or one of them, were closed."""
 
 

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shmkit import _limits
 from shmkit._categories import names_of
-from shmkit._format import count_text, counted, nbytes_text, seconds_text, shape_text
+from shmkit._format import count_text, counted, cut_text, nbytes_text, seconds_text, shape_text
 from shmkit.loading.board import Board
 from shmkit.memory.segment import Segment
 
@@ -37,13 +37,13 @@ _STRONG, _LIGHT, _FAINT = 0.6, 0.35, 0.12  # opacities; text is legible on each 
 _SMALL = 8  # points
 _LETTER = 0.6  # the width of a letter, in heights
 
-_MOST_ROWS = 100_000  # that are looked at
-_MOST_PIXELS = 1000  # of an image, on a side
-_MOST_FIELDS = 24
+_MAX_ROWS = 100_000  # of which a sample is looked at
+_MAX_PIXELS = 1000  # of an image, on a side
+_MAX_FIELDS = 24
 _BINS = 50
-_MOST_WORDS = 8
-_MOST_LETTERS = 16
-_MOST_NUMBER = 1e300  # matplotlib takes differences, which are to be finite too
+_MAX_WORDS = 8
+_MAX_LETTERS = 16
+_MAX_NUMBER = 1e300  # matplotlib takes differences, which are to be finite too
 _DAYS = -719_162, 2_932_896  # from 1970, of the years 1 to 9999: it knows no other
 
 
@@ -68,10 +68,10 @@ def timeline(board: Board, ax: Axes | None) -> Axes:
         if (mine & failed).any():
             ax.broken_barh(bars[mine & failed], place, fc="none", ec=ink, lw=0.8)
         for number in np.flatnonzero(mine & (letters > 1)):
-            name = board.names[files[number]]
-            if len(name) < letters[number]:
+            file = board.names[files[number]]
+            if len(file) < letters[number]:
                 at = (start[number] + stop[number]) / 2, row
-                ax.text(*at, name, size=_SMALL, ha="center", va="center", parse_math=False)
+                ax.text(*at, file, size=_SMALL, ha="center", va="center", parse_math=False)
     if len(start) and start[0] / seconds > 0.2:
         ax.text(start[0] / 2, 0, "looking into the files", size=_SMALL, ha="center", va="center")
     order = np.argsort(stop)
@@ -203,16 +203,16 @@ def preview(array: ArrayLike) -> Axes | NDArray[Any]:
 def _draw_fields(table: NDArray[Any]) -> NDArray[Any]:
     """A small picture of each field."""
     sample, names = _sample(table), list(table.dtype.names or ())
-    shown = names[:_MOST_FIELDS]
+    shown = names[:_MAX_FIELDS]
     columns = min(len(shown), 3)
     rows = math.ceil(len(shown) / columns)
     size = 3.2 * columns, 0.4 + 2 * rows
     figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=size, layout="constrained")
     for ax in axes.flat[len(shown) :]:
         ax.remove()
-    for ax, name in zip(axes.flat, shown, strict=False):
-        _draw_values(ax, sample[name].ravel()[:_MOST_ROWS])  # a field may hold an array a row
-        ax.set_title(name, loc="left", size="medium", parse_math=False)
+    for ax, field in zip(axes.flat, shown, strict=False):
+        _draw_values(ax, sample[field].ravel()[:_MAX_ROWS])  # a field may hold an array a row
+        ax.set_title(field, loc="left", size="medium", parse_math=False)
     title = _of(len(sample), table.size, "row", "rows")
     if len(shown) < len(names):
         title += f", {_of(len(shown), len(names), 'field', 'fields')}"
@@ -275,9 +275,9 @@ def _draw_counts(ax: Axes, values: NDArray[Any]) -> None:
     if not counts:
         _say_empty(ax)
         return
-    most = counts.most_common(_MOST_WORDS)
+    most = counts.most_common(_MAX_WORDS)
     ax.barh(range(len(most)), [count for _, count in most], 0.8, color="C0")
-    labels = [f"{w[: _MOST_LETTERS - 1]}…" if len(w) > _MOST_LETTERS else w for w, _ in most]
+    labels = [cut_text(word, _MAX_LETTERS) for word, _ in most]
     ax.set_yticks(range(len(most)), labels=labels, parse_math=False)
     ax.invert_yaxis()
     if len(counts) > len(most):
@@ -304,7 +304,7 @@ def _draw_image(ax: Axes, array: NDArray[Any]) -> str:
     if middle:
         title += f", [{', '.join(map(str, middle))}, :, :]"
     rows, columns = array.shape[-2:]
-    by_row, by_column = (math.ceil(length / _MOST_PIXELS) for length in (rows, columns))
+    by_row, by_column = (math.ceil(length / _MAX_PIXELS) for length in (rows, columns))
     numbers = _numbers(array[middle][::by_row, ::by_column])
     if by_row > 1:
         title += f", {_of(len(numbers), rows, 'row', 'rows')}"
@@ -335,7 +335,7 @@ def _draw_image(ax: Axes, array: NDArray[Any]) -> str:
 
 def _numbers(values: NDArray[Any]) -> np.ma.MaskedArray[Any, Any]:
     """As float64; masked are those that have no place on a scale."""
-    data, (low, high) = np.ma.getdata(values), (-_MOST_NUMBER, _MOST_NUMBER)
+    data, (low, high) = np.ma.getdata(values), (-_MAX_NUMBER, _MAX_NUMBER)
     with np.errstate(all="ignore"):  # what becomes infinite is masked
         if data.dtype.kind == "M":
             numbers, (low, high) = dates.date2num(data), _DAYS
@@ -348,8 +348,8 @@ def _numbers(values: NDArray[Any]) -> np.ma.MaskedArray[Any, Any]:
 
 
 def _sample(array: NDArray[Any]) -> NDArray[Any]:
-    """At most `_MOST_ROWS` elements, evenly spaced, in one dimension."""
-    step = math.ceil(array.size / _MOST_ROWS) or 1
+    """At most `_MAX_ROWS` elements, evenly spaced, in one dimension."""
+    step = math.ceil(array.size / _MAX_ROWS) or 1
     sample: NDArray[Any] = array[::step] if array.ndim == 1 else array.flat[::step]
     return sample
 

@@ -71,7 +71,7 @@ def run_cell(shell: InteractiveShell, cell: str) -> Ran:
 
     function = f"%%to_hdf5 {id(ran)}"  # no name that a cell could have; cells may nest
     body, last, names = _compiled(shell, cell, function)
-    before = {name: (id(value), _weak(value)) for name, value in variables.items()}
+    before = {variable: (id(value), _weak(value)) for variable, value in variables.items()}
     vars(builtins)[function] = noted  # not among the variables: %reset would remove it
     try:
         exec(body, variables)  # noqa: S102 - the user's own cell
@@ -80,12 +80,12 @@ def run_cell(shell: InteractiveShell, cell: str) -> Ran:
         del vars(builtins)[function]
     assigned = dict.fromkeys(itertools.chain(*ran))
     others = []
-    for name, value in variables.items():
-        number, old = before.get(name, (0, None))
+    for variable, value in variables.items():
+        number, old = before.get(variable, (0, None))
         # A new object often gets the place, and so the id, of the one that made room for it.
         is_other = number != id(value) or (old is not None and old() is None)
-        if name not in assigned and (name in names or is_other):
-            others.append(name)
+        if variable not in assigned and (variable in names or is_other):
+            others.append(variable)
     return Ran(values, list(assigned), others)
 
 

@@ -36,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--rows", type=_positive, default=3_000_000, help="rows of each file (default: 3 million)"
     )
     command.set_defaults(run=lambda given: demo(given.rows))
-    for name, run, text in (
+    for word, run, text in (
         ("ls", _ls, "list the segments of this machine: what is in them, and whose they are"),
         ("gc", _gc, "remove the segments that killed processes left"),
     ):
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        command = commands.add_parser(word, help=text, description=text.capitalize() + ".")
         command.add_argument(
             "directories",
             metavar="DIRECTORY",
@@ -88,7 +88,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     text = ("delimiter", "comments", "skiprows")
     loading = {
         "reader": None,
-        "options": {name: given.pop(name) for name in text if name in given},
+        "options": {option: given.pop(option) for option in text if option in given},
         "datasets": given.pop("dataset", ["*"]),
         "processes": given.pop("processes", _limits.cpus()),
         "backing": given.pop("backing", "auto"),

@@ -88,7 +88,7 @@ def add_no_progress(group: Any) -> None:
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
     """What was given, checked; `progress` says nothing about the file."""
-    options = {name: value for name, value in given.items() if name != "progress"}
+    options = {option: value for option, value in given.items() if option != "progress"}
     return Settings(**options | {"attrs": dict(given.get("attrs", ()))})
 
 

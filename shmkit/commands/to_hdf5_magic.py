@@ -46,7 +46,7 @@ from shmkit.memory.arrays import SharedArrays
 
 __all__ = ["register", "unregister"]
 
-_NAME = "%%to_hdf5"
+_MAGIC = "%%to_hdf5"
 _DESCRIPTION = """\
 Run the cell, then save the arrays that it assigns as one HDF5 file.
 
@@ -75,7 +75,7 @@ stays as it was. The file, or the group, has the cell's text as the attribute
 
 def _new_parser() -> argparse.ArgumentParser:
     parser = MagicArgumentParser(
-        _NAME,
+        _MAGIC,
         usage="%(prog)s PATH [NAME ...] [OPTION ...]",
         description=_DESCRIPTION,
         formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=80),
@@ -149,19 +149,19 @@ def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
     # IPython leaves {name} and $name as they are if it cannot evaluate them (ipython#8492).
     if "{" in line or "}" in line or re.search(r"(?:^|[\s'\"=])\$", line):
         raise NameError(
-            f"{_NAME}: the line is still {line!r}: IPython fills in {{name}} and $name only if "
+            f"{_MAGIC}: the line is still {line!r}: IPython fills in {{name}} and $name only if "
             "every one of them can be evaluated, and knows no formats such as {x:.2f}"
         )
     try:
         # magic_arguments' own parse_argstring leaves quotes in the path.
         options = vars(_parser.parse_intermixed_args(shlex.split(line)))
-        path, names, dry_run = (options.pop(name) for name in ("path", "names", "dry_run"))
+        path, names, dry_run = (options.pop(key) for key in ("path", "names", "dry_run"))
         for name in names:
             if not re.sub(r"\[.+?\]|[*?]", "_", name).isidentifier():
                 raise ValueError(f"{name!r} is no name of a variable")
         settings = settings_of(options)
     except (UsageError, ValueError) as error:
-        raise UsageError(f"{_NAME}: {error}; {_NAME}? shows the options") from None
+        raise UsageError(f"{_MAGIC}: {error}; {_MAGIC}? shows the options") from None
     return check_path(os.path.expanduser(path), settings.mode), names, dry_run, options
 
 
@@ -173,7 +173,7 @@ def _assigned(ran: Ran, variables: Mapping[str, Any]) -> tuple[dict[str, Any], _
     arrays, left_out = _sorted_out(ran.assigned, variables)
     others, _ = _sorted_out(ran.others, variables)
     reason = "not assigned by the cell itself; saved if named after the path"
-    return arrays, left_out + [(name, reason) for name in others]
+    return arrays, left_out + [(variable, reason) for variable in others]
 
 
 def _named(
@@ -198,7 +198,7 @@ def _named(
         arrays |= found
     if missing:
         raise NameError(
-            f"{_NAME}: nothing was saved: after the cell has run there is {', '.join(missing)}. "
+            f"{_MAGIC}: nothing was saved: after the cell has run there is {', '.join(missing)}. "
             + _not_saved(left_out)
         )
     return arrays, left_out
@@ -208,9 +208,9 @@ def _variables(shell: InteractiveShell) -> dict[str, Any]:
     """The user's variables, without those of IPython and those that begin with an underscore."""
     hidden = shell.user_ns_hidden
     return {
-        name: value
-        for name, value in shell.user_ns.items()
-        if not (name.startswith("_") or (name in hidden and value is hidden[name]))
+        variable: value
+        for variable, value in shell.user_ns.items()
+        if not (variable.startswith("_") or (variable in hidden and value is hidden[variable]))
     }
 
 
@@ -220,13 +220,13 @@ def _sorted_out(
     """The arrays among some variables, and what else they are."""
     arrays = {}
     left_out = []
-    for name in names:
-        if name in variables:
-            value = variables[name]
+    for variable in names:
+        if variable in variables:
+            value = variables[variable]
             if (why_not := _why_not(value)) is None:
-                arrays[name] = value
+                arrays[variable] = value
             elif not (callable(value) or isinstance(value, _TOOLS)):
-                left_out.append((name, why_not))
+                left_out.append((variable, why_not))
     return arrays, left_out
 
 
@@ -262,8 +262,8 @@ def _why_not(value: Any) -> str | None:
 
 def _not_saved(left_out: _LeftOut) -> str:
     names: dict[str, list[str]] = {}
-    for name, reason in left_out:
-        names.setdefault(reason, []).append(name)
+    for variable, reason in left_out:
+        names.setdefault(reason, []).append(variable)
     told = [f"{', '.join(names)} ({reason})" for reason, names in names.items()]
     return "Not saved: " + "\n           ".join(told) if told else ""
 
@@ -298,7 +298,7 @@ def _complete(context: CompletionContext) -> SimpleMatcherResult:
     For the path and the names IPython's own completion is as good: files, variables.
     """
     magic, *words = context.text_until_cursor.removesuffix(context.token).split() or [""]
-    if magic != _NAME:
+    if magic != _MAGIC:
         return {"completions": []}
     known: Iterable[str] = ()
     if context.token.startswith("-"):

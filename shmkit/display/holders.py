@@ -48,14 +48,14 @@ def held_by(
     """
     keys = {id(s): key for key, s in segments.items() if s is not None and s.mapped}
     outputs = variables.get("_oh", {})  # what Out is, unless somebody bound that name anew
-    named = [(name, value) for name, value in variables.items() if value is not outputs]
+    named = [(variable, value) for variable, value in variables.items() if value is not outputs]
     named += [(f"Out[{number}]", value) for number, value in outputs.items()]
     found: dict[_Key, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
-    for name, value in named:
+    for variable, value in named:
         for item in _items(value):
             segment = id(_segment_of(item))
             if segment in keys:
-                found.setdefault(keys[segment], {})[name] = None
+                found.setdefault(keys[segment], {})[variable] = None
     return {key: _without_echoes(list(names)) for key, names in found.items()}
 
 

@@ -228,9 +228,9 @@ def _rows(files: Files, number: int, holders: list[str] | None) -> Iterator[list
     board, word, nbytes = files.board, files.words[number], int(files.nbytes[number])
     record, segment = board.records[number], board.segments[number]
     done, total, rows = int(record["bytes_done"]), int(record["bytes_total"]), int(record["rows"])
-    name, path = board.names[number], board.paths[number]
+    file, path = board.names[number], board.paths[number]
     if word == "loading":
-        bar = progress_bar(name, done, total, f'title="{_of(done, total)}"')
+        bar = progress_bar(file, done, total, f'title="{_of(done, total)}"')
         progress = f"{bar} {100 * done // max(total, 1)}&nbsp;%"
     elif word in ("failed", "stopped"):
         progress = f'<span title="{_of(done, total)}">{nbytes_text(done)}</span>'
@@ -251,7 +251,7 @@ def _rows(files: Files, number: int, holders: list[str] | None) -> Iterator[list
     mark = f'<span class="shmkit-mark" aria-hidden="true">{_MARKS[word]}</span>'
     memory = "" if word in ("waiting", "failed", "stopped") else nbytes_text(nbytes)
     yield [
-        Cell(_cut(name, path)),
+        Cell(_cut(file, path)),
         Cell(mark + word, f'class="shmkit-{word}"'),
         Cell(progress, _MUTED),
         Cell(count_text(rows) if rows else "", _NUMBER),
@@ -289,7 +289,7 @@ def _array(board: Board, number: int, word: str) -> str:
         title = text = f"{dtype} {shape}"
     else:
         text = " ".join(dtype.names)
-        title = ", ".join(f"{name} {dtype[name]}" for name in dtype.names) + f"; shape {shape}"
+        title = ", ".join(f"{field} {dtype[field]}" for field in dtype.names) + f"; shape {shape}"
     return f'<code title="{escaped(title)}">{escaped(text)}</code>'
 
 

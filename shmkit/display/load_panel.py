@@ -179,8 +179,8 @@ def look_again() -> None:
 def _kernel(shell: Any) -> str | None:
     """The number by which the server knows this kernel; None if that cannot be told."""
     app = shell.config.get("IPKernelApp", {}) if shell is not None else {}
-    name = os.path.basename(str(app.get("connection_file", "")))
-    match = re.fullmatch(r"kernel-([0-9a-f-]{36})\.json", name)
+    file = os.path.basename(str(app.get("connection_file", "")))
+    match = re.fullmatch(r"kernel-([0-9a-f-]{36})\.json", file)
     return match and match[1]
 
 

@@ -26,9 +26,9 @@ FASTEST = 1  # level: isal's 2 and 3 are slower, and no smaller on shuffled data
 
 # The chunk cache of most HDF5 releases holds 1 MiB a dataset. A chunk that does not fit is
 # inflated again for every row somebody reads of it. Chunk and planes also fit a CPU's cache.
-_NBYTES = 1 << 20
-_PIECE_NBYTES = 16 << 10  # at least so much is deflated with one Huffman table
-_MOST_OF_ISAL = 3  # of its levels
+_CHUNK_NBYTES = 1 << 20
+_MIN_PIECE_NBYTES = 16 << 10  # that are deflated with one Huffman table
+_MAX_ISAL_LEVEL = 3
 
 Block = tuple[slice, ...]
 
@@ -42,7 +42,7 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     chunks = [max(length, 1) for length in shape]
     for axis in range(len(shape)):
         row = math.prod(chunks[axis + 1 :]) * itemsize
-        parts = math.ceil(chunks[axis] / max(_NBYTES // row, 1))
+        parts = math.ceil(chunks[axis] / max(_CHUNK_NBYTES // row, 1))
         chunks[axis] = math.ceil(chunks[axis] / parts)
         if chunks[axis] > 1:
             break
@@ -80,12 +80,12 @@ class Deflater(NamedTuple):
         the disk, and planes of noise are stored quickly.
         """
         data = self.raw(block)
-        if self.level > _MOST_OF_ISAL:
+        if self.level > _MAX_ISAL_LEVEL:
             return deflate.zlib_compress(data, self.level)
         step = len(data)
         if self.shuffle:
             items = math.prod(self.chunks)
-            step = items * math.ceil(_PIECE_NBYTES / items)
+            step = items * math.ceil(_MIN_PIECE_NBYTES / items)
         deflater = isal_zlib.compressobj(self.level)
         parts = []
         for start in range(0, len(data), step):

@@ -22,7 +22,7 @@ from shmkit.hdf5.chunks import blocks, chunk_shape
 __all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dtype", "stored_dtype"]
 
 _KIND = "numpy_dtype"  # the attribute that says what was stored as something else
-_MOST_NBYTES = 65_000  # of names: HDF5 describes the type of a dataset in a header of 64 kB
+_MAX_ENUM_NBYTES = 65_000  # HDF5 describes the type of a dataset in a header of 64 kB
 _STORED_AS = {"i": "mM", "S": "U"}
 
 
@@ -40,8 +40,9 @@ def check_array(name: str, array: NDArray[Any]) -> None:
                 "first, for example with astype(float), or astype(str) for strings"
             )
         # Each stands in multiples of 8 bytes, ended by a zero; then its code.
-        names = (enum_of(dtype) or {}).keys()
-        if sum((len(text.encode()) // 8 + 1) * 8 + dtype.itemsize for text in names) > _MOST_NBYTES:
+        names = list(enum_of(dtype) or ())
+        nbytes = sum((len(text.encode()) // 8 + 1) * 8 + dtype.itemsize for text in names)
+        if nbytes > _MAX_ENUM_NBYTES:
             raise TypeError(
                 f"{field} has categories of {len(names)} names, and HDF5 can hold about 64 kB of "
                 "them; save text instead, with x.categories[x] of the field x"
@@ -90,8 +91,8 @@ def encode(block: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
         utf8 = np.strings.encode(block, "utf-8")
         return utf8.astype(f"S{stored.itemsize}").view(stored)
     table = np.zeros(block.shape, stored)  # padding is for all to read
-    for name in block.dtype.names:
-        table[name] = encode(block[name], stored[name].base)
+    for field in block.dtype.names:
+        table[field] = encode(block[field], stored[field].base)
     return table
 
 
@@ -103,8 +104,8 @@ def decode(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         text = block if block.dtype.kind == "O" else np.strings.decode(block, "utf-8")
         return text.astype(dtype)
     table = np.empty(block.shape, dtype)
-    for name in dtype.names:
-        table[name] = decode(block[name], dtype[name].base)
+    for field in dtype.names:
+        table[field] = decode(block[field], dtype[field].base)
     return table
 
 
@@ -114,11 +115,11 @@ def kind_attrs(dtype: np.dtype[Any]) -> dict[str, str]:
     >>> kind_attrs(np.dtype([("at", "M8[ns]"), ("price", "f8")]))
     {'numpy_dtype.at': '<M8[ns]'}
     """
-    return {name: field.str for name, field in _fields(_KIND, dtype) if field.kind in "mMU"}
+    return {key: field.str for key, field in _fields(_KIND, dtype) if field.kind in "mMU"}
 
 
 def loaded_dtype(
-    stored: np.dtype[Any], attrs: Mapping[str, Any], name: str = _KIND
+    stored: np.dtype[Any], attrs: Mapping[str, Any], key: str = _KIND
 ) -> np.dtype[Any]:
     """The dtype that the attributes say the arrays had.
 
@@ -127,13 +128,13 @@ def loaded_dtype(
     """
     if stored.subdtype is not None:
         base, shape = stored.subdtype
-        return np.dtype((loaded_dtype(base, attrs, name), shape))
+        return np.dtype((loaded_dtype(base, attrs, key), shape))
     if stored.names is not None:
-        formats = [loaded_dtype(stored[n], attrs, f"{name}.{n}") for n in stored.names]
+        formats = [loaded_dtype(stored[n], attrs, f"{key}.{n}") for n in stored.names]
         if any(map(_has_text, formats)):
             return np.dtype(list(zip(stored.names, formats, strict=True)))
         return with_formats(stored, formats)
-    kind = attrs.get(name)
+    kind = attrs.get(key)
     if isinstance(kind, str) and kind[1:2] in _STORED_AS.get(stored.kind, ()):
         return np.dtype(kind)
     return np.dtype(stored.str) if stored.kind == "S" else stored  # without h5py's metadata
@@ -155,12 +156,12 @@ def _kind(field: np.dtype[Any]) -> str:
     return numbers if field.kind in numbers else field.kind
 
 
-def _fields(name: str, dtype: np.dtype[Any]) -> Iterator[tuple[str, np.dtype[Any]]]:
+def _fields(prefix: str, dtype: np.dtype[Any]) -> Iterator[tuple[str, np.dtype[Any]]]:
     """The innermost fields of a dtype; of one without fields, itself."""
     if dtype.base.names is None:
-        yield name, dtype.base
+        yield prefix, dtype.base
     for field in dtype.base.names or ():
-        yield from _fields(f"{name}.{field}", dtype.base[field])
+        yield from _fields(f"{prefix}.{field}", dtype.base[field])
 
 
 def _has_text(dtype: np.dtype[Any]) -> bool:

@@ -46,12 +46,12 @@ class Settings:
     attrs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name, value, known in (
+        for option, value, known in (
             ("mode", self.mode, get_args(Mode)),
             ("layout", self.layout, get_args(Layout)),
         ):
             if value not in known:
-                raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, known))}")
+                raise ValueError(f"{option}={value!r} is none of {', '.join(map(repr, known))}")
         if self.group.strip("/"):
             parts_of_name(self.group.strip("/"))
         if self.compression == "gzip" and self.level is not None and not 0 <= self.level <= 9:

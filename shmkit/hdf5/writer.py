@@ -70,9 +70,9 @@ class Writer:
         file = self._opened.enter_context(self._hdf5_file())
         self._pool = self._opened.enter_context(ThreadPoolExecutor(self._threads))
         self._syncer = self._opened.enter_context(ThreadPoolExecutor(1))
-        name = self._settings.group.strip("/")
-        _check_groups(file, f"{name}/")
-        self._group = file.require_group(name or "/")
+        group = self._settings.group.strip("/")
+        _check_groups(file, f"{group}/")
+        self._group = file.require_group(group or "/")
         stamps = {"shmkit_version": importlib.metadata.version("shmkit")}
         stamps["created"] = datetime.now(UTC).isoformat(timespec="seconds")
         for key, value in {**stamps, **(self._settings.attrs or {})}.items():

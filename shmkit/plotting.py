@@ -37,7 +37,7 @@ _STRONG, _LIGHT, _FAINT = 0.6, 0.35, 0.12  # opacities; text is legible on each 
 _SMALL = 8  # points
 _LETTER = 0.6  # the width of a letter, in heights
 
-_MAX_ROWS = 100_000  # of which a sample is looked at
+_MAX_ROWS = 100_000  # that are drawn: of more, a sample is
 _MAX_PIXELS = 1000  # of an image, on a side
 _MAX_FIELDS = 24
 _BINS = 50

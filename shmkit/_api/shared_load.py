@@ -182,7 +182,7 @@ def shared_load(
         raise ValueError(f"processes={processes} must be at least 1")
     processes = processes or _limits.cpus()
     nbytes = [os.stat(path).st_size for path in named.values()]
-    # The loaders start while this process imports what it needs for a load, and nobody else does.
+    # The loaders start while this process imports what only a load needs.
     with Loaders(worth(nbytes, processes)):
         from shmkit.display.progress import load_monitor  # noqa: PLC0415
         from shmkit.loading.load import load  # noqa: PLC0415

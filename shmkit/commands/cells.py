@@ -24,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 __all__ = ["Ran", "run_cell"]
 
 _Value = TypeVar("_Value")
-_OWN_NAMES = (  # whose names are their own
+_SCOPES = (  # what these assign is no variable of the cell
     ast.FunctionDef,
     ast.AsyncFunctionDef,
     ast.ClassDef,
@@ -69,7 +69,7 @@ def run_cell(shell: InteractiveShell, cell: str) -> Ran:
         ran[names] = None
         return value
 
-    function = f"%%to_hdf5 {id(ran)}"  # no name that a cell could have; cells may nest
+    function = f"%%to_hdf5 {id(ran)}"  # no cell can have such a name; cells may nest
     body, last, names = _compiled(shell, cell, function)
     before = {variable: (id(value), _weak(value)) for variable, value in variables.items()}
     vars(builtins)[function] = noted  # not among the variables: %reset would remove it
@@ -82,7 +82,7 @@ def run_cell(shell: InteractiveShell, cell: str) -> Ran:
     others = []
     for variable, value in variables.items():
         number, old = before.get(variable, (0, None))
-        # A new object often gets the place, and so the id, of the one that made room for it.
+        # An id alone does not tell: a new object often lies where the one it replaces has lain.
         is_other = number != id(value) or (old is not None and old() is None)
         if variable not in assigned and (variable in names or is_other):
             others.append(variable)
@@ -102,7 +102,7 @@ def _compiled(
 ) -> tuple[types.CodeType, types.CodeType | None, set[str]]:
     """The cell, the expression that it ends in, and all names in its own assignments."""
     __tracebackhide__ = True
-    # The magic's own line is line 1 of what the user sees.
+    # For the user the magic's line is line 1, so that the cell begins on line 2.
     source = "\n" + shell.transform_cell(cell)
     filename = shell.compile.cache(source, shell.execution_count, raw_code=cell)
     noting = _Noting(function)
@@ -120,7 +120,7 @@ def _compiled(
                 " (a cell under %%to_hdf5 cannot wait: do that in a cell before, and name the "
                 "variables after the path)"
             )
-        raise error.with_traceback(None) from None  # of IPython's and ast's frames
+        raise error.with_traceback(None) from None  # their frames are IPython's and ast's
 
 
 class _Noting(ast.NodeTransformer):
@@ -143,7 +143,7 @@ class _Noting(ast.NodeTransformer):
     visit_Assign = visit_AugAssign = visit_AnnAssign = visit_NamedExpr = _note  # noqa: N815 - ast's
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        return node if isinstance(node, _OWN_NAMES) else super().generic_visit(node)
+        return node if isinstance(node, _SCOPES) else super().generic_visit(node)
 
 
 def _names(node: Any) -> Iterator[str]:

@@ -3,7 +3,11 @@
     %%to_hdf5 results.h5 ──▶ check the line ──▶ run the cell ──▶ choose ──▶ to_hdf5 ──▶ table
                              (nothing has run)   (raises: nothing is saved)
 
-What is saved can be told from the cell: the arrays that its own assignments bind or change.
+1. The line is parsed and checked, with the path. A mistake is an error before the cell runs.
+2. `cells.run_cell` runs the cell, and notes which of its assignments ran.
+3. The arrays that these bind or change are saved, or those that the line names. So a reader of the
+   cell can tell what is saved. What else it has bound is listed below the table, with the reason.
+4. The cell's text goes with them, as an attribute.
 """
 
 from __future__ import annotations

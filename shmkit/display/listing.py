@@ -4,6 +4,12 @@
 /proc/<pid>/fd  memfds ┼──▶ FoundSegment ──▶ Listing: the one table of `shmkit ls`, %shm and panel()
 mapped here ───────────┘
    (also if unlinked: then no other process can see it)
+
+1. Files in these directories, and descriptors of every process that may be looked at, are segments
+   if their name says who owns them.
+2. What is in a segment is read from its header; whether its owner lives, from the name.
+3. Of the segments that this process maps, it is also said which variables hold them. One that is
+   unlinked has no path any more; it is listed as long as it takes memory.
 """
 
 from __future__ import annotations
@@ -96,6 +102,8 @@ class Listing(Shown):
     def __str__(self) -> str:
         _, summary, columns, rows, notes = self._table(len(self.found))
         return "\n".join([*([table_text(columns, rows)] if rows else []), summary, *notes])
+
+    _repr_pretty_ = Shown._repr_pretty_  # IPython prefers a class's own repr to what it inherits
 
     def table(self) -> Table:
         """What a notebook shows of it."""
@@ -232,7 +240,8 @@ def _memfds() -> Iterator[str]:
         for descriptor in descriptors:
             path = f"{process}/fd/{descriptor}"
             owner = owner_of(path)
-            if owner is not None and process == f"/proc/{owner.pid}":  # not one that inherited it
+            # A forked child has the descriptor too; the segment is shown once, as its owner's.
+            if owner is not None and process == f"/proc/{owner.pid}":
                 yield path
 
 

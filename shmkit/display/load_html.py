@@ -35,7 +35,7 @@ from shmkit.memory.segment import Segment
 
 __all__ = ["MAX_ROWS", "Files", "counts", "head", "progress_bar", "summary", "table"]
 
-MAX_ROWS = 100  # of one table: a longer one makes the page slow
+MAX_ROWS = 100  # files of one table: a longer one makes the page slow
 _TAIL = 8  # characters of a long name that stay in sight
 
 _MARKS = {
@@ -203,7 +203,7 @@ def _memory(files: Files) -> str:
             f'<span class="shmkit-meter" aria-hidden="true">{parts}</span> '
             f'<span class="shmkit-muted">{figures}{nbytes_text(room.free)} free</span></div>'
         )
-    return lines or '<div class="shmkit-room"></div>'  # keeps the line's place
+    return lines or '<div class="shmkit-room"></div>'  # so that nothing moves when it fills
 
 
 def _rooms(board: Board) -> Iterator[_limits.Room]:
@@ -281,7 +281,7 @@ def _array(board: Board, number: int, word: str) -> str:
     if header is not None:
         dtype, shape = header.dtype, str(header.shape)
     elif plan is not None and word in ("waiting", "loading"):
-        # The first dimension of a plan is but a bound.
+        # How many rows there are, a plan knows only as an upper bound.
         dtype, shape = plan.dtype, f"({', '.join(['…', *map(str, plan.shape[1:])])})"
     else:
         return ""

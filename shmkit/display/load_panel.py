@@ -41,9 +41,9 @@ __all__ = ["Panel", "look_again"]
 
 _PERIOD = 0.2  # seconds between two changes of the widgets; servers drop messages past 1,000/s
 
-# A kernel hears no widget while a cell runs (ipykernel 7.4), so it is the server that is asked, as
-# JupyterLab's stop button does. Where its page is not JupyterLab's, panel.css hides the button;
-# where the server will not have it, the button goes.
+# While a cell runs, its kernel receives no message of a widget (ipykernel 7.4). So this button asks
+# the server to interrupt the kernel, as JupyterLab's stop button does. On pages other than
+# JupyterLab's panel.css hides it; where the server refuses, it removes itself.
 _CANCEL = """\
 <button onclick="
   const page = JSON.parse(document.getElementById('jupyter-config-data').textContent);
@@ -76,15 +76,16 @@ class Panel:
         self._pieces = [order[n : n + MAX_ROWS] for n in range(0, len(order), MAX_ROWS)]
         self._piece_of = {n: at for at, piece in enumerate(self._pieces) for n in piece}
         self._summary = ipywidgets.HTML()
-        # Shared, since each is one more message: 50 pieces begin with 60 of them, not with 170. And
-        # with their text, since servers count what changes a widget, and not what makes one.
+        # All share one layout and one style, as each of these is one more message: 50 pieces begin
+        # with 60 messages instead of 170. And each widget is made with its text, since servers
+        # count the messages that change a widget, not those that make one.
         layout, style = self._summary.layout, self._summary.style
 
         def html(value: str = "") -> ipywidgets.HTML:
             return ipywidgets.HTML(value, layout=layout, style=style)
 
         self._loading, self._failed = html(), html()
-        # By keyboard one gets into the scroll list; ipywidgets 8.1 forgets a box's own `tabbable`.
+        # So the keyboard reaches the list that scrolls: ipywidgets 8.1 forgets a box's `tabbable`.
         self._loading.tabbable = self._many or None
         self._rest = [html(table(files, piece)) for piece in self._pieces]
         kernel = _kernel(self._shell)
@@ -143,7 +144,7 @@ class Panel:
         self._summary.value = summary(files, time.time())
         self._loading.value = table(files, files.order("loading"))
         self._failed.value = table(files, files.order("failed"))
-        above = () if self._many else ("loading", "failed")  # of many, rows keep their place
+        above = () if self._many else ("loading", "failed")  # a long list would jump
         for number in pieces:
             rows = [n for n in self._pieces[number] if files.words[n] not in above]
             self._rest[number].value = table(files, rows)

@@ -30,13 +30,14 @@ from shmkit.memory.segment import mapped_here
 
 __all__ = ["panel"]
 
-# What JupyterLab puts in the place of widgets whose kernel is gone has the class, but no elements.
+# JupyterLab puts an element of this class, without elements in it, in the place of widgets whose
+# kernel is gone.
 _HIDE_DEAD = """<style>
   .jp-OutputArea:has(.shmkit-memory) .jp-OutputArea-output.jupyter-widgets:not(:has(*))
     { display: none }
 </style><div class="shmkit-memory"></div>"""
 
-_shown: list[_MemoryPanel] = []  # one at most
+_shown: list[_MemoryPanel] = []  # one at most: two would show the same
 
 
 def panel() -> None:
@@ -115,7 +116,7 @@ class _MemoryPanel:
         options = [(_label(f), f.path) for f in own]
         if options != list(self._segment.options):
             paths, chosen = [path for _, path in options], self._segment.value
-            self._segment.options = options  # forgets what was chosen
+            self._segment.options = options  # this resets the choice
             self._segment.value = chosen if chosen in paths else next(iter(paths), None)
         self._segment.disabled = self._unlink.disabled = self._all.disabled = not own
         self._gc.disabled = not any(f.orphan for f in listing.found)

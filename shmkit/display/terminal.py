@@ -26,7 +26,7 @@ _PATIENCE = 0.5  # seconds that nobody minds waiting
 class _Tqdm(tqdm):  # type: ignore[misc] # tqdm publishes no types
     """A bar that follows some work, and is wiped at its end."""
 
-    monitor_interval = 0  # no watching thread of tqdm's: who works draws ten times a second
+    monitor_interval = 0  # no thread of tqdm's own: the work draws ten times a second
 
     def __init__(self, work: Work, **options: object) -> None:
         total = work.nbytes_total
@@ -83,7 +83,7 @@ class LoadBar:
     def end(self, board: Board) -> None:
         """Wipe the bar; if any file was loaded, say what was."""
         self._bar.close()
-        board.refresh()  # what a failed load had made ready is freed by now
+        board.refresh()  # a failed load has unlinked what was ready
         ready = board.records["state"] == State.READY
         if not ready.any():
             return  # the error that follows says why

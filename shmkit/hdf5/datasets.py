@@ -202,7 +202,7 @@ def _walk(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
     if isinstance(value, np.ndarray | np.generic):
         yield name, np.asanyarray(value)
         return
-    if not isinstance(value, Mapping | SharedArrays):  # tables of pandas have keys too
+    if not isinstance(value, Mapping | SharedArrays):  # pandas tables have keys too
         raise TypeError(
             f"{name or 'arrays='} is no numpy array but of type {type(value).__name__}; make it "
             "one first: numpy.asarray, numpy.stack for a list of arrays, to_records() for a pandas "
@@ -219,7 +219,7 @@ def _walk(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
 def parts_of_name(name: str) -> list[str]:
     """A path in the file in its parts: what stands before a slash is a group."""
     parts = name.split("/")
-    is_text = name.encode(errors="ignore").decode() == name  # a file's name need not be
+    is_text = name.encode(errors="ignore").decode() == name  # names of files need not be
     if not is_text or any(not part or part == "." or "\0" in part for part in parts):
         raise ValueError(f"{name!r} cannot be a name in HDF5")
     return parts

@@ -39,7 +39,7 @@ def check_array(name: str, array: NDArray[Any]) -> None:
                 f"{field} holds Python objects ({dtype}), which HDF5 cannot hold; convert it "
                 "first, for example with astype(float), or astype(str) for strings"
             )
-        # Each stands in multiples of 8 bytes, ended by a zero; then its code.
+        # HDF5 stores each name in multiples of 8 bytes, ended by a zero, and then its code.
         names = list(enum_of(dtype) or ())
         nbytes = sum((len(text.encode()) // 8 + 1) * 8 + dtype.itemsize for text in names)
         if nbytes > _MAX_ENUM_NBYTES:
@@ -90,7 +90,7 @@ def encode(block: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
     if block.dtype.names is None:
         utf8 = np.strings.encode(block, "utf-8")
         return utf8.astype(f"S{stored.itemsize}").view(stored)
-    table = np.zeros(block.shape, stored)  # padding is for all to read
+    table = np.zeros(block.shape, stored)  # what lay in its padding would be in the file
     for field in block.dtype.names:
         table[field] = encode(block[field], stored[field].base)
     return table

@@ -70,6 +70,8 @@ class Export(Shown):
         datasets = counted(len(self.datasets), "dataset", "datasets")
         return f"<Export: {datasets} in {self.path} ({nbytes_text(self.nbytes)})>"
 
+    _repr_pretty_ = Shown._repr_pretty_  # IPython prefers a class's own repr to what it inherits
+
     def table(self) -> Table:
         """What is shown of it."""
         datasets = counted(len(self.datasets), "dataset", "datasets")

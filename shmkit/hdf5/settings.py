@@ -25,7 +25,7 @@ __all__ = ["Layout", "Mode", "Settings"]
 Mode = Literal["w", "x", "a"]
 Layout = Literal["table", "columns"]
 
-_MIN_GROWING_ROWS = 1024  # of a chunk of what may grow: it need not stay so short
+_MIN_GROWING_ROWS = 1024  # of a chunk of a dataset that can grow, however short it is today
 _MAX_CHUNK_NBYTES = (1 << 32) - 1  # in HDF5 before 2.0
 _SHUFFLED = frozenset(["gzip", "lzf", "zstd"])  # other filters have a shuffle of their own, or harm
 

@@ -80,7 +80,7 @@ def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
     exists = os.path.exists(text)
     if os.path.isdir(text):
         raise IsADirectoryError(errno.EISDIR, "is a directory; give the path of a file in it", text)
-    if exists and not os.path.isfile(text):  # a FIFO would wait, /dev/null be replaced
+    if exists and not os.path.isfile(text):  # a FIFO would block, /dev/null be replaced
         raise OSError(errno.EINVAL, "is a device or pipe; give the path of a file", text)
     directory = os.path.dirname(os.path.realpath(text))
     if not os.path.isdir(directory):
@@ -118,7 +118,9 @@ def _locked(file: IO[bytes] | io.FileIO, path: str, kind: int) -> Iterator[None]
         yield
     finally:
         with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_UN)  # closing it does not, if a forked child has it too
+            fcntl.flock(
+                file, fcntl.LOCK_UN
+            )  # closing it does not unlock while a forked child has it
 
 
 @contextlib.contextmanager
@@ -200,7 +202,7 @@ def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
     target = os.path.realpath(path)  # a symbolic link stays one
     directory = os.path.dirname(target)
     guard.watch(directory)
-    remove_orphans([directory])  # their guard was killed as well
+    remove_orphans([directory])  # of processes whose guard was killed too
     temporary = os.path.join(directory, f".shmkit-{this_process()}-{next(_numbers)}.tmp")
     with _naming(path):
         storage = Storage(temporary, "x+", path)
@@ -306,7 +308,7 @@ def _end_of_content(file: int) -> int:
     while not (superblock := os.pread(file, 64, place)).startswith(b"\x89HDF\r\n\x1a\n"):
         if not superblock:
             return 0
-        place = max(2 * place, 512)  # behind a user block
+        place = max(2 * place, 512)  # a user block comes before it
     superblock = superblock.ljust(64, b"\0")
     start, sizes = {0: (40, 13), 1: (44, 13)}.get(superblock[8], (28, 9))
     if superblock[sizes] != 8:

@@ -104,7 +104,7 @@ def writing(path: str, settings: Settings, monitor: Monitor[Work]) -> Iterator[W
         except BaseException as error:
             closed = None
             while closed is None or not closed.done():
-                with contextlib.suppress(KeyboardInterrupt):  # whoever is in a hurry
+                with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends no wait
                     storage.error = storage.error or error  # ends the writer at its next check
                     closed = closed or thread.submit(writer.close)
                     wait([closed])

@@ -36,7 +36,7 @@ __all__ = ["Writer"]
 
 # A chunked dataset takes 2.6 kB for its index; below this size deflate hardly wins that back.
 _SMALL_NBYTES = 8 << 10
-_SYNC_NBYTES = 1 << 23  # between two times that the disk is told to begin
+_SYNC_NBYTES = 1 << 23  # that are written before the disk is told again to begin
 
 _Result = TypeVar("_Result")
 
@@ -61,7 +61,7 @@ class Writer:
         self._threads = cpus()
         self._group: h5py.Group = None
         self._opened = contextlib.ExitStack()
-        self._aside: list[str] = []  # names that old datasets have meanwhile
+        self._aside: list[str] = []  # what replaced datasets are called until `close` deletes them
         self._synced = 0  # bytes of the file
         self._syncing: Future[None] | None = None
 
@@ -92,7 +92,7 @@ class Writer:
             self._storage.check()
             for name in self._aside:
                 del self._group.file[name]
-        self._group = None  # here: its destructor is HDF5's, too
+        self._group = None  # in this thread, as its destructor calls HDF5
 
     def _hdf5_file(self) -> h5py.File:
         try:

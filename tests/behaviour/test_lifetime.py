@@ -16,7 +16,7 @@ import pytest
 from processes import loaders_of, names_of
 
 from shmkit import SharedArray, share, shared_load
-from shmkit.loading.board import NoMonitor
+from shmkit._monitor import NoMonitor
 from shmkit.loading.load import load
 from shmkit.memory.arrays import SharedArrays
 

@@ -167,7 +167,7 @@ def test_shm_that_fills_up_in_mid_load_is_left_for_elsewhere(small_shm, form, tm
     # The first look at the board is taken when the first file has been given to the loader.
     printed = small_shm(
         "from shmkit.loading.load import load\n"
-        "from shmkit.loading.board import NoMonitor\n"
+        "from shmkit._monitor import NoMonitor\n"
         "class Filler(NoMonitor):\n"
         "    def update(self, board):\n"
         "        if board.segments[-1] is not None:\n"

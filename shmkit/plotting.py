@@ -15,7 +15,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib import dates
@@ -28,8 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from shmkit import _limits
 from shmkit._categories import names_of
 from shmkit._format import count_text, counted, cut_text, nbytes_text, seconds_text, shape_text
-from shmkit.loading.board import Board
-from shmkit.memory.segment import Segment
+from shmkit._timeline import Timeline
 
 __all__ = ["memory", "preview", "timeline"]
 
@@ -47,14 +46,26 @@ _MAX_NUMBER = 1e300  # matplotlib takes differences, which are to be finite too
 _DAYS = -719_162, 2_932_896  # from 1970, of the years 1 to 9999: it knows no other
 
 
-def timeline(board: Board, ax: Axes | None) -> Axes:
+class TakesMemory(Protocol):
+    """A segment, as far as `memory` looks at it."""
+
+    path: str
+    backing: str
+
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def linked(self) -> bool: ...
+    @property
+    def mapped(self) -> bool: ...
+
+
+def timeline(load: Timeline, ax: Axes | None) -> Axes:
     """See `SharedArrays.plot_timeline`."""
-    files, reads, nbytes = _reads(board)
-    failed = np.isin(files, list(board.errors))
+    reads = load.reads
+    files, start, stop, seconds = reads["file"], reads["start"], reads["stop"], load.seconds
+    failed = np.isin(files, load.failed)
     loaders = list(dict.fromkeys(reads["pid"].tolist()))
-    seconds = max(board.ended - board.started, 1e-3)
-    start = reads["started"] - board.started
-    stop = np.maximum(reads["ended"] - board.started, start)
     bars = np.column_stack([start, stop - start])
     if ax is None:
         _, ax = plt.subplots(figsize=(8, min(1.6 + 0.3 * len(loaders), 8)), layout="constrained")
@@ -68,14 +79,14 @@ def timeline(board: Board, ax: Axes | None) -> Axes:
         if (mine & failed).any():
             ax.broken_barh(bars[mine & failed], place, fc="none", ec=ink, lw=0.8)
         for number in np.flatnonzero(mine & (letters > 1)):
-            file = board.names[files[number]]
+            file = load.names[files[number]]
             if len(file) < letters[number]:
                 at = (start[number] + stop[number]) / 2, row
                 ax.text(*at, file, size=_SMALL, ha="center", va="center", parse_math=False)
     if len(start) and start[0] / seconds > 0.2:
         ax.text(start[0] / 2, 0, "looking into the files", size=_SMALL, ha="center", va="center")
     order = np.argsort(stop)
-    ready = np.cumsum(nbytes[order])
+    ready = np.cumsum(reads["nbytes"][order])
     total = ready[-1] if len(ready) else 0
     bottom = len(loaders) + 0.7
     top = bottom - 1.2 * np.array([0, *ready, total]) / max(total, 1)
@@ -86,37 +97,16 @@ def timeline(board: Board, ax: Axes | None) -> Axes:
     ticks[bottom - 0.6] = f"arrays, {nbytes_text(total)}"
     ax.set_yticks(list(ticks), labels=list(ticks.values()), size=_SMALL)
     ax.set(xlim=(0, seconds), ylim=(bottom, -0.6), xlabel="seconds")
-    title = counted(len(board.names), "file", "files")
-    if board.errors:
-        title += f" ({count_text(len(board.errors))} failed)"
+    title = counted(len(load.names), "file", "files")
+    if load.failed:
+        title += f" ({count_text(len(load.failed))} failed)"
     by = counted(len(loaders), "loader process", "loader processes")
     ax.set_title(f"{title} in {seconds_text(seconds)} by {by}", loc="left", size="medium")
     _quiet(ax, "bottom")
     return ax
 
 
-def _reads(board: Board) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Each read of a file or a part: the file's number, the record, bytes of the array it gave."""
-    records = [board.parts.get(n, board.records[n : n + 1]) for n in range(len(board.names))]
-    files = np.repeat(np.arange(len(records)), [len(record) for record in records])
-    reads = np.concatenate(records)
-    # The loader of a part that failed, or died, did not write when it ended.
-    reads["ended"] = np.where(reads["ended"], reads["ended"], board.records["ended"][files])
-    nbytes = np.array(
-        [
-            0 if segment is None or number in board.errors else segment.nbytes
-            for number, segment in enumerate(board.segments)
-        ]
-    )
-    rows = np.bincount(files, reads["rows"])[files]
-    parts = np.bincount(files)[files]
-    nbytes = nbytes[files] * np.where(rows, reads["rows"] / np.maximum(rows, 1), 1 / parts)
-    begun = np.flatnonzero(reads["started"])
-    order = begun[np.argsort(reads["started"][begun], kind="stable")]
-    return files[order], reads[order], nbytes[order]
-
-
-def memory(segments: Sequence[Segment], ax: Axes | None) -> Axes:
+def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
     """See `SharedArrays.plot_memory`."""
     held = [segment for segment in segments if segment.mapped or segment.linked]
     rooms = []

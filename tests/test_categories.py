@@ -17,11 +17,10 @@ from dumps import h5dump
 from hypothesis import given
 from hypothesis import strategies as st
 from machine import refuse
-from targets import MemoryTarget
+from reading import MemoryWriter, open_reader, probe, read_planned
 
 from shmkit import LoadError, SegmentError, attach, preview, share, shared_load, to_hdf5
 from shmkit._categories import category, coded
-from shmkit.readers.text import reader
 from shmkit.readers.text import rows as _rows
 
 NAMES = ["chr1", "chrX", "", " a", "a b", '"q"', "é", "日本語", "12345678", "123456789", "x" * 255]
@@ -70,17 +69,19 @@ def test_any_cut_gives_the_texts_of_loadtxt_in_order(tmp_path, rows, cuts, encod
     dtype = dtype if usecols is None else [dtype[2], dtype[0]]
     options = {"dtype": np.dtype(dtype), "delimiter": "\t", "encoding": encoding}
     options |= {} if usecols is None else {"usecols": usecols}
-    plan = reader.probe(path, {**options, "categories": ["chr", "short"]})
+    plan = probe(path, **{**options, "categories": ["chr", "short"]})
     with open(path, "rb") as file:
         last = len(file.read())
     plan = replace(plan, span=(0, last))
     edges = [0, *sorted(int(last * cut) for cut in cuts), last]
     pieces, line = [], 0
-    for start, stop in itertools.pairwise(edges):
-        part, target = reader.count(path, plan, start, stop), MemoryTarget()
-        target.allocate(plan.dtype, (reader.read_part(path, plan, part, line, target),))
-        pieces.append((target.array, target.categories))
-        line += part.lines
+    with open_reader(path, **options) as reader:
+        for start, stop in itertools.pairwise(edges):
+            part, writer = reader.count(plan, start, stop)._replace(line=line), MemoryWriter()
+            rows, categories = reader.read(plan, part, writer)
+            writer.resize((rows,))
+            pieces.append((writer.array, categories))
+            line += part.lines
     expected = np.loadtxt(path, **options, comments="#", ndmin=1)
     codes = coded({}, [names for _, names in pieces])
     for field in ("chr", "short"):
@@ -144,9 +145,9 @@ def test_too_many_texts_are_an_error(tmp_path, two_files):
     with load([path, *two_files], on_error="skip") as arrays:
         assert list(arrays.failures) == ["a", "b"]
     path.write_text("chr\tpos\n" + names + "another\t1\n")
-    plan = reader.probe(str(path), {"categories": ["chr"]})
+    plan = probe(str(path), categories=["chr"])
     with pytest.raises(LoadError, match=r'many\.txt: field "chr" has more than 65,536'):
-        reader.read_into(str(path), plan, MemoryTarget())
+        read_planned(str(path), plan)
 
 
 @pytest.mark.parametrize(

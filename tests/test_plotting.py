@@ -5,11 +5,12 @@ import pickle
 
 import numpy as np
 import pytest
+from boards import board_of
 from matplotlib import dates
 from matplotlib import pyplot as plt
 
 from shmkit import SharedArrays, plotting, preview, share, shared_load
-from shmkit.loading.board import RECORD, Board, State
+from shmkit.loading.record import RECORD, State
 
 
 @pytest.fixture(autouse=True)
@@ -60,17 +61,18 @@ def board():
         RECORD,
     )
     names = ["whole", "bad", "$^$", "odd"]  # no formula
-    board = Board(names, [f"/data/{name}" for name in names], records, 2)
+    board = board_of(names, records)
     board.started, board.ended = 100.0, 101.0
-    board.errors = {1: ValueError("bad"), 3: ValueError("odd")}
-    board.parts = {2: np.array([record(11, 100.5, 101, 6), record(12, 100.375, 100.75, 2)], RECORD)}
+    board.files[1].error, board.files[3].error = ValueError("bad"), ValueError("odd")
+    parts = [record(11, 100.5, 101, 6), record(12, 100.375, 100.75, 2)]
+    board.files[2].part_records = np.array(parts, RECORD)
     with share(np.zeros(3)) as whole, share(np.zeros(8)) as parts:
-        board.segments = [whole.segment, None, parts.segment, None]
+        board.files[0].segment, board.files[2].segment = whole.segment, parts.segment
         yield board
 
 
 def test_a_timeline_shows_who_read_what_when(board):
-    ax = plotting.timeline(board, None)
+    ax = plotting.timeline(board.timeline(), None)
     assert bars(ax) == [
         (0, 0.25, 0.5, True),
         (0, 0.5, 1.0, True),
@@ -84,8 +86,8 @@ def test_a_timeline_shows_who_read_what_when(board):
 
 
 def test_below_a_timeline_is_how_many_bytes_were_ready(board):
-    ax = plotting.timeline(board, None)
-    whole, parts = board.segments[0].nbytes, board.segments[2].nbytes
+    ax = plotting.timeline(board.timeline(), None)
+    whole, parts = board.files[0].segment.nbytes, board.files[2].segment.nbytes
     bottom, _ = ax.get_ylim()
     x, y = ax.collections[-1].get_paths()[0].vertices.T
     ready = (bottom - y) / (bottom - y.min()) * (whole + parts)
@@ -104,9 +106,9 @@ def test_a_timeline_of_many_files_has_few_artists(board):
     records["started"] = 100 + np.arange(5000) / 5000
     records["ended"] = records["started"] + 1 / 5000
     names = [str(number) for number in range(5000)]
-    many = Board(names, names, records, 100)
+    many = board_of(names, records, 100)
     many.started, many.ended = 100.0, 101.0
-    ax = plotting.timeline(many, None)
+    ax = plotting.timeline(many.timeline(), None)
     assert len(bars(ax)) == 5000
     assert len(ax.collections) == 101
     assert texts(ax) == []
@@ -300,7 +302,7 @@ def test_any_array_is_drawn_without_a_warning(array):
 
 def test_the_style_of_the_user_is_kept(board, two_arrays):
     with plt.style.context("dark_background"):
-        for ax in (plotting.timeline(board, None), two_arrays.plot_memory()):
+        for ax in (plotting.timeline(board.timeline(), None), two_arrays.plot_memory()):
             assert ax.figure.get_facecolor() == (0, 0, 0, 1)
             assert {text.get_color() for text in ax.texts} == {"white"}
 

@@ -1,4 +1,4 @@
-"""`shared_load`: its options, checked; the load itself is `_load`'s."""
+"""`shared_load`: its options, checked; the load itself is in `loading`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from shmkit import _limits
 from shmkit.loading.paths import PathType, named_paths
-from shmkit.loading.pool import Loaders, worth
+from shmkit.loading.pool import LoaderPool, useful_processes
+from shmkit.readers.choose import check_options, format_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -171,11 +172,12 @@ def shared_load(
         "quotechar": quotechar,
         "ndmin": ndmin,
         "categories": [categories] if isinstance(categories, str) else categories,
+        "dataset": [dataset] if isinstance(dataset, str) and dataset != "*" else dataset,
     }
     parameters = inspect.signature(shared_load).parameters
     options = {n: value for n, value in given.items() if value is not parameters[n].default}
-    if options and (reader is not None or all(p.lower().endswith(".npy") for p in named.values())):
-        raise TypeError(f"{', '.join(options)}: for text files only, and no file is read as text")
+    if options:
+        check_options([format_of(path, reader) for path in named.values()], options)
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error={on_error!r} is neither "raise" nor "skip"')
     if processes is not None and processes < 1:
@@ -183,7 +185,7 @@ def shared_load(
     processes = processes or _limits.cpus()
     nbytes = [os.stat(path).st_size for path in named.values()]
     # The loaders start while this process imports what only a load needs.
-    with Loaders(worth(nbytes, processes)):
+    with LoaderPool(useful_processes(nbytes, processes)):
         from shmkit.display.progress import load_monitor  # noqa: PLC0415
         from shmkit.loading.load import load  # noqa: PLC0415
 
@@ -192,7 +194,6 @@ def shared_load(
         nbytes,
         reader=reader,
         options=options,
-        datasets=[dataset] if isinstance(dataset, str) else dataset,
         prefix=len(named) > 1 or isinstance(files, Mapping),
         processes=processes,
         backing=backing,

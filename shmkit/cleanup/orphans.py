@@ -132,7 +132,7 @@ def kill_orphaned_loaders() -> None:
             owner = last.removeprefix(_LOADER)
             if (
                 owner != last
-                and "shmkit.loading.pool" in command
+                and "shmkit.loading.loader" in command
                 and not Owner.parse(owner).may_live()
             ):
                 os.kill(int(pid), signal.SIGKILL)

@@ -85,11 +85,10 @@ def _add_convert(commands: Any) -> None:
 def _convert(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     del given["run"]
-    text = ("delimiter", "comments", "skiprows")
+    reading = ("delimiter", "comments", "skiprows", "dataset")
     loading = {
         "reader": None,
-        "options": {option: given.pop(option) for option in text if option in given},
-        "datasets": given.pop("dataset", ["*"]),
+        "options": {option: given.pop(option) for option in reading if option in given},
         "processes": given.pop("processes", _limits.cpus()),
         "backing": given.pop("backing", "auto"),
         "skip_failed": given.pop("skip_failed", False),

@@ -30,6 +30,7 @@ from shmkit.loading.board import Board
 from shmkit.loading.load import load
 from shmkit.loading.paths import named_paths
 from shmkit.memory.arrays import SharedArrays
+from shmkit.readers.choose import check_options, format_of
 
 __all__ = ["convert"]
 
@@ -51,6 +52,9 @@ def convert(
     """
     path = check_path(path, settings.mode)
     named = named_paths(files)
+    # Here, for all files: an option may be of use to none in a batch.
+    reader, options = loading["reader"], loading["options"]
+    check_options([format_of(path, reader) for path in named.values()], options)
     waiting = list(_batches(named, concat=settings.concat))[::-1]
     failures: dict[str, Exception] = {}
     before: SharedArrays | None = None  # what is being written

@@ -29,7 +29,9 @@ from shmkit import _limits
 from shmkit._format import count_text, counted, few_text, nbytes_text, seconds_text
 from shmkit._html import Cell, escaped, grid
 from shmkit.errors import SegmentError, ShmkitError
-from shmkit.loading.board import Board, State
+from shmkit.loading.board import Board
+from shmkit.loading.file import LoadingFile
+from shmkit.loading.record import State
 from shmkit.memory.header import Header
 from shmkit.memory.segment import Segment
 
@@ -77,8 +79,8 @@ class Files:
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self.words = [""] * len(board.names)
-        self.nbytes = np.zeros(len(board.names), np.int64)
+        self.words = [""] * len(board.files)
+        self.nbytes = np.zeros(len(board.files), np.int64)
         self._seen = np.array(board.records)
         self._by_size = np.argsort(-self._seen["bytes_total"], kind="stable").tolist()
         self._note(range(len(self.words)))
@@ -105,13 +107,13 @@ class Files:
             if self.board.ended and word in ("waiting", "loading"):
                 word = "stopped"
             self.words[number] = word
-            self.nbytes[number] = _nbytes(self.board, number, word)
+            self.nbytes[number] = _nbytes(self.board.files[number], word)
 
 
 def summary(files: Files, now: float) -> str:
     """Title, counts, figures, bar, and where the memory is, at the time `now`."""
     board = files.board
-    title = counted(len(board.names), "file", "files")
+    title = counted(len(board.files), "file", "files")
     done, total = board.nbytes_done, board.nbytes_total
     seconds = max(now - board.started, 1e-3)
     speed = f"{nbytes_text(done / seconds)}/s"
@@ -208,7 +210,7 @@ def _memory(files: Files) -> str:
 
 def _rooms(board: Board) -> Iterator[_limits.Room]:
     """Where the segments live, and the container's memory if that is another limit on them."""
-    segment = next((segment for segment in board.segments if segment is not None), None)
+    segment = next((file.segment for file in board.files if file.segment is not None), None)
     if segment is None:
         return
     machine, *containers = _limits.memories()
@@ -225,12 +227,11 @@ def _rooms(board: Board) -> Iterator[_limits.Room]:
 
 def _rows(files: Files, number: int, holders: list[str] | None) -> Iterator[list[Cell]]:
     """The row of a file, and one for its error."""
-    board, word, nbytes = files.board, files.words[number], int(files.nbytes[number])
-    record, segment = board.records[number], board.segments[number]
+    file, word, nbytes = files.board.files[number], files.words[number], int(files.nbytes[number])
+    record, segment = file.record, file.segment
     done, total, rows = int(record["bytes_done"]), int(record["bytes_total"]), int(record["rows"])
-    file, path = board.names[number], board.paths[number]
     if word == "loading":
-        bar = progress_bar(file, done, total, f'title="{_of(done, total)}"')
+        bar = progress_bar(file.name, done, total, f'title="{_of(done, total)}"')
         progress = f"{bar} {100 * done // max(total, 1)}&nbsp;%"
     elif word in ("failed", "stopped"):
         progress = f'<span title="{_of(done, total)}">{nbytes_text(done)}</span>'
@@ -251,16 +252,16 @@ def _rows(files: Files, number: int, holders: list[str] | None) -> Iterator[list
     mark = f'<span class="shmkit-mark" aria-hidden="true">{_MARKS[word]}</span>'
     memory = "" if word in ("waiting", "failed", "stopped") else nbytes_text(nbytes)
     yield [
-        Cell(_cut(file, path)),
+        Cell(_cut(file.name, file.path)),
         Cell(mark + word, f'class="shmkit-{word}"'),
         Cell(progress, _MUTED),
         Cell(count_text(rows) if rows else "", _NUMBER),
-        Cell(_array(board, number, word)),
+        Cell(_array(file, word)),
         Cell(where),
         Cell(memory, _NUMBER),
     ]
-    if number in board.errors:
-        yield [Cell(_error(board.errors[number], path), 'class="shmkit-error"')]
+    if file.error is not None:
+        yield [Cell(_error(file.error, file.path), 'class="shmkit-error"')]
 
 
 def _error(error: Exception, path: str) -> str:
@@ -275,9 +276,9 @@ def _error(error: Exception, path: str) -> str:
     return f"<details><summary>{escaped(line)}</summary><pre>{escaped(whole)}</pre></details>"
 
 
-def _array(board: Board, number: int, word: str) -> str:
+def _array(file: LoadingFile, word: str) -> str:
     """The field names, or dtype and shape."""
-    header, plan = _header(board.segments[number], word), board.plans[number]
+    header, plan = _header(file.segment, word), file.plan
     if header is not None:
         dtype, shape = header.dtype, str(header.shape)
     elif plan is not None and word in ("waiting", "loading"):
@@ -293,9 +294,9 @@ def _array(board: Board, number: int, word: str) -> str:
     return f'<code title="{escaped(title)}">{escaped(text)}</code>'
 
 
-def _nbytes(board: Board, number: int, word: str) -> int:
+def _nbytes(file: LoadingFile, word: str) -> int:
     """Bytes of memory that a file's array takes now."""
-    segment, plan = board.segments[number], board.plans[number]
+    segment, plan = file.segment, file.plan
     if word == "loading":
         return plan.nbytes if plan is not None else 0
     if segment is None or word not in ("ready", "unlinked") or _header(segment, word) is None:

@@ -35,7 +35,8 @@ from IPython.display import display
 from shmkit._format import counted
 from shmkit.display.holders import held_by, shell_variables
 from shmkit.display.load_html import MAX_ROWS, Files, counts, summary, table
-from shmkit.loading.board import Board, State
+from shmkit.loading.board import Board
+from shmkit.loading.record import State
 
 __all__ = ["Panel", "look_again"]
 
@@ -157,7 +158,7 @@ class Panel:
         states = board.records["state"]
         holders = {}
         if unlinked := np.flatnonzero(states == State.UNLINKED).tolist():
-            holders = held_by({n: board.segments[n] for n in unlinked}, shell_variables())
+            holders = held_by({n: board.files[n].segment for n in unlinked}, shell_variables())
         shown = (board.closed, states.tobytes(), holders)
         if shown == self._shown:
             return
@@ -167,7 +168,7 @@ class Panel:
         numbers = dict.fromkeys([*first, *files.order()])  # each once, where it comes first
         page = summary(files, board.ended)
         page += table(files, [*numbers], holders=holders, headings=True)
-        words = f"{counted(len(board.names), 'file', 'files')}: {counts(files.words)}"
+        words = f"{counted(len(board.files), 'file', 'files')}: {counts(files.words)}"
         self._handle.update({"text/html": page, "text/plain": words}, raw=True)
 
 

@@ -16,7 +16,8 @@ from tqdm import tqdm
 from shmkit._format import count_text, counted, nbytes_text, seconds_text
 from shmkit._monitor import NoMonitor, Work
 from shmkit.display.holders import held_by, shell_variables
-from shmkit.loading.board import Board, State
+from shmkit.loading.board import Board
+from shmkit.loading.record import State
 
 __all__ = ["Bar", "LoadBar"]
 
@@ -90,7 +91,7 @@ class LoadBar:
         nbytes, seconds = int(board.records["bytes_done"][ready].sum()), board.ended - board.started
         files = counted(len(ready), "file", "files") if ready.all() else _done(board)
         loaders = counted(board.processes, "loader process", "loader processes")
-        kinds = {segment.backing for segment in board.segments if segment is not None} - {"shm"}
+        kinds = {f.segment.backing for f in board.files if f.segment is not None} - {"shm"}
         backing = f", in a {kinds.pop()} each" if kinds else ""
         sys.stderr.write(
             f"{files}, {nbytes_text(nbytes)} in {seconds_text(seconds)} "
@@ -99,12 +100,12 @@ class LoadBar:
 
     def close(self, board: Board) -> None:
         """Say which of IPython's variables keep memory that could be back."""
-        held = held_by(dict(enumerate(board.segments)), shell_variables())
+        held = held_by({n: file.segment for n, file in enumerate(board.files)}, shell_variables())
         for number, variables in held.items():
             names = ", ".join(variables)
-            sys.stderr.write(f"{board.names[number]}: unlinked, still mapped by {names}\n")
+            sys.stderr.write(f"{board.files[number].name}: unlinked, still mapped by {names}\n")
 
 
 def _done(board: Board) -> str:
     ready = int((board.records["state"] == State.READY).sum())
-    return f"{count_text(ready)} of {counted(len(board.names), 'file', 'files')}"
+    return f"{count_text(ready)} of {counted(len(board.files), 'file', 'files')}"

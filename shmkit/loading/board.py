@@ -13,67 +13,29 @@ record still says which file it had.
 
 from __future__ import annotations
 
-import enum
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.memory.segment import Segment
-from shmkit.readers.base import Plan
+from shmkit._timeline import READ, Timeline
+from shmkit.loading.file import LoadingFile
+from shmkit.loading.record import State
 
-__all__ = ["RECORD", "Board", "State"]
-
-
-class State(enum.IntEnum):
-    """The state of one file and its segment, in the order of its life."""
-
-    WAITING = 0
-    LOADING = 1
-    READY = 2
-    FAILED = 3
-    UNLINKED = 4
-    FREED = 5
-
-    @property
-    def word(self) -> str:
-        """The word a person reads."""
-        return self.name.lower()
-
-
-RECORD = np.dtype(
-    [
-        ("state", "u1"),
-        ("pid", "i4"),
-        ("bytes_total", "i8"),  # of the file
-        ("bytes_done", "i8"),
-        ("rows", "i8"),
-        ("started", "f8"),  # time.time(), 0 before
-        ("ended", "f8"),
-    ],
-    align=True,
-)
+__all__ = ["Board"]
 
 
 class Board:
-    """Everything that a monitor shows: one record a file, and what the owner knows besides.
+    """Everything that a monitor shows.
 
     Attributes
     ----------
-    names, paths : list of str
-        The files in order.
+    files : sequence of LoadingFile
+        The files in order; each has its record of the board.
     records : ndarray of RECORD, shape (files,)
         What the loader processes write; over shared memory while the load runs.
-    plans : list of Plan or None
-        What was found in each file before it is read: dtype, and shape as far as it is known then.
-        None for a file that is read without a look before: a small one, or by a function.
-    parts : dict of int to ndarray of RECORD
-        What the loader processes wrote of file number i, if it was read in parts.
-    segments : list of Segment or None
-        Each file's segment once it is named; its dtype and shape are there when it is READY.
-    errors : dict of int to Exception
-        What went wrong with file number i.
     processes : int
         How many loader processes work on it.
     started, ended : float
@@ -84,22 +46,24 @@ class Board:
         The arrays were closed.
     """
 
-    def __init__(
-        self, names: list[str], paths: list[str], records: NDArray[Any], processes: int
-    ) -> None:
-        self.names = names
-        self.paths = paths
+    def __init__(self, files: Sequence[LoadingFile], records: NDArray[Any], processes: int) -> None:
+        self.files = files
         self.records = records
-        self.plans: list[Plan | None] = [None] * len(names)
-        self.parts: dict[int, NDArray[Any]] = {}
-        self.segments: list[Segment | None] = [None] * len(names)
-        self.errors: dict[int, Exception] = {}
         self.processes = processes
         self.started = time.time()
         self.ended = 0.0
         self.failed = False
         self.cancelled = False
         self.closed = False
+        for number, (file, record) in enumerate(zip(files, records, strict=True)):
+            file.number, file.record = number, record
+
+    def end(self) -> None:
+        """Note that the load has ended; the records are the board's own from now on."""
+        self.ended = time.time()
+        self.records = np.array(self.records)
+        for file, record in zip(self.files, self.records, strict=True):
+            file.end(record)
 
     @property
     def nbytes_done(self) -> int:
@@ -113,8 +77,40 @@ class Board:
 
     def refresh(self) -> None:
         """Bring READY, UNLINKED and FREED up to date with what became of the segments."""
-        for record, segment in zip(self.records, self.segments, strict=True):
+        for file in self.files:
+            segment, record = file.segment, file.record
             if segment is None or record["state"] not in (State.READY, State.UNLINKED):
                 continue
             if not segment.linked:
                 record["state"] = State.UNLINKED if segment.mapped else State.FREED
+
+    def timeline(self) -> Timeline:
+        """Which loader process read which file, or part of one, when."""
+        records = [
+            self.records[n : n + 1] if file.part_records is None else file.part_records
+            for n, file in enumerate(self.files)
+        ]
+        numbers = np.repeat(np.arange(len(records)), [len(record) for record in records])
+        reads = np.concatenate(records)
+        # The loader of a part that failed, or died, did not write when it ended.
+        ended = np.where(reads["ended"], reads["ended"], self.records["ended"][numbers])
+        nbytes = np.array(
+            [
+                0 if file.segment is None or file.error is not None else file.segment.nbytes
+                for file in self.files
+            ]
+        )
+        rows, parts = np.bincount(numbers, reads["rows"])[numbers], np.bincount(numbers)[numbers]
+        share = np.where(rows, reads["rows"] / np.maximum(rows, 1), 1 / parts)
+        found = np.empty(len(reads), READ)
+        found["file"], found["pid"] = numbers, reads["pid"]
+        found["start"] = reads["started"] - self.started
+        found["stop"] = np.maximum(ended - self.started, found["start"])
+        found["nbytes"] = nbytes[numbers] * share
+        begun = found[reads["started"] > 0]
+        return Timeline(
+            [file.name for file in self.files],
+            [file.number for file in self.files if file.error is not None],
+            max(self.ended - self.started, 1e-3),
+            begun[np.argsort(begun["start"], kind="stable")],
+        )

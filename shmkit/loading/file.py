@@ -1,138 +1,187 @@
-"""A file while it is read: whole, by one task, or in parts, by a task for each.
+"""A file of a load: all that is known of it, and the tasks that read it.
 
-Where there is a file for each loader process, of about the same size, they are read whole: then
-nothing is counted before. Any other large file is read in parts:
+Where there is a file for each loader process, of about the same size, they are read whole, by one
+task each: then nothing is counted before. Any other large file is read in parts, by all loaders:
 
-plan.span  ├──────────────────────────────────────────────┤   bytes of a large file
-cut        ├─────────┼──────────┼──────────┼──────────────┤   about as long as one another
-count      ├──────────┼─────────┼───────────┼─────────────┤   whole lines, so many rows each
-                │          │          │            │
-read_part       ▼          ▼          ▼            ▼          each into its own rows
-segment    [ . . . . . . . . . . . . . . . . . . . . . . ]
-join       [ . . . . . . . . . . . . . . . . . . . . ]        closed up where there were fewer
+    plan.span    ├──────────────────────────────────────────────┤   bytes of a large file
+    split_spans  ├─────────┼──────────┼──────────┼──────────────┤   about as long as one another
+    count        ├──────────┼─────────┼───────────┼─────────────┤   whole lines, so many rows each
+                     │          │          │            │
+    read             ▼          ▼          ▼            ▼          each into its own rows
+    segment      [ . . . . . . . . . . . . . . . . . . . . . . ]
+    join         [ . . . . . . . . . . . . . . . . . . . . ]        closed up where there were fewer
+
+1. The plan of a large file has a span: bytes that may be cut anywhere.
+2. `split_spans` cuts the spans of all such files into pieces of about the same length.
+3. Loaders move each cut to the next line, and count the lines between: so it is known where the
+   rows of each part belong, and which number its first line has.
+4. Each part is read into its own rows. A file that is read whole has one part, `WHOLE`.
+5. A part may have fewer rows than were counted, where lines are blank or comments. Then the rows
+   behind it are moved up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
-from shmkit.loading import tasks as _reading
-from shmkit.loading.board import State
-from shmkit.loading.pool import LEAST_NBYTES, Died, Task
-from shmkit.memory.segment import Segment
-from shmkit.memory.writer import SegmentWriter
-from shmkit.readers.base import Part, Plan
+from shmkit.loading import tasks
+from shmkit.loading.loader import Task
+from shmkit.loading.pickling import PickledOpener
+from shmkit.loading.pool import MIN_NBYTES, Died
+from shmkit.loading.record import State
+from shmkit.memory.segment import Segment, segment_nbytes
+from shmkit.readers.base import WHOLE, Part, Piece, Plan
 
-__all__ = ["File", "cut", "read_whole"]
+__all__ = ["LoadingFile", "files_to_read_whole", "split_spans"]
 
+# To look into a small file takes as long as to read it. So it is read without a plan, if there is
+# room for an array so many times larger than the file.
+_SMALL_NBYTES = 1 << 18
+_SMALL_FACTOR = 4
 _PARTS = 4  # for each loader process, so that all end at about the same time
 _UNEVEN = 1.1  # times as long as a file's share may be read without a count: that takes longer
 _COMPRESSED = 3  # times as long as plain text takes to be read
 
 
-def read_whole(
-    spans: Mapping[int, tuple[int, int]], nbytes: Sequence[int], processes: int
-) -> set[int]:
-    """The files to read whole, given the spans of the large ones, and the bytes of all files.
-
-    They are taken a file for each loader process at a time, the largest first, as long as what is
-    left keeps the others busy until the largest is read.
-    """
-    work = {n: stop * (_COMPRESSED if nbytes[n] < stop else 1) for n, (_, stop) in spans.items()}
-    numbers = sorted(work, key=work.__getitem__, reverse=True)
-    whole: set[int] = set()
-    while len(numbers) >= processes and (
-        work[numbers[0]] * processes <= _UNEVEN * sum(work[number] for number in numbers)
-    ):
-        whole |= set(numbers[:processes])
-        del numbers[:processes]
-    return whole
-
-
-def cut(spans: Mapping[int, tuple[int, int]], processes: int) -> list[tuple[int, int, int]]:
-    """Where to cut files, given their spans, for so many loader processes: (file, start, stop)."""
-    nbytes = sum(stop - start for start, stop in spans.values())
-    longest = max(nbytes // (_PARTS * processes), LEAST_NBYTES)
-    cuts = []
-    for number, (start, stop) in spans.items():
-        count = max(1, round((stop - start) / longest))
-        count += -count % processes if count > 1 else 0  # so that none waits for another's last
-        edges = [start + (stop - start) * i // count for i in range(count + 1)]
-        cuts += [(number, *edge) for edge in pairwise(edges)]
-    return cuts
-
-
-@dataclass
-class File:
-    """One file while it is read.
+@dataclass(eq=False)
+class LoadingFile:
+    """One file of a load, or one dataset of an HDF5 file.
 
     Attributes
     ----------
-    number, path, plan
-        As on the board.
-    segment
-        What it is read into.
+    name, path, nbytes
+        What its array is called, where it is, and how many bytes it has.
+    options
+        What the user gave of the options that its format has use for.
+    opener
+        What opens it in a loader process; None once the load has ended: a function of the user's
+        may hold much memory.
+    may_be_probed
+        Whether looking into it is cheaper than reading it.
+    number, record
+        Its place on the board, and its record there.
+    plan
+        What was found in it before it is read: dtype, and shape as far as it is known then. None
+        if it is read without a look before: a small one, or by a function.
     parts
-        None if it is read whole.
-    records
-        What the loader processes write: the board's records, or those of the parts of all files.
-    first
-        The first of them that is this file's.
+        What is read of it by one task each.
+    part_records : ndarray of RECORD
+        What the loader processes write of each part, if there are several.
+    segment
+        What it is read into, once that is made. What array is in it is known when it is READY.
     outcomes
-        Of the tasks that have ended.
+        What became of each part whose task has ended, by its number.
     settled
-        What became of the file is known.
+        Whether nothing of its parts can change what becomes of it.
+    error
+        What went wrong.
     """
 
-    number: int
+    name: str
     path: str
-    plan: Plan | None
-    segment: Segment
-    parts: list[Part] | None
-    records: NDArray[Any]
-    first: int
+    nbytes: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    opener: PickledOpener | None = None
+    may_be_probed: bool = True
+    number: int = 0
+    record: Any = None
+    plan: Plan | None = None
+    parts: Sequence[Part] = (WHOLE,)
+    part_records: NDArray[Any] | None = None
+    segment: Segment | None = None
     outcomes: dict[int, Any] = field(default_factory=dict)
     settled: bool = False
+    error: Exception | None = None
 
-    def tasks(self, reader: _reading.Pickled) -> list[Task]:
-        """What the loader processes are to do."""
-        place = self._place()
-        if self.parts is None:
-            return [Task(_reading.read, (self.path, reader, self.plan, place))]
+    @property
+    def is_small(self) -> bool:
+        """Whether to look into it takes as long as to read it."""
+        return self.nbytes < _SMALL_NBYTES
+
+    @property
+    def need(self) -> int:
+        """Bytes of memory that its array takes, as far as it is known."""
+        if self.plan is not None:
+            return segment_nbytes(self.plan.nbytes)
+        return segment_nbytes(_SMALL_FACTOR * self.nbytes) if self.is_small else 0
+
+    @property
+    def source(self) -> tasks.Source:
+        """What a loader process must know to open it."""
+        assert self.opener is not None
+        return tasks.Source(self.path, self.opener)
+
+    def set_parts(self, counted: Sequence[Part]) -> None:
+        """Have it read in these parts, one after another in the file."""
         assert self.plan is not None
-        with SegmentWriter(self.segment) as writer:
-            writer.declare(self.plan.dtype, self.plan.shape)
-        skipped = self.plan.options.get("skiprows", 0)
-        lines = accumulate((part.lines for part in self.parts), initial=skipped)
-        rows = accumulate((part.rows for part in self.parts), initial=0)
+        line, row, parts = self.plan.options.get("skiprows", 0), 0, []
+        for part in counted:
+            parts.append(part._replace(line=line, row=row))
+            line, row = line + part.lines, row + (part.rows or 0)
+        self.plan = replace(self.plan, shape=(row, *self.plan.shape[1:]))
+        self.parts = parts
+
+    def read_into(self, segment: Segment, part_records: NDArray[Any] | None) -> None:
+        """Have it read into this segment; the loader processes say how far in these records."""
+        self.segment, self.part_records = segment, part_records
+        self.outcomes, self.settled = {}, False
+
+    def read_tasks(self, records: NDArray[Any]) -> list[Task]:
+        """The tasks that read it, one for each part; `records` are the board's."""
+        alone = len(self.parts) == 1
         return [
-            Task(
-                _reading.read_part,
-                (self.path, reader, self.plan, part, line, row, place._replace(number=number)),
-            )
-            for number, (part, line, row) in enumerate(
-                zip(self.parts, lines, rows, strict=False), self.first
-            )
+            Task(tasks.read, (self.source, self.plan, part, self._place(records, number), alone))
+            for number, part in enumerate(self.parts)
         ]
 
-    def outcome(self) -> Any:
-        """What became of the file: the failure that counts, the outcomes of all tasks, or None.
+    def join_task(self, records: NDArray[Any]) -> Task:
+        """The task that makes one array of the parts, when all are read."""
+        pieces = [(p.row, piece.rows) for p, piece in zip(self.parts, self.pieces(), strict=True)]
+        return Task(tasks.join, (self.plan, pieces, self._place(records, 0)))
+
+    def recode_tasks(
+        self, codes: Mapping[str, Mapping[str, int]], records: NDArray[Any]
+    ) -> list[Task]:
+        """The tasks that give each piece these codes for its texts, where it has others."""
+        found, start = [], 0
+        for piece in self.pieces():
+            stop = start + piece.rows
+            new = {
+                field: np.array([codes[field][text] for text in texts], np.uint16)
+                for field, texts in piece.categories.items()
+            }
+            other = {f: to for f, to in new.items() if (to != np.arange(len(to))).any()}
+            if other and start != stop:
+                place = self._place(records, 0)
+                found.append(Task(tasks.recode, (start, stop, other, place)))
+            start = stop
+        return found
+
+    def _place(self, records: NDArray[Any], number: int) -> tasks.Place:
+        assert self.segment is not None
+        where = self.segment.path, self.segment.identity
+        if self.part_records is None:
+            return tasks.Place(*where, records, self.number)
+        return tasks.Place(*where, self.part_records, number)
+
+    def result(self) -> Any:
+        """What became of it: the failure that counts, the outcomes of all parts, or None.
 
         Of lines that cannot be read the first one in the file counts; so that of a part is known
         when those before it have ended. A failure of any other kind counts at once.
         """
         for outcome in self.outcomes.values():
-            if isinstance(outcome, (Exception, Died)) and not isinstance(outcome, LoadError):
+            if isinstance(outcome, Exception | Died) and not isinstance(outcome, LoadError):
                 return outcome
         found = []
-        for number in range(1 if self.parts is None else len(self.parts)):
+        for number in range(len(self.parts)):
             if number not in self.outcomes:
                 return None
             if isinstance(self.outcomes[number], LoadError):
@@ -140,42 +189,23 @@ class File:
             found.append(self.outcomes[number])
         return found
 
-    def join(self, reader: _reading.Pickled) -> Task:
-        """The task that makes one array of the parts, when all are read."""
-        assert self.parts is not None
-        rows = accumulate((part.rows for part in self.parts), initial=0)
-        counts = [piece.rows for piece in self.pieces()]
-        pieces = list(zip(rows, counts, strict=False))
-        return Task(_reading.join, (self.path, reader, self.plan, pieces, self._place()))
+    def pieces(self) -> list[Piece]:
+        """What was read of each part, in order, when all are."""
+        return [self.outcomes[number][0] for number in range(len(self.parts))]
 
-    def pieces(self) -> list[_reading.Piece]:
-        """What was read, in order."""
-        return [piece for _, piece in sorted(self.outcomes.items())]
+    @property
+    def source_options(self) -> dict[str, Any]:
+        """The options that read it, with everything inferred filled in, when it is read."""
+        if self.plan is not None:
+            return dict(self.plan.options)
+        _, found = self.outcomes[0]
+        return {**self.options, **found}
 
-    def recode(self, codes: Mapping[str, Mapping[str, int]]) -> list[Task]:
-        """The tasks that give each piece these codes for its names, where it has others."""
-        tasks, start = [], 0
-        for piece in self.pieces():
-            stop = None if piece.rows is None else start + piece.rows
-            found = {
-                field: np.array([codes[field][name] for name in names], np.uint16)
-                for field, names in piece.names.items()
-            }
-            other = {f: new for f, new in found.items() if (new != np.arange(len(new))).any()}
-            if other and start != stop:
-                segment = self.segment.path, self.segment.identity
-                tasks.append(Task(_reading.recode, (self.path, start, stop, other, *segment)))
-            start = stop or 0
-        return tasks
-
-    def _place(self) -> _reading.Place:
-        return _reading.Place(self.segment.path, self.segment.identity, self.records, self.first)
-
-    def show(self, record: np.void) -> None:
-        """Sum up what is done of the parts in the record of the file."""
-        if self.parts is None or record["state"] not in (State.WAITING, State.LOADING):
+    def show(self) -> None:
+        """Sum up in its record what is done of the parts."""
+        record, parts = self.record, self.part_records
+        if parts is None or record["state"] not in (State.WAITING, State.LOADING):
             return
-        parts = self.records[self.first : self.first + len(self.parts)]
         begun = parts[parts["pid"] > 0]
         if len(begun):
             record["state"] = State.LOADING
@@ -183,3 +213,53 @@ class File:
             record["ended"] = begun["ended"].max()
             for name in ("bytes_done", "rows"):
                 record[name] = begun[name].sum()
+
+    def end(self, record: Any) -> None:
+        """Keep what a monitor shows after the load, and let go of all the rest."""
+        self.record, self.opener = record, None
+        self.outcomes = {}
+        if self.part_records is not None:
+            self.part_records = np.array(self.part_records)
+
+
+def files_to_read_whole(files: Iterable[LoadingFile], processes: int) -> set[LoadingFile]:
+    """Those of the large files, whose plans have a span, that are to be read whole.
+
+    They are taken a file for each loader process at a time, the largest first, as long as what is
+    left keeps the others busy until the largest is read.
+    """
+    work = {file: _work(file) for file in files}
+    left = sorted(work, key=work.__getitem__, reverse=True)
+    whole: set[LoadingFile] = set()
+    while len(left) >= processes and (
+        work[left[0]] * processes <= _UNEVEN * sum(work[file] for file in left)
+    ):
+        whole |= set(left[:processes])
+        del left[:processes]
+    return whole
+
+
+def _work(file: LoadingFile) -> int:
+    """How long it takes to read a large file, as the bytes of plain text that take as long."""
+    _, stop = _span(file)
+    return stop * (_COMPRESSED if file.nbytes < stop else 1)
+
+
+def split_spans(files: Sequence[LoadingFile], processes: int) -> list[tuple[LoadingFile, int, int]]:
+    """Where to split the spans of files for so many loader processes: (file, start, stop)."""
+    spans = [_span(file) for file in files]
+    nbytes = sum(stop - start for start, stop in spans)
+    longest = max(nbytes // (_PARTS * processes), MIN_NBYTES)
+    pieces = []
+    for file, (start, stop) in zip(files, spans, strict=True):
+        count = max(1, round((stop - start) / longest))
+        count += -count % processes if count > 1 else 0  # so that none waits for another's last
+        edges = [start + (stop - start) * i // count for i in range(count + 1)]
+        pieces += [(file, *edge) for edge in pairwise(edges)]
+    return pieces
+
+
+def _span(file: LoadingFile) -> tuple[int, int]:
+    assert file.plan is not None
+    assert file.plan.span is not None
+    return file.plan.span

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from shmkit._format import counted, dtype_text, nbytes_text, shape_text
 from shmkit._html import table_html
+from shmkit._timeline import Timeline
 from shmkit.errors import SegmentGoneError
-from shmkit.loading.board import Board
 from shmkit.memory.array import SharedArray, state_of
 from shmkit.memory.segment import Segment
 
@@ -58,7 +58,7 @@ class SharedArrays(Sequence[SharedArray]):
         arrays: Mapping[str, SharedArray],
         failures: Mapping[str, Exception] | None = None,
         on_close: Callable[[], None] | None = None,
-        board: Board | None = None,
+        timeline: Callable[[], Timeline] | None = None,
     ) -> None:
         self.failures = dict(failures or {})
         self._names = list(arrays)
@@ -69,7 +69,7 @@ class SharedArrays(Sequence[SharedArray]):
             getattr(array, "segment", None) for array in arrays.values()
         ]
         self._on_close = on_close
-        self._board = board
+        self._timeline = timeline
 
     @overload
     def __getitem__(self, key: int | str) -> SharedArray: ...
@@ -167,12 +167,12 @@ class SharedArrays(Sequence[SharedArray]):
         """
         from shmkit import plotting  # noqa: PLC0415 - matplotlib only for those who draw
 
-        if self._board is None:
+        if self._timeline is None:
             raise ValueError(
                 "nothing is known here of how these arrays were loaded; draw the timeline in the "
                 "process that loaded them"
             )
-        return plotting.timeline(self._board, ax)
+        return plotting.timeline(self._timeline(), ax)
 
     def plot_memory(self, ax: Axes | None = None) -> Axes:
         """Draw what these arrays take, others take, and is free, of each limit on memory.

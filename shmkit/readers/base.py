@@ -1,20 +1,19 @@
-"""Readers, one module a format. Each has these functions, which run in a loader process:
+"""What a reader is: one file, open, with the options of its format.
 
-    probe(path, options) -> Plan         what is in the file: dtype, shape, resolved options
-    read_into(path, plan, target)        declare the array in the target, write it
-    read(path, options, target)          both, of a small file; all that a user's function has
+    probe()                     ──▶ Plan     what is in the file: dtype, shape, resolved options
+    count(plan, start, stop)    ──▶ Part     the lines that begin there, and their rows at most
+    read(plan, part, writer)    ──▶ Piece    the part's rows are written
 
-A reader of large files that can be read in parts, by several loader processes at once, says in
-the plan which bytes these are, and has three more:
+Readers run in loader processes. A file that is read whole is read as one part, `WHOLE`; a file
+whose plan has a span may be read in several parts, each by another loader process:
 
-    count(path, plan, start, stop) -> Part      which lines begin there, how many rows at most
-    read_part(path, plan, part, …) -> rows      write these rows of the array
-    whole_shape(plan, rows)                     the shape of the array, once they are counted
+    plan.span ├───────────────────────────────────────────┤    bytes of the file
+    count     ├─────────┼──────────┼──────────┼───────────┤    whole lines, so many rows each
+    read           ▼          ▼          ▼          ▼          each at its own place of the array
 
-The notebook's process sees the plans of all files but the small ones before any of them is read, so
-it can refuse a load that has no room. The first dimension of a plan is a bound, or where nothing
-was counted an estimate: `SegmentWriter.write` goes past it, `SegmentWriter.resize` gives back what
-is not needed.
+The notebook's process sees the plans of all large files before any of them is read, so it can
+refuse a load that has no room. The first dimension of a plan is a bound, or where nothing was
+counted an estimate: `SegmentWriter.write` goes past it, and the array gets its length in the end.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ import numpy as np
 
 from shmkit.memory.writer import SegmentWriter
 
-__all__ = ["InParts", "Part", "Plan", "Planned", "Reader"]
+__all__ = ["WHOLE", "Part", "Piece", "Plan", "Reader"]
 
 
 @dataclass(frozen=True)
@@ -60,44 +59,71 @@ class Plan:
         """Bytes that the array takes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def row_nbytes(self) -> int:
+        """Bytes that a row of the array takes."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    def final_shape(self, rows: int) -> tuple[int, ...]:  # noqa: ARG002 - for plans that are a bound
+        """The shape of the array, once its rows are known."""
+        return self.shape
+
 
 class Part(NamedTuple):
-    """Whole lines of a file that is read in parts."""
+    """What one task reads of a file: whole lines of a text, rows of a dataset, or all of it.
 
-    start: int  # bytes, as in the span
-    stop: int
-    lines: int
-    rows: int  # at most: blank lines and comments may be among the lines
+    Attributes
+    ----------
+    start, stop
+        Where it begins and ends, as the reader counts: bytes of a text, rows of a dataset. Without
+        a stop it goes to the end of the file.
+    lines
+        Lines in it.
+    rows
+        Rows in it, at most: blank lines and comments may be among the lines. None if they were
+        not counted.
+    line, row
+        Lines of the file, and rows of the array, before it.
+    """
+
+    start: int = 0
+    stop: int | None = None
+    lines: int = 0
+    rows: int | None = None
+    line: int = 0
+    row: int = 0
+
+
+WHOLE = Part()
+
+
+class Piece(NamedTuple):
+    """What was read of one part.
+
+    Attributes
+    ----------
+    rows
+        Rows that were written.
+    categories
+        The texts that the codes of each category field stand for, by code.
+    """
+
+    rows: int
+    categories: Mapping[str, list[str]] = {}
 
 
 class Reader(Protocol):
-    """What every reader has."""
+    """One open file, bound to its path and its options."""
 
-    def probe(self, path: str, options: Mapping[str, Any]) -> Plan | None:
-        """Say what is in the file, or None where only reading it can tell."""
+    def probe(self) -> Plan:
+        """Say what is in the file."""
 
-    def read(self, path: str, options: Mapping[str, Any], target: SegmentWriter) -> Plan | None:
-        """Read a file into the target that was not looked into before; says what was in it."""
+    def count(self, plan: Plan, start: int, stop: int) -> Part:  # noqa: ARG002 - for those with parts
+        """The lines that begin in these bytes of the plan's span; `line` and `row` are not set.
 
-
-class Planned(Reader, Protocol):
-    """What a reader has besides if it gives plans."""
-
-    def read_into(self, path: str, plan: Plan, target: SegmentWriter) -> None:
-        """Read the file into the target."""
-
-
-class InParts(Planned, Protocol):
-    """What a reader has besides if its plans have a span."""
-
-    def count(self, path: str, plan: Plan, start: int, stop: int) -> Part:
-        """The lines that begin in these bytes of the span."""
-
-    def read_part(self, path: str, plan: Plan, part: Part, line: int, target: SegmentWriter) -> int:
-        """Write the part's rows, before which there are `line` lines; gives their number.
-
-        They are at most ``part.rows``: the next part has its place behind them.
+        A format whose plans have no span has one part.
         """
+        return WHOLE
 
-    def whole_shape(self, plan: Plan, rows: int) -> tuple[int, ...]:
-        """The shape of the whole array, when its rows are known."""
+    def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:
+        """Write the rows of a part, at most ``part.rows``: the next part has its place there."""

@@ -2,45 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.memory.writer import SegmentWriter
-from shmkit.readers.base import Plan
+from shmkit.readers.base import Part, Piece, Plan, Reader
 
-__all__ = ["Custom"]
+__all__ = ["CustomReader"]
 
 _PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
 
 
-class Custom:
-    """The reader that calls a function."""
+class CustomReader(Reader):
+    """The reader that calls a function. Only calling it tells what is in the file."""
 
-    def __init__(self, function: Callable[[str], Any]) -> None:
+    def __init__(self, path: str, function: Callable[[str], Any]) -> None:
+        self._path = path
         self._function = function
 
-    def probe(self, path: str, options: Mapping[str, Any]) -> Plan | None:
-        """None: only calling the function can tell what is in the file."""
-        del path, options
-        return None
+    @classmethod
+    def open(
+        cls, path: str, function: Callable[[str], Any]
+    ) -> contextlib.AbstractContextManager[Self]:
+        """The reader of a file; opening it is the function's business."""
+        return contextlib.nullcontext(cls(path, function))
 
-    def read(self, path: str, options: Mapping[str, Any], target: SegmentWriter) -> None:
-        """Call the function, and write what it returns."""
-        del options
-        result = self._function(path)
+    def probe(self) -> Plan:
+        """Call the function, and say what it returned; `read` writes it.
+
+        Raises
+        ------
+        TypeError
+            If it returned a masked array.
+        Exception
+            Whatever the function raises.
+        """
+        result = self._function(self._path)
         if isinstance(result, np.ma.MaskedArray):
             raise TypeError(
                 "a masked array's mask would be lost; return result.filled(...) instead"
             )
-        array = np.asarray(result)
+        self._array = array = np.asarray(result)
         fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
-        target.allocate(array.dtype, array.shape, fortran_order=fortran_order)
-        for piece in _pieces(array.T if fortran_order else array):
-            target.write(piece)
-        target.advance(bytes_done=0, rows=len(array) if array.ndim else 1)
+        return Plan(array.dtype, array.shape, fortran_order)
+
+    def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:  # noqa: ARG002 - there is one
+        """Write what the function returned to `probe`.
+
+        Raises
+        ------
+        NotEnoughMemoryError
+            If there is no room.
+        TypeError
+            If no array in shared memory can have the dtype.
+        """
+        array = self._array
+        writer.allocate(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
+        for piece in _pieces(array.T if plan.fortran_order else array):
+            writer.write(piece)
+        rows = len(array) if array.ndim else 1
+        writer.advance(bytes_done=0, rows=rows)
+        return Piece(rows)
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -1,6 +1,6 @@
 """Datasets of HDF5 files (NetCDF-4 files are such), their chunks inflated by all loaders.
 
-    chunk in the file ──read_direct_chunk──▶ bytes ──inflated──▶ its place in some rows ──▶ target
+    chunk in the file ──read_direct_chunk──▶ bytes ──inflated──▶ its place in some rows ──▶ writer
 
 HDF5 inflates chunks in one thread under one lock, with zlib. Chunks with the stock filters,
 shuffle and deflate, from whatever writer, are read here past its filters; all others through
@@ -13,7 +13,7 @@ import contextlib
 import fnmatch
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
@@ -23,9 +23,9 @@ from shmkit.errors import LoadError
 from shmkit.hdf5.chunks import blocks, inflate
 from shmkit.hdf5.encoding import decode, loaded_dtype
 from shmkit.memory.writer import SegmentWriter
-from shmkit.readers.base import Part, Plan
+from shmkit.readers.base import Part, Piece, Plan, Reader
 
-__all__ = ["count", "datasets", "probe", "read", "read_into", "read_part", "whole_shape"]
+__all__ = ["HDF5Reader", "datasets"]
 
 _LARGE_NBYTES = 1 << 24  # from here on a dataset may be read in parts
 _PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
@@ -60,17 +60,39 @@ def datasets(path: str, patterns: Sequence[str]) -> list[tuple[str, int]]:
     return found
 
 
-def probe(path: str, options: Mapping[str, Any]) -> Plan:
-    """Say what the dataset ``options["dataset"]`` becomes.
+class HDF5Reader(Reader):
+    """Reads one dataset."""
 
-    Raises
-    ------
-    LoadError
-        If the file is damaged, or the dataset holds what no array in shared memory can: references,
-        sequences of varying length.
-    """
-    with _opened(path) as file:
-        dataset = file[options["dataset"]]
+    def __init__(self, path: str, options: Mapping[str, Any], dataset: h5py.Dataset) -> None:
+        self._path = path
+        self._options = options
+        self._dataset = dataset
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: str, options: Mapping[str, Any]) -> Iterator[Self]:
+        """The reader of the dataset ``options["dataset"]``.
+
+        Raises
+        ------
+        LoadError
+            If the file is damaged, within the block too.
+        OSError
+            If it cannot be read.
+        """
+        with _opened(path) as file:
+            yield cls(path, options, file[options["dataset"]])
+
+    def probe(self) -> Plan:
+        """Say what the dataset becomes.
+
+        Raises
+        ------
+        LoadError
+            If the dataset holds what no array in shared memory can: references, sequences of
+            varying length.
+        """
+        dataset = self._dataset
         stored, shape = dataset.dtype, dataset.shape
         if h5py.check_string_dtype(stored) is not None and stored.hasobject:
             widest = (len(text) for rows in _rows(dataset, 0, None) for text in rows.flat)
@@ -80,64 +102,39 @@ def probe(path: str, options: Mapping[str, Any]) -> Plan:
                 f"{dataset.name} holds Python objects ({stored}), which cannot lie in shared "
                 "memory; dataset= says which others to load"
             )
-            raise LoadError(path, None, None, reason)
+            raise LoadError(self._path, None, None, reason)
         else:
             dtype = loaded_dtype(stored, dataset.attrs)
         nbytes = math.prod(shape) * dtype.itemsize
         span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
-    return Plan(dtype, shape, options=dict(options), span=span)
+        return Plan(dtype, shape, options=dict(self._options), span=span)
 
+    def count(self, plan: Plan, start: int, stop: int) -> Part:
+        """The rows that begin in these bytes of the array, whole chunks of them."""
+        step = self._dataset.chunks[0] if self._dataset.chunks else 1
+        step_nbytes = step * max(plan.row_nbytes, 1)
+        first, last = (
+            min(-(-nbytes // step_nbytes) * step, plan.shape[0]) for nbytes in (start, stop)
+        )
+        return Part(first, last, rows=last - first)
 
-def read(path: str, options: Mapping[str, Any], target: SegmentWriter) -> Plan:
-    """Both `probe` and `read_into`; raises what they raise."""
-    plan = probe(path, options)
-    read_into(path, plan, target)
-    return plan
+    def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:
+        """Write rows of the dataset.
 
-
-def read_into(path: str, plan: Plan, target: SegmentWriter) -> None:
-    """Read the dataset into the target; raises as `read_part`, and `NotEnoughMemoryError`."""
-    target.allocate(plan.dtype, plan.shape)
-    _write(path, plan, target, 0, plan.shape[0] if plan.shape else None)
-
-
-def count(path: str, plan: Plan, start: int, stop: int) -> Part:
-    """The rows that begin in these bytes of the array, whole chunks of them."""
-    with _opened(path) as file:
-        dataset = file[plan.options["dataset"]]
-        step = dataset.chunks[0] if dataset.chunks else 1
-    row = max(math.prod(plan.shape[1:]) * plan.dtype.itemsize, 1)
-    first, last = (
-        min(-(-nbytes // (row * step)) * step, plan.shape[0]) for nbytes in (start, stop)
-    )
-    return Part(first, last, 0, last - first)
-
-
-def read_part(path: str, plan: Plan, part: Part, line: int, target: SegmentWriter) -> int:  # noqa: ARG001 - as every reader's
-    """Write the part's rows.
-
-    Raises
-    ------
-    LoadError
-        If the file is damaged; names the dataset.
-    """
-    _write(path, plan, target, part.start, part.stop)
-    return part.rows
-
-
-def whole_shape(plan: Plan, rows: int) -> tuple[int, ...]:  # noqa: ARG001 - as every reader's
-    """The shape of the dataset."""
-    return plan.shape
-
-
-def _write(path: str, plan: Plan, target: SegmentWriter, start: int, stop: int | None) -> None:
-    rows = nbytes = 0
-    with _opened(path) as file:
-        dataset = file[plan.options["dataset"]]
-        for block in _rows(dataset, start, stop):
-            target.write(np.ascontiguousarray(decode(block, plan.dtype)))
+        Raises
+        ------
+        LoadError
+            If a filter of its chunks is not installed.
+        NotEnoughMemoryError
+            If there is no room.
+        """
+        writer.declare(plan.dtype, plan.shape)
+        rows = nbytes = 0
+        for block in _rows(self._dataset, part.start, part.stop):
+            writer.write(np.ascontiguousarray(decode(block, plan.dtype)))
             rows, nbytes = rows + (len(block) if block.ndim else 1), nbytes + block.nbytes
-            target.advance(bytes_done=nbytes, rows=rows)
+            writer.advance(bytes_done=nbytes, rows=rows)
+        return Piece(rows)
 
 
 def _rows(dataset: h5py.Dataset, start: int, stop: int | None) -> Iterator[NDArray[Any]]:

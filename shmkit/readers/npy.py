@@ -1,98 +1,103 @@
-"""Files that np.save wrote: copied into the target, bit for bit.
+"""Files that np.save wrote: copied into the segment, bit for bit.
 
     file ┌────────┬─────────────────────────┐
          │ header │ data                    │
          └────────┴───────────┬─────────────┘
                               ▼ a piece at a time, which stays in the cache
-         target's array  [ . . . . . . . . . ]
+         segment's array [ . . . . . . . . . ]
 
 In Fortran order the same: the bytes are taken as they lie there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 
 from shmkit.errors import LoadError
 from shmkit.memory.header import read_header
 from shmkit.memory.writer import SegmentWriter
-from shmkit.readers.base import Plan
+from shmkit.readers.base import Part, Piece, Plan, Reader
 
-__all__ = ["probe", "read", "read_into"]
+__all__ = ["NpyReader"]
 
 _PIECE_NBYTES = 1 << 18
 
 
-def probe(path: str, options: Mapping[str, Any]) -> Plan:  # noqa: ARG001 - as every reader's
-    """Read the header of a ``.npy`` file of version 1, 2 or 3; there are no options.
-
-    Raises
-    ------
-    LoadError
-        If it is no ``.npy`` file, is damaged or cut short, or holds Python objects.
-    OSError
-        If it cannot be opened.
+class NpyReader(Reader):
+    """Reads a ``.npy`` file of version 1, 2 or 3; there are no options.
 
     Examples
     --------
     >>> import os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "grid.npy")
     >>> np.save(path, np.zeros((2, 3), np.float32, order="F"))
-    >>> plan = probe(path, {})
+    >>> with NpyReader.open(path) as reader:
+    ...     plan = reader.probe()
     >>> plan.dtype, plan.shape, plan.fortran_order
     (dtype('float32'), (2, 3), True)
     """
-    with open(path, "rb") as file:
-        return _plan(path, file)
 
+    def __init__(self, path: str, file: io.FileIO) -> None:
+        self._path = path
+        self._file = file
 
-def read(path: str, options: Mapping[str, Any], target: SegmentWriter) -> Plan:
-    """Both `probe` and `read_into`; raises what they raise."""
-    plan = probe(path, options)
-    read_into(path, plan, target)
-    return plan
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: str) -> Iterator[Self]:
+        """The reader of a file; raises `OSError` if it cannot be opened."""
+        with open(path, "rb", buffering=0) as file:
+            yield cls(path, file)
 
+    def probe(self) -> Plan:
+        """Read the header.
 
-def read_into(path: str, plan: Plan, target: SegmentWriter) -> None:
-    """Read the data into the target.
+        Raises
+        ------
+        LoadError
+            If it is no ``.npy`` file, is damaged or cut short, or holds Python objects.
+        """
+        self._file.seek(0)
+        try:
+            header = read_header(self._file)
+        except ValueError as error:
+            reason = f"is not a .npy file that can be read: {error}; copy or save it again"
+            raise LoadError(self._path, None, None, reason) from None
+        return Plan(header.dtype, header.shape, header.fortran_order)
 
-    Raises
-    ------
-    LoadError
-        If the file is no longer what `probe` found.
-    NotEnoughMemoryError
-        If the target has no room.
-    OSError
-        If it cannot be read.
-    """
-    with open(path, "rb", buffering=0) as file:
-        if _plan(path, file) != plan:
-            raise LoadError(path, None, None, "the file was replaced while loading; load it again")
-        target.allocate(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
+    def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:  # noqa: ARG002 - there is one
+        """Copy the data.
+
+        Raises
+        ------
+        LoadError
+            If the file is no longer what `probe` found.
+        NotEnoughMemoryError
+            If there is no room.
+        OSError
+            If it cannot be read.
+        """
+        if self.probe() != plan:  # and then the file is at the data
+            reason = "the file was replaced while loading; load it again"
+            raise LoadError(self._path, None, None, reason)
+        writer.allocate(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
         rows = plan.shape[0] if plan.shape else 1
-        start, nbytes, done = file.tell(), plan.nbytes, 0
+        start, nbytes, done = self._file.tell(), plan.nbytes, 0
         piece = np.empty(min(nbytes, _PIECE_NBYTES), np.uint8)
         while done < nbytes:
-            count = file.readinto(piece[: nbytes - done].data)
+            count = self._file.readinto(piece[: nbytes - done].data)
             if not count:
-                raise LoadError(path, None, None, "the file was cut short while loading")
-            target.write(piece[:count])
+                reason = "the file was cut short while loading"
+                raise LoadError(self._path, None, None, reason)
+            writer.write(piece[:count])
             done += count
             # In Fortran order no row is whole before nearly all of them are.
             by_rows = not plan.fortran_order or done == nbytes
-            target.advance(bytes_done=start + done, rows=rows * done // nbytes if by_rows else 0)
+            writer.advance(bytes_done=start + done, rows=rows * done // nbytes if by_rows else 0)
         if not nbytes:
-            target.advance(bytes_done=start, rows=rows)
-
-
-def _plan(path: str, file: BinaryIO) -> Plan:
-    """What the header says; `file` is then at the data."""
-    try:
-        header = read_header(file)
-    except ValueError as error:
-        reason = f"is not a .npy file that can be read: {error}; copy or save it again"
-        raise LoadError(path, None, None, reason) from None
-    return Plan(header.dtype, header.shape, header.fortran_order)
+            writer.advance(bytes_done=start, rows=rows)
+        return Piece(rows)

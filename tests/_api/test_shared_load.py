@@ -24,6 +24,7 @@ from shmkit import (
     SharedArray,
     sample,
     shared_load,
+    to_hdf5,
 )
 
 
@@ -197,11 +198,12 @@ def test_a_failing_reader_shows_its_own_traceback(paths):
     assert 'raise ValueError("no such plate")' in caught.value.__notes__[0]
 
 
-def test_after_a_failure_no_loader_holds_a_segments_memory(paths):
+@pytest.mark.parametrize("rows", ["", "chrX\t7\tn/a\t1\t2\n"])
+def test_after_a_load_no_loader_holds_a_segments_memory(paths, rows):
     with open(paths[0], "a") as file:
-        file.write("chrX\t7\tn/a\t1\t2\n")
+        file.write(rows)
     with load(paths, dtype=sample.METHYLATION, skiprows=1, on_error="skip") as arrays:
-        assert list(arrays.failures) == ["sample1"]
+        assert list(arrays.failures) == (["sample1"] if rows else [])
         loaders = loaders_of(os.getpid())
         assert loaders
         for pid in loaders:
@@ -289,12 +291,51 @@ def test_no_files_is_an_error():
         load([])
 
 
-def test_text_options_for_no_text_file_are_an_error(tmp_path, paths):
-    np.save(tmp_path / "x.npy", np.ones(2))
-    with pytest.raises(TypeError, match="skiprows: for text files only"):
-        load(tmp_path / "x.npy", skiprows=1)
-    with pytest.raises(TypeError, match="delimiter"):
-        load(paths, reader=np.loadtxt, delimiter=",")
+@pytest.fixture
+def of_each_format(tmp_path):
+    """A file of each format, by its ending."""
+    files = {ending: tmp_path / f"x.{ending}" for ending in ("txt", "npy", "h5", "nc")}
+    files["txt"].write_text("1 2\n3 4\n")
+    np.save(files["npy"], np.ones(2))
+    for ending in ("h5", "nc"):
+        to_hdf5(files[ending], {"data": np.ones(2)})
+    return files
+
+
+OF_TEXT = {"dtype": "f4", "usecols": [0], "skiprows": 3, "max_rows": 2}
+
+
+@pytest.mark.parametrize(
+    ("endings", "options", "message"),
+    [
+        (["h5"], OF_TEXT, "dtype, skiprows, usecols, max_rows: for text files only, .* HDF5 files"),
+        (["nc"], {"categories": "a"}, "categories: for text files only, and these are HDF5 files"),
+        (["npy"], {"skiprows": 1}, r"skiprows: for text files only, and these are \.npy files"),
+        (["npy", "h5"], {"ndmin": 2}, r"ndmin: for text files only, .* \.npy files and HDF5 files"),
+        (["txt"], {"dataset": "a"}, "dataset: for HDF5 files only, and these are text files"),
+        (["txt", "npy"], {"dataset": ["a", "b"]}, r"dataset: .* are text files and \.npy files"),
+        (["npy"], {"delimiter": None, "dataset": "a"}, "delimiter: for text .*; dataset: for HDF5"),
+        (["txt"], {"reader": len, "comments": None}, "comments: .* these are files that reader= "),
+        (["h5"], {"reader": len, "dataset": "a"}, "dataset: .* these are files that reader= reads"),
+    ],
+)
+def test_options_of_no_use_to_any_file_are_named_with_the_formats(
+    of_each_format, endings, options, message
+):
+    with pytest.raises(TypeError, match=message):
+        load([of_each_format[ending] for ending in endings], **options)
+
+
+def test_options_are_for_the_files_that_have_use_for_them(of_each_format):
+    files = [of_each_format[ending] for ending in ("txt", "npy", "h5")]
+    with load(files, dtype="f4", max_rows=1, dataset="data") as (text, npy, hdf5):
+        assert text.tolist() == [1, 2]
+        assert npy.tolist() == hdf5.tolist() == [1, 1]
+        assert [array.segment.source["options"] for array in (text, npy, hdf5)] == [
+            {"dtype": np.dtype("f4"), "max_rows": 1, "encoding": "utf-8"},
+            {},
+            {"dataset": "data"},
+        ]
 
 
 @pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])

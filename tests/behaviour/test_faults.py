@@ -547,7 +547,7 @@ def test_what_is_another_users_is_left_alone(superuser, tmp_path, dead):
 
 
 def waiting_process(mark, **options):
-    command = ["sh", "-c", "echo here; read end # of shmkit.loading.pool", mark]
+    command = ["sh", "-c", "echo here; read end # of shmkit.loading.loader", mark]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
     process.stdout.read(4)
     return process
@@ -578,7 +578,7 @@ def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
 INTERRUPTED = """
 import os, sys
 from shmkit import shared_load
-from shmkit.loading.pool import Loaders
+from shmkit.loading.pool import LoaderPool
 from shmkit.memory.files import create_file, remove
 from shmkit.memory.segment import Segment
 path = sys.argv[1]
@@ -610,7 +610,7 @@ def interrupted(function, line, count):
     return False
 
 # Of three files one is the first, one the last; of twenty each loader gets several messages.
-counts = {Segment.create: 3, create_file: 3, remove: 3, Loaders._give: 20}
+counts = {Segment.create: 3, create_file: 3, remove: 3, LoaderPool._give: 20}
 for function, count in counts.items():
     line = 1
     while interrupted(function, line, count):

@@ -285,7 +285,7 @@ def test_a_thread_that_closes_while_another_is_closing():
 SCRIPT = f"""
 import os, sys
 sys.path[:0] = {[os.path.dirname(__file__), os.path.dirname(processes.__file__)]!r}
-from processes import names_of
+from processes import loaders_of, names_of
 from test_lifetime import GRID, VIEWS, read
 import numpy as np
 from shmkit import share, shared_load

@@ -16,14 +16,15 @@ import time
 
 import loky
 
-from shmkit.loading.pool import Died, Loaders, Task
+from shmkit.loading.loader import Task
+from shmkit.loading.pool import Died, LoaderPool
 
 WARM_CALLS = 200
 
 
 class Shmkit:
     def map(self, function, arguments):
-        with Loaders(2) as loaders:
+        with LoaderPool(2) as loaders:
             tasks = [Task(function, (argument,)) for argument in arguments]
             return [outcome for _, outcome in loaders.run(tasks, lambda: None)]
 

@@ -8,12 +8,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from boards import board_of
 from ipywidgets.widgets.widget import _instances
 
 from shmkit.display import load_html, load_panel
 from shmkit.display.load_panel import Panel
 from shmkit.errors import LoadError
-from shmkit.loading.board import RECORD, Board, State
+from shmkit.loading.record import RECORD, State
 from shmkit.memory.array import view
 from shmkit.memory.arrays import SharedArrays
 from shmkit.memory.backing import choose_backing
@@ -33,11 +34,11 @@ def make_board():
         names = names or [f"file{number}" for number in range(len(states))]
         records = np.zeros(len(states), RECORD)
         records["state"], records["bytes_total"] = states, 2_000_000
-        board = Board(names, [f"/data/{name}.txt" for name in names], records, 2)
+        board = board_of(names, records)
         for number, state in enumerate(states):
-            board.plans[number] = Plan(np.dtype(dtype), shape)
+            board.files[number].plan = Plan(np.dtype(dtype), shape)
             if state in (State.LOADING, State.READY):
-                segment = board.segments[number] = Segment.create(choose_backing("auto", 0))
+                segment = board.files[number].segment = Segment.create(choose_backing("auto", 0))
                 with SegmentWriter(segment) as writer:
                     writer.allocate(np.dtype(dtype), shape)
                 records["rows"][number] = shape[0]
@@ -47,7 +48,7 @@ def make_board():
 
     yield make
     for board in boards:
-        for segment in filter(None, board.segments):
+        for segment in filter(None, (file.segment for file in board.files)):
             segment.unlink()
 
 
@@ -63,7 +64,7 @@ def end(board):
 
 
 def unlink(board):
-    for segment in filter(None, board.segments):
+    for segment in filter(None, (file.segment for file in board.files)):
         segment.unlink()
 
 
@@ -124,14 +125,14 @@ def test_only_a_loading_file_has_a_bar(make_board):
 def test_ready_file_shows_rows_fields_segment_and_memory(make_board):
     board = make_board(State.READY)
     end(board)
-    nbytes = board.segments[0].nbytes
+    nbytes = board.files[0].segment.nbytes
     assert table(board).rows[1] == [
         "file0",
         "✓ready",
         "2.00 MB",
         "1\u202f000",
         "chr pos pct",
-        f"shm {pathlib.Path(board.segments[0].path).stem.removeprefix('shmkit-')}",
+        f"shm {pathlib.Path(board.files[0].segment.path).stem.removeprefix('shmkit-')}",
         f"{nbytes / 1000:.1f} kB",
     ]
 
@@ -143,7 +144,7 @@ def test_plain_array_shows_dtype_and_shape(make_board):
 
 def test_file_that_loads_shows_its_plan_and_leaves_the_header_alone(make_board):
     board = make_board(State.LOADING, shape=(1000, 7), dtype="f8")
-    segment = board.segments[0]
+    segment = board.files[0].segment
     assert table(board).rows[1][4] == "float64 (…, 7)"
     with SegmentWriter(segment) as writer:
         writer.resize((900, 7))
@@ -153,7 +154,7 @@ def test_file_that_loads_shows_its_plan_and_leaves_the_header_alone(make_board):
 
 def test_failed_file_shows_where_and_why_in_its_own_row(make_board):
     board = make_board(State.FAILED, State.READY)
-    board.errors[0] = LoadError(board.paths[0], 20345, 3, "'n/a' is no <f4>")
+    board.files[0].error = LoadError(board.files[0].path, 20345, 3, "'n/a' is no <f4>")
     rows = table(board).rows
     assert rows[1][:2] == ["file0", "✕failed"]
     assert rows[2] == ["line 20345, column 3: 'n/a' is no <f4>"]
@@ -162,7 +163,7 @@ def test_failed_file_shows_where_and_why_in_its_own_row(make_board):
 
 def test_foreign_error_keeps_its_type(make_board):
     board = make_board(State.FAILED)
-    board.errors[0] = PermissionError("not yours")
+    board.files[0].error = PermissionError("not yours")
     assert table(board).rows[2] == ["PermissionError: not yours"]
 
 
@@ -194,7 +195,7 @@ def test_of_many_files_only_the_pieces_that_changed_are_sent(make_board):
 
 def test_of_many_files_a_saved_notebook_has_a_hundred(make_board, shell):
     board = make_board(*[State.FREED] * 700, *[State.WAITING] * 500, State.FAILED)
-    board.errors[1200] = LoadError(board.paths[1200], None, None, "is empty")
+    board.files[1200].error = LoadError(board.files[1200].path, None, None, "is empty")
     panel = Panel()
     panel.begin(board)
     board.ended = time.time()
@@ -207,19 +208,21 @@ def test_of_many_files_a_saved_notebook_has_a_hundred(make_board, shell):
 
 def test_an_error_is_a_line_and_whole_on_demand(make_board):
     board = make_board(State.FAILED)
-    board.errors[0] = LoadError(board.paths[0], 7, None, "is bad\nand that is why")
-    board.errors[0].add_note("Traceback of the reader")
+    board.files[0].error = LoadError(board.files[0].path, 7, None, "is bad\nand that is why")
+    board.files[0].error.add_note("Traceback of the reader")
     page = table(board)
     assert len(page.tags("details")) == len(page.tags("summary")) == 1
     line, whole = page.rows[2][0].split("shmkit.errors.LoadError: ")
     assert line == "line 7: is bad"
-    assert whole == f"{board.paths[0]}, line 7: is bad\nand that is why\nTraceback of the reader"
+    assert (
+        whole == f"{board.files[0].path}, line 7: is bad\nand that is why\nTraceback of the reader"
+    )
 
 
 def test_names_and_errors_cannot_inject_html(make_board):
     evil = '<script>alert("1")</script>&amp;'
     board = make_board(State.FAILED, names=[evil])
-    board.errors[0] = LoadError("x", None, None, evil)
+    board.files[0].error = LoadError("x", None, None, evil)
     page = table(board)
     assert not page.tags("script")
     assert page.rows[1][0] == evil
@@ -244,7 +247,7 @@ def test_interrupted_load_says_stopped(make_board):
 
 def test_failed_load_says_that_nothing_was_kept(make_board):
     board = make_board(State.READY, State.FAILED)
-    board.errors[1] = LoadError(board.paths[1], 1, 1, "bad")
+    board.files[1].error = LoadError(board.files[1].path, 1, 1, "bad")
     unlink(board)
     board.failed = True
     end(board)
@@ -253,14 +256,14 @@ def test_failed_load_says_that_nothing_was_kept(make_board):
 
 def test_load_that_skips_a_failed_file_keeps_the_others(make_board):
     board = make_board(State.READY, State.FAILED)
-    board.errors[1] = LoadError(board.paths[1], 1, 1, "bad")
+    board.files[1].error = LoadError(board.files[1].path, 1, 1, "bad")
     end(board)
     assert "2 files 1 ready, 1 failed" in summary(board).text
 
 
 def test_closed_arrays_show_who_holds_memory_and_what_is_freed(make_board):
     board = make_board(State.READY, State.READY)
-    held = view(board.segments[0])[5:10]
+    held = view(board.files[0].segment)[5:10]
     unlink(board)
     board.closed = True
     end(board)
@@ -268,7 +271,7 @@ def test_closed_arrays_show_who_holds_memory_and_what_is_freed(make_board):
     assert page.rows[1][1] == "○unlinked"
     assert page.rows[1][5] == "held by a, Out[3], b and 2 more"
     assert page.rows[2][1:2] + page.rows[2][5:] == ["●freed", "", "0 B"]
-    nbytes = board.segments[0].nbytes
+    nbytes = board.files[0].segment.nbytes
     assert "closed: 1 unlinked, 1 freed" in summary(board).text
     assert f"{nbytes / 1000:.1f} kB still mapped" in summary(board).text
     assert held.shape == (5,)
@@ -277,11 +280,11 @@ def test_closed_arrays_show_who_holds_memory_and_what_is_freed(make_board):
 @pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])
 def test_memory_line_says_where_the_segments_live(make_board, tmp_path, backing):
     board = make_board(State.READY)
-    board.segments[0].unlink()
-    board.segments[0] = Segment.create(
+    board.files[0].segment.unlink()
+    board.files[0].segment = Segment.create(
         choose_backing(tmp_path if backing == "directory" else backing, 0)
     )
-    with SegmentWriter(board.segments[0]) as writer:
+    with SegmentWriter(board.files[0].segment) as writer:
         writer.allocate(CALLS, (1000,))
     where = {"shm": "/dev/shm", "memfd": "memory", "directory": str(tmp_path)}[backing]
     assert re.search(rf"{where} .*kB these arrays · .* others · .* free", summary(board).text)
@@ -310,7 +313,7 @@ def load(board):
     panel.update(board)
     board.ended = time.time()
     panel.end(board)
-    arrays = {name: view(s) for name, s in zip(board.names, board.segments, strict=True)}
+    arrays = {file.name: view(file.segment) for file in board.files}
 
     def close():
         board.closed = True
@@ -373,7 +376,7 @@ def test_panel_follows_the_memory_from_cell_to_cell(make_board, shell):
     ]
     shell.run_cell("kept = None")
     assert outputs[-1]["data"]["text/plain"] == "2 files: 2 freed"
-    assert not board.segments[0].mapped
+    assert not board.files[0].segment.mapped
     assert len({output["transient"]["display_id"] for output in outputs}) == 1
 
 
@@ -389,7 +392,7 @@ def test_panel_stops_watching_when_everything_is_freed(make_board, shell):
 def test_panel_looks_again_when_a_segment_is_unlinked_between_cells(make_board, shell):
     board = make_board(State.READY, State.READY)
     shell.user_ns["arrays"] = load(board)
-    board.segments[0].unlink()
+    board.files[0].segment.unlink()
     load_panel.look_again()
     page = Page(shell.display_pub.outputs[-1]["data"]["text/html"])
     assert [(row[0], row[1], row[5]) for row in page.rows[1:]] == [
@@ -403,7 +406,7 @@ def test_panel_looks_again_when_a_segment_is_unlinked_between_cells(make_board, 
 def test_panel_that_cannot_be_drawn_prints_nothing_into_a_cell(make_board, shell, capsys, caplog):
     board = make_board(State.READY)
     shell.user_ns["arrays"] = load(board)
-    board.names = None
+    board.records = None
     with caplog.at_level("DEBUG", logger="shmkit.display.load_panel"):
         shell.run_cell("array, = arrays; array.close()")
     assert [record.message for record in caplog.records] == ["the load panel stays as it is"]

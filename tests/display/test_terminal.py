@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from boards import board_of
 
 from shmkit import shared_load
 from shmkit.display.terminal import LoadBar
-from shmkit.loading.board import RECORD, Board, State
+from shmkit.loading.record import RECORD, State
 from shmkit.memory.backing import choose_backing
 from shmkit.memory.segment import Segment
 
@@ -17,7 +18,7 @@ def board():
     """Three files of 1 MB that wait, loaded by two processes."""
     records = np.zeros(3, RECORD)
     records["bytes_total"] = 1_000_000
-    return Board(["a", "b", "c"], ["/data/a", "/data/b", "/data/c"], records, 2)
+    return board_of("abc", records)
 
 
 def finish(board, *states):
@@ -71,7 +72,7 @@ def test_skipped_files_are_not_counted(board, capsys):
 def test_failed_or_interrupted_load_leaves_nothing_on_the_screen(board, capsys):
     bar = LoadBar()
     bar.begin(board)
-    segment = board.segments[0] = Segment.create(choose_backing("auto", 0))
+    segment = board.files[0].segment = Segment.create(choose_backing("auto", 0))
     segment.unlink()
     finish(board, State.READY, State.FAILED, State.LOADING)
     bar.end(board)
@@ -101,7 +102,7 @@ def test_in_ipython_it_says_which_variables_keep_memory(tmp_path, run_script):
 
 def test_one_file_and_one_loader_are_singular(capsys):
     records = np.zeros(1, RECORD)
-    board = Board(["a"], ["/data/a"], records, 1)
+    board = board_of("a", records, 1)
     bar = LoadBar()
     bar.begin(board)
     finish(board, State.READY)

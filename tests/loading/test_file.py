@@ -10,15 +10,15 @@ from bgzip import bgzip
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import loaders_of, stat
-from targets import MemoryTarget
+from reading import MemoryWriter, open_reader, probe
 
 from shmkit import LoaderDiedError, LoadError, shared_load
-from shmkit.loading.board import NoMonitor
-from shmkit.loading.file import read_whole
+from shmkit._monitor import NoMonitor
+from shmkit.loading.file import LoadingFile, files_to_read_whole
 from shmkit.loading.load import load
+from shmkit.readers.base import Plan
 from shmkit.readers.compression import content_nbytes, decompressed
-from shmkit.readers.text import reader
-from shmkit.readers.text.lines import line_start
+from shmkit.readers.text.lines import line_start, loadtxt
 
 DTYPE = np.dtype([("name", "S6"), ("pos", "i4"), ("x", "f8")])
 
@@ -37,7 +37,8 @@ block_nbytes = st.lists(st.integers(1, 40), min_size=1, max_size=5)
 
 def in_parts(path, positions, **options):
     """The rows of the file, cut at these fractions of it."""
-    plan = reader.probe(str(path), {"dtype": DTYPE, "delimiter": "\t", **options})
+    options = {"dtype": DTYPE, "delimiter": "\t", **options}
+    plan = probe(path, **options)
     with decompressed(str(path)) as data:
         first, last = (
             line_start(data, options.get("skiprows", 0), "utf-8-sig"),
@@ -45,18 +46,18 @@ def in_parts(path, positions, **options):
         )
     plan = replace(plan, span=(first, last))
     edges = [first, *(first + int((last - first) * f) for f in sorted(positions)), last]
-    parts = [reader.count(str(path), plan, a, b) for a, b in itertools.pairwise(edges)]
-    assert [parts[0].start, *(part.stop for part in parts)] == [
-        *(part.start for part in parts),
-        last,
-    ]
-    target, line, rows = MemoryTarget(), options.get("skiprows", 0), 0
-    for part in parts:
-        count = reader.read_part(str(path), plan, part, line, target)
-        assert count <= part.rows
-        line, rows = line + part.lines, rows + count
-    target.allocate(DTYPE, (rows,))
-    return target.array
+    writer, rows = MemoryWriter(), 0
+    file = LoadingFile("calls", str(path), path.stat().st_size, plan=plan)
+    with open_reader(path, **options) as reader:
+        file.set_parts([reader.count(plan, a, b) for a, b in itertools.pairwise(edges)])
+        starts, stops = [p.start for p in file.parts], [p.stop for p in file.parts]
+        assert [*starts, last] == [starts[0], *stops]
+        for part in file.parts:
+            piece = reader.read(plan, part, writer)
+            assert piece.rows <= part.rows
+            rows += piece.rows
+    writer.resize((rows,))
+    return writer.array
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def path(tmp_path):
 def test_any_cut_gives_the_same_rows(path, content, positions, bom, nbytes):
     data = b"\xef\xbb\xbf" * bom + content.encode()
     path.write_bytes(bgzip(data, nbytes) if data and nbytes else data)
-    expected = reader.loadtxt(content.splitlines(), dtype=DTYPE, delimiter="\t", ndmin=1)
+    expected = loadtxt(content.splitlines(), dtype=DTYPE, delimiter="\t", ndmin=1)
     assert in_parts(path, positions).tobytes() == expected.tobytes()
 
 
@@ -81,7 +82,7 @@ def test_any_cut_gives_the_same_rows(path, content, positions, bom, nbytes):
 def test_any_cut_behind_skipped_lines_gives_the_same_rows(path, content, positions, skip, nbytes):
     path.write_bytes(bgzip(content.encode(), nbytes) if nbytes else content.encode())
     given = {"delimiter": "\t", "skiprows": skip}
-    expected = reader.loadtxt(content.splitlines(), dtype=DTYPE, ndmin=1, **given)
+    expected = loadtxt(content.splitlines(), dtype=DTYPE, ndmin=1, **given)
     assert in_parts(path, positions, skiprows=skip).tobytes() == expected.tobytes()
 
 
@@ -125,7 +126,7 @@ def blocks(large):
     """The same in blocks of bgzip."""
     path = large.with_suffix(".txt.gz")
     path.write_bytes(bgzip(large.read_bytes()))
-    assert reader.probe(str(path), {"dtype": LARGE}).span == (0, large.stat().st_size)
+    assert probe(str(path), dtype=LARGE).span == (0, large.stat().st_size)
     return path
 
 
@@ -247,8 +248,11 @@ def test_a_loader_that_dies_in_a_part_fails_the_file(large):
 )
 def test_files_are_read_whole_where_no_loader_waits(lengths, processes, whole):
     pairs = [length if isinstance(length, tuple) else (length, length) for length in lengths]
-    spans = {number: (0, content) for number, (content, _) in enumerate(pairs)}
-    assert read_whole(spans, [packed for _, packed in pairs], processes) == set(whole)
+    files = [
+        LoadingFile(str(n), f"{n}.txt", packed, plan=Plan(LARGE, (1,), span=(0, content)))
+        for n, (content, packed) in enumerate(pairs)
+    ]
+    assert files_to_read_whole(files, processes) == {files[n] for n in whole}
 
 
 def test_a_file_for_each_loader_is_read_whole_and_one_more_by_all(large, tmp_path):
@@ -267,13 +271,15 @@ def test_a_file_for_each_loader_is_read_whole_and_one_more_by_all(large, tmp_pat
         skip_failed=False,
         monitor=monitor,
     ) as arrays:
-        assert list(board[0].parts) == [0]
+        reads = board[0].timeline().reads
+        counts = np.bincount(reads["file"])
+        assert counts[0] > 1
+        assert counts[1:].tolist() == [1, 1]
         rows = len(arrays[0])
         assert [len(array) for array in arrays] == [rows, rows + 1, rows + 1]
         for array in arrays:
             assert array[:rows].tobytes() == arrays[0].tobytes()
-        pids = board[0].records["pid"][1:]
-        assert len(set(pids)) == 2
+        assert len(set(reads["pid"][reads["file"] > 0])) == 2
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -301,18 +307,19 @@ def test_one_file_is_read_by_all_loaders(large):
 def _times():
     """CPU time of each loader, in ticks: in user mode and in the kernel."""
     times = {}
-    for pid in loaders_of(os.getpid()):
-        times[pid] = sum(map(int, stat(pid)[11:13]))
+    for loader in loaders_of(os.getpid()):
+        times[loader] = sum(map(int, stat(loader)[11:13]))
     return times
 
 
 def test_a_file_that_is_cut_short_after_it_was_counted_is_an_error(path):
     path.write_text("a\t1\t2\n" * 1000)
-    plan = replace(reader.probe(str(path), {"dtype": DTYPE}), span=(0, path.stat().st_size))
-    part = reader.count(str(path), plan, 0, path.stat().st_size)
+    plan = replace(probe(str(path), dtype=DTYPE), span=(0, path.stat().st_size))
+    with open_reader(path) as reader:
+        part = reader.count(plan, 0, path.stat().st_size)
     path.write_text("a\t1\t2\n" * 900)
-    with pytest.raises(LoadError, match="changed while loading"):
-        reader.read_part(str(path), plan, part, 0, MemoryTarget())
+    with open_reader(path) as reader, pytest.raises(LoadError, match="changed while loading"):
+        reader.read(plan, part, MemoryWriter())
     path.write_text("a\t1\t2\n" * 1000)
-    with pytest.raises(LoadError, match="changed while loading"):
-        reader.read_part(str(path), plan, part._replace(rows=10), 0, MemoryTarget())
+    with open_reader(path) as reader, pytest.raises(LoadError, match="changed while loading"):
+        reader.read(plan, part._replace(rows=10), MemoryWriter())

@@ -6,12 +6,13 @@ import threading
 import pytest
 from processes import Owner, end_loaders, gone, heard, living
 
-from shmkit.loading.pool import Died, Loaders, Task
+from shmkit.loading.loader import Task
+from shmkit.loading.pool import Died, LoaderPool
 
 
 def run(tasks, count=2):
-    with Loaders(count) as loaders:
-        return dict(loaders.run([Task(*task) for task in tasks], lambda: None))
+    with LoaderPool(count) as pool:
+        return dict(pool.run([Task(*task) for task in tasks], lambda: None))
 
 
 def wait_forever(path):
@@ -36,8 +37,8 @@ def test_loaders_stay_warm_between_calls():
 
 def test_a_task_that_is_added_meanwhile_comes_next():
     tasks, values = [Task(int, (n,)) for n in range(3)], []
-    with Loaders(1) as loaders:
-        for number, value in loaders.run(tasks, lambda: None):
+    with LoaderPool(1) as pool:
+        for number, value in pool.run(tasks, lambda: None):
             values.append(value)
             if number in (0, 2):
                 tasks.append(Task(int, (10 + number,)))
@@ -53,8 +54,8 @@ def test_many_tasks_each_run_once_whichever_loader_ends(nbytes, tmp_path):
             return number, bytes(nbytes)
 
     tasks = [Task(note, (number, bytes(nbytes))) for number in range(600)]
-    with Loaders(2) as loaders:
-        outcomes = dict(loaders.run(tasks, lambda: None))
+    with LoaderPool(2) as pool:
+        outcomes = dict(pool.run(tasks, lambda: None))
     ended = {number for number, outcome in outcomes.items() if outcome == Died(3)}
     assert ended == {0, 150, 151, 599}
     assert all(outcomes[n] == (n, bytes(nbytes)) for n in range(600) if n not in ended)
@@ -120,7 +121,7 @@ def test_a_loader_that_cannot_be_started_leaves_no_descriptor(run_script):
     done = run_script("""
 import os, resource
 from shmkit import share
-from shmkit.loading.pool import Loaders
+from shmkit.loading.pool import LoaderPool
 share([0]).close()  # the guard
 spare = [os.dup(0) for _ in range(9)]
 resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, max(spare) + 1))
@@ -128,7 +129,7 @@ for _ in range(3):  # and 1, 2 or 3 are free
     os.close(spare.pop())
     before = os.listdir("/proc/self/fd") if len(spare) < 8 else None
     try:
-        Loaders(1)
+        LoaderPool(1)
     except OSError as error:
         print(error.strerror)
     if before is not None:
@@ -151,8 +152,8 @@ def test_an_interrupt_kills_what_is_busy(fifo):
         assert not gone(pids[0])
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), Loaders(1) as loaders:
-        list(loaders.run([Task(wait_forever, (fifo,))], stop_when_begun))
+    with pytest.raises(KeyboardInterrupt), LoaderPool(1) as pool:
+        list(pool.run([Task(wait_forever, (fifo,))], stop_when_begun))
     assert gone(pids[0])
 
 
@@ -160,11 +161,12 @@ def test_an_interrupt_kills_what_is_busy(fifo):
 WAIT = """
 import sys
 sys.path[:] = sys.argv[2:]
-from shmkit.loading.pool import Loaders, Task
+from shmkit.loading.loader import Task
+from shmkit.loading.pool import LoaderPool
 from tests.loading.test_pool import wait_forever
 try:
-    with Loaders(1) as loaders:
-        list(loaders.run([Task(wait_forever, (sys.argv[1],))], lambda: None))
+    with LoaderPool(1) as pool:
+        list(pool.run([Task(wait_forever, (sys.argv[1],))], lambda: None))
 except KeyboardInterrupt:
     print("stopped")
 """

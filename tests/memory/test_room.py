@@ -170,7 +170,7 @@ def test_shm_that_fills_up_in_mid_load_is_left_for_elsewhere(small_shm, form, tm
         "from shmkit._monitor import NoMonitor\n"
         "class Filler(NoMonitor):\n"
         "    def update(self, board):\n"
-        "        if board.segments[-1] is not None:\n"
+        "        if board.files[-1].segment is not None:\n"
         "            fill()\n"
         "import glob\n"
         "files = {path: os.path.abspath(path) for path in sorted(glob.glob('[0-9].*'))}\n"

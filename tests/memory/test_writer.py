@@ -7,7 +7,7 @@ import pytest
 
 from shmkit import NotEnoughMemoryError, SegmentError, SegmentGoneError
 from shmkit._categories import category, enum_of
-from shmkit.loading.board import RECORD
+from shmkit.loading.record import RECORD
 from shmkit.memory.array import view
 from shmkit.memory.backing import choose_backing
 from shmkit.memory.segment import Segment

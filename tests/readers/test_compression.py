@@ -11,16 +11,15 @@ import struct
 
 import numpy as np
 import pytest
-import targets
+import reading
 from backports import zstd
 from bgzip import bgzip
 from hypothesis import given
 from hypothesis import strategies as st
-from targets import read
+from reading import probe, read
 
 from shmkit import LoadError, shared_load
 from shmkit.readers.compression import content_nbytes, decompressed
-from shmkit.readers.text import reader
 
 
 def zstandard(data):
@@ -70,7 +69,7 @@ def file(tmp_path):
 
 def refused(path, **options):
     with pytest.raises(LoadError) as caught:
-        read(reader, path, **options)
+        read(path, **options)
     assert caught.value.path == path
     return caught.value
 
@@ -97,8 +96,8 @@ def number(pattern, error):
 )
 def test_compressed_text_is_read_as_the_text_itself(file, ending, options):
     content = TEXT.encode(options.get("encoding", "utf-8"))
-    array, plan, _ = read(reader, file(COMPRESS[ending](content), "calls.txt" + ending), **options)
-    assert plan.options == reader.probe(file(content, "plain.txt"), options).options
+    array, plan, _ = read(file(COMPRESS[ending](content), "calls.txt" + ending), **options)
+    assert plan.options == probe(file(content, "plain.txt"), **options).options
     expected = np.loadtxt(io.StringIO(TEXT), **{**plan.options, "encoding": None})
     assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
     assert array.tobytes() == expected.tobytes()
@@ -115,7 +114,7 @@ def test_the_first_bytes_decide_and_not_the_name(file, ending, name):
 def test_one_member_follows_another(file, ending, fill):
     members = [f"{n}\t{n}\n".encode() * (n % 3) for n in range(100)]
     data = b"".join(map(COMPRESS[ending], members)) + fill
-    array, *_ = read(reader, file(data, "calls.txt" + ending), dtype=int)
+    array, *_ = read(file(data, "calls.txt" + ending), dtype=int)
     assert array.tolist() == [[n, n] for n in range(100) for _ in range(n % 3)]
 
 
@@ -129,14 +128,14 @@ def test_headers_that_are_cut_by_a_piece_of_the_file_are_whole(file):
         comment = b"x" * ((1 << 16) - nbytes - len(filled) - 21 - 2)
         first = b"\x1f\x8b\x08\x10" + bytes(6) + comment + b"\0" + gzip.compress(b"")[10:]
         path = file(filled + first + second, "calls.txt.gz")
-        array, *_ = read(reader, path, dtype=int)
+        array, *_ = read(path, dtype=int)
         assert array.tolist() == [1, 2]
 
 
 def test_frames_of_zstd_that_hold_no_data_are_passed_over(file):
     frame = struct.pack("<II", 0x184D2A5E, 5) + b"notes"
     path = file(frame + zstandard(b"1\n") + frame + zstandard(b"2\n") + frame, "calls")
-    assert read(reader, path, dtype=int)[0].tolist() == [1, 2]
+    assert read(path, dtype=int)[0].tolist() == [1, 2]
 
 
 @given(
@@ -161,13 +160,13 @@ def test_memory_is_bounded(file, run_script):
     paths = [file(compress(content), "many" + form) for form, compress in COMPRESS.items()]
     done = run_script(
         "import resource, sys\n"
-        f"sys.path.insert(0, {os.path.dirname(targets.__file__)!r})\n"
-        "from targets import read\n"
+        f"sys.path.insert(0, {os.path.dirname(reading.__file__)!r})\n"
+        "from reading import read\n"
         "from shmkit.readers.text import reader\n"
         "nbytes = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (nbytes + (48 << 20),) * 2)\n"
         f"for path in {paths!r}:\n"
-        "    print(read(reader, path, usecols=0)[0].sum())\n"
+        "    print(read(path, usecols=0)[0].sum())\n"
     )
     assert done.stdout == "420000.0\n" * len(COMPRESS)
 
@@ -220,7 +219,7 @@ def test_a_byte_that_changed_is_an_error_or_does_not_matter(file, ending):
         changed = bytearray(data)
         changed[at] ^= 1 << bit
         try:
-            array, *_ = read(reader, file(changed, "calls.txt" + ending), dtype=int)
+            array, *_ = read(file(changed, "calls.txt" + ending), dtype=int)
         except LoadError:
             refusals += 1
         else:

@@ -9,11 +9,12 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+import reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reading import MemoryWriter, open_reader, probe
 
 from shmkit import LoadError, shared_load, to_hdf5
-from shmkit.readers import hdf5
 
 RANDOM = np.random.default_rng(0)
 TABLE = np.zeros(700_000, [("chr", "S5"), ("pos", ">i4"), ("pct", "f4"), ("ok", "?"), ("n", "u2")])
@@ -77,21 +78,16 @@ def test_any_chunks_and_any_cut_give_what_h5py_gives(
     data = RANDOM.integers(0, 200, shape).astype(dtype)
     chunks = tuple(map(min, chunks, shape))
     write(path, data, chunks=chunks, shuffle=shuffle, compression=compression)
-    plan = hdf5.probe(path, {"dataset": "data"})
+    plan = probe(path, dataset="data")
     cuts = sorted({0, plan.nbytes, *(edge % (plan.nbytes + 1) for edge in edges)})
-    rows = []
-
-    class Target:
-        def write(self, array):
-            rows.append(array.copy())
-
-        def advance(self, **_):
-            pass
-
-    for start, stop in itertools.pairwise(cuts):
-        part = hdf5.count(path, plan, start, stop)
-        assert hdf5.read_part(path, plan, part, 0, Target()) == part.rows
-    np.testing.assert_array_equal(np.concatenate(rows), data)
+    arrays = []
+    with open_reader(path, dataset="data") as reader:
+        for start, stop in itertools.pairwise(cuts):
+            part, writer = reader.count(plan, start, stop), MemoryWriter()
+            assert reader.read(plan, part, writer).rows == part.rows
+            writer.resize((part.rows, *plan.shape[1:]))
+            arrays.append(writer.array)
+    np.testing.assert_array_equal(np.concatenate(arrays), data)
 
 
 def test_what_to_hdf5_saved_comes_back_with_its_dtype(tmp_path):
@@ -139,17 +135,18 @@ def test_chunks_that_a_filter_skipped(tmp_path):
 
 def test_a_filter_that_is_not_installed_is_named(tmp_path, run_script):
     write(tmp_path / "a.h5", GRID, **hdf5plugin.Zstd())
-    done = run_script("""
+    code = """
 import sys
 from shmkit import LoadError
-from shmkit.readers import hdf5
 sys.modules["hdf5plugin"] = None  # as if it were not installed
-plan = hdf5.probe("a.h5", {"dataset": "data"})
+sys.path.insert(0, "READING")
+from reading import read
 try:
-    hdf5.read_part("a.h5", plan, hdf5.count("a.h5", plan, 0, plan.nbytes), 0, None)
+    read("a.h5", dataset="data")
 except LoadError as error:
     print(error)
-""")
+"""
+    done = run_script(code.replace("READING", os.path.dirname(reading.__file__)))
     assert done.stdout.startswith("a.h5: /data is stored by filter 32015, which HDF5 does not have")
 
 

@@ -7,17 +7,16 @@ import pickle
 import numpy as np
 import pytest
 from numpy.lib import format as npy_format
-from targets import read
+from reading import probe, read, read_planned
 
 from shmkit.errors import LoadError
-from shmkit.readers import npy
 
 RECORD = np.dtype([("chr", "S5"), ("pos", ">i4"), ("é", [("x", "f4"), ("t", "M8[s]", (2,))])])
 
 
 def refused(path):
     with pytest.raises(LoadError) as caught:
-        npy.probe(str(path), {})
+        probe(str(path))
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (type(copy), str(copy)) == (LoadError, str(caught.value))
     assert copy.path == str(path)
@@ -34,7 +33,7 @@ def test_arrays_come_over_bit_for_bit(tmp_path, dtype, shape, order):
     path = tmp_path / "a.npy"
     with open(path, "wb") as file:
         npy_format.write_array(file, saved, version=(3, 0))
-    array, plan, target = read(npy, path)
+    array, plan, target = read(path)
     assert (array.dtype, array.shape) == (dtype, shape)
     assert array.tobytes() == saved.tobytes()
     assert array.flags.f_contiguous == saved.flags.f_contiguous
@@ -47,20 +46,20 @@ def test_versions(tmp_path, version):
     path = tmp_path / "a.npy"
     with open(path, "wb") as file:
         npy_format.write_array(file, np.arange(6).reshape(2, 3), version=version)
-    assert read(npy, path)[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert read(path)[0].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_thousands_of_fields(tmp_path):
     dtype = np.dtype([(f"field{i}", "f4") for i in range(3000)])
     np.save(tmp_path / "a.npy", np.zeros(2, dtype))
-    assert npy.probe(str(tmp_path / "a.npy"), {}).dtype == dtype
+    assert probe(str(tmp_path / "a.npy")).dtype == dtype
 
 
 @pytest.mark.parametrize(("order", "shape"), [("C", (9, 300_000)), ("F", (9, 300_000))])
 def test_large_arrays_come_in_pieces(tmp_path, order, shape):
     saved = np.asarray(np.arange(2_700_000, dtype="f8").reshape(shape), order=order)
     np.save(tmp_path / "a.npy", saved)
-    array, _, target = read(npy, tmp_path / "a.npy")
+    array, _, target = read(tmp_path / "a.npy")
     assert np.array_equal(array, saved)
     rows = [rows for _, rows in target.advances]
     assert sorted(set(rows)) == (list(range(10)) if order == "C" else [0, 9])
@@ -73,7 +72,7 @@ def test_what_follows_the_array_is_not_read(tmp_path):
     with open(path, "wb") as file:
         np.save(file, np.arange(3))
         np.save(file, np.arange(4))
-    assert read(npy, path)[0].tolist() == [0, 1, 2]
+    assert read(path)[0].tolist() == [0, 1, 2]
 
 
 def test_objects_are_refused_and_not_unpickled(tmp_path):
@@ -122,16 +121,16 @@ def test_headers_of_other_writers_are_read(tmp_path):
     header = """{ "shape" : (3,), "fortran_order": False, 'descr': [('shape', '<i4')] }\n"""
     content = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
     (tmp_path / "a.npy").write_bytes(content + np.arange(3, dtype="<i4").tobytes())
-    assert read(npy, str(tmp_path / "a.npy"))[0]["shape"].tolist() == [0, 1, 2]
+    assert read(str(tmp_path / "a.npy"))[0]["shape"].tolist() == [0, 1, 2]
 
 
 def test_file_replaced_after_the_probe_is_refused(tmp_path):
     path = str(tmp_path / "a.npy")
     np.save(path, np.arange(3))
-    _, plan, target = read(npy, path)
+    plan = probe(path)
     np.save(path, np.arange(4))
     with pytest.raises(LoadError, match="replaced"):
-        npy.read_into(path, plan, target)
+        read_planned(path, plan)
 
 
 def header_of(text):
@@ -144,7 +143,7 @@ def header_of(text):
 def test_shapes_as_any_writer_puts_them(tmp_path, shape, after):
     text = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}{after}}}"
     (tmp_path / "a.npy").write_bytes(header_of(text) + bytes(24))
-    found = npy.probe(str(tmp_path / "a.npy"), {})
+    found = probe(str(tmp_path / "a.npy"))
     assert found.shape == eval(shape.replace("L", ""))
     assert found.dtype == "i2"
 

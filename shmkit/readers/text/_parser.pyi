@@ -80,8 +80,8 @@ def parse(
         of kind ``S`` is ASCII.
     tables : writable bytes-like
         For each field of kind ``C``, in their order, the names that have a code; of the dtype
-        `shmkit.readers.text.codes.TABLE`, zeros at first. A name that is not in it gets the next code.
-        A line with one that does not fit is not covered.
+        `shmkit.readers.text.codes.TABLE`, zeros at first. A name that is not in it gets the next
+        code. A line with one that does not fit is not covered.
     max_rows : int
         Rows to stop after; never more than `out` has room for.
 

@@ -1,6 +1,10 @@
-"""The texts of a category column and their codes, as they come: the same for both ways.
+"""The codes of a category column, given to texts as they come.
 
-the parser ──▶ table ◀── np.loadtxt's way       without the parser: a dictionary alone
+    the parser ──▶ table ◀── np.loadtxt's way       without the parser: a dictionary alone
+
+Both ways to read a text take turns in one column, so both must know which codes are given. The
+parser cannot look into a Python dictionary; so where it runs, the codes are in a table of plain
+memory, and np.loadtxt's way asks the parser for them.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from numpy.typing import NDArray
 from shmkit._categories import MAX_NAME_NBYTES, MAX_NAMES
 from shmkit.readers.text.lines import parser
 
-__all__ = ["TABLE", "Names"]
+__all__ = ["TABLE", "CategoryCodes"]
 
 # What the parser fills (its memory is there when it is): code + 1 by hash, name by code.
 TABLE = np.dtype(
@@ -25,8 +29,8 @@ TABLE = np.dtype(
 )
 
 
-class Names:
-    """The texts of one column, in the order of their first appearance.
+class CategoryCodes:
+    """The codes of one column: its texts are counted in the order of their first appearance.
 
     Parameters
     ----------
@@ -38,7 +42,7 @@ class Names:
         self._table = table
         self._codes: dict[str, int] = {}
 
-    def codes(self, texts: Iterable[object]) -> list[int]:
+    def encode(self, texts: Iterable[object]) -> list[int]:
         """The codes of these texts; raises OverflowError if they become too many."""
         known = self._codes
         return [known[text] if text in known else self._code(text) for text in map(str, texts)]
@@ -54,8 +58,9 @@ class Names:
         self._codes[text] = code
         return code
 
-    def list(self) -> list[str]:
-        """All of them, by code."""
+    @property
+    def texts(self) -> list[str]:
+        """All texts, by code."""
         if self._table is None:
             return list(self._codes)
         (table,) = self._table

@@ -31,9 +31,9 @@ from shmkit.readers.text.lines import loadtxt
 
 __all__ = [
     "TextPlan",
+    "array_can_hold",
     "columns",
-    "explained",
-    "fits",
+    "explain_row",
     "guesses_comments",
     "holds_whole_numbers",
     "is_category",
@@ -60,6 +60,13 @@ class TextPlan(Plan):
 
     inferred: frozenset[str] = frozenset()
     whole_columns: tuple[int, ...] = ()
+
+    def final_shape(self, rows: int) -> tuple[int, ...]:
+        """The shape that np.loadtxt gives to an array of so many rows."""
+        shape, ndmin = (rows, *self.shape[1:]), self.options.get("ndmin", 0)
+        if len(shape) > ndmin:
+            shape = tuple(length for length in shape if length != 1)
+        return (*shape, *(1,) * (ndmin - len(shape)))
 
 
 class Column(NamedTuple):
@@ -111,7 +118,7 @@ def parse_options(plan: Plan) -> dict[str, Any]:
     return options | split_options(plan.options)
 
 
-def fits(rows: NDArray[Any], plan: TextPlan) -> bool:
+def array_can_hold(rows: NDArray[Any], plan: TextPlan) -> bool:
     """Whether the array holds these parsed rows without changing a value."""
     if not len(rows):
         return True
@@ -166,7 +173,7 @@ def holds_whole_numbers(values: NDArray[Any]) -> bool:
 def may_lose_text(lines: list[str], rows: int, plan: TextPlan) -> bool:
     """Whether a guess may have lost text of these lines, which gave so many rows that fit.
 
-    Quick where it has not; `explained` tells for certain.
+    Quick where it has not; `explain_row` tells for certain.
     """
     if "quotechar" in plan.inferred and rows < len(lines) and any(map(_OPEN_QUOTE.search, lines)):
         return True
@@ -202,7 +209,7 @@ def _cut(fields: list[str], at: int, comment: str, plan: TextPlan) -> bool:
     return bool(used) and (is_text or not is_number(fields[at]))
 
 
-def explained(
+def explain_row(
     path: str, plan: TextPlan, lines: list[str], start: int, *, first: bool
 ) -> LoadError | None:
     """The error for the first row that does not fit or loses text, in the lines after `start`.
@@ -213,7 +220,7 @@ def explained(
     while operator.length_hint(rest):
         begin, reason = len(lines) - operator.length_hint(rest), ""
         try:
-            good = fits(loadtxt(rest, max_rows=1, **parse), plan)
+            good = array_can_hold(loadtxt(rest, max_rows=1, **parse), plan)
         except (ValueError, DeprecationWarning) as error:
             good, reason = False, str(error)
         end = len(lines) - operator.length_hint(rest)
@@ -282,7 +289,7 @@ def _misfit(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str
             whole_columns=tuple(i - low for i in plan.whole_columns if low <= i < end),
         )
         try:
-            good = fits(loadtxt(row, max_rows=1, **parse_options(part)), part)
+            good = array_can_hold(loadtxt(row, max_rows=1, **parse_options(part)), part)
         except (ValueError, DeprecationWarning):
             good = False
         low, high = (end, high) if good else (low, end - 1)

@@ -172,7 +172,7 @@ def infer(path: str, sample: Sample, options: Mapping[str, Any]) -> Inferred:
     )
 
 
-@functools.lru_cache(maxsize=4)  # the same object for files that are alike: _rows knows it again
+@functools.lru_cache(maxsize=4)  # files that are alike share it, and what is cached by it
 def _dtype(fields: tuple[tuple[str, np.dtype[Any]], ...]) -> np.dtype[Any]:
     return np.dtype(list(fields))
 

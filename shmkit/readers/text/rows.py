@@ -6,9 +6,9 @@
                              np.loadtxt, for it and some after it ──▶ checked
                                                                              │ does not fit
                                                                              ▼
-                                                                explained ──▶ LoadError
+                                                                explain_row ──▶ LoadError
 
-Both give the texts of category columns their codes, from one table a column (_names).
+Both give the texts of category columns their codes, from one table a column (codes).
 
 The parser only takes lines that it reads exactly as np.loadtxt does (see _parser.pyi); so what a
 text means, and what is wrong with it, is said in one place. Where the parser was not compiled,
@@ -33,12 +33,12 @@ from numpy.typing import NDArray
 
 from shmkit._categories import too_many
 from shmkit.errors import LoadError
-from shmkit.readers.text.codes import TABLE, Names
+from shmkit.readers.text.codes import TABLE, CategoryCodes
 from shmkit.readers.text.errors import (
     TextPlan,
+    array_can_hold,
     columns,
-    explained,
-    fits,
+    explain_row,
     guesses_comments,
     holds_whole_numbers,
     is_category,
@@ -59,8 +59,8 @@ PARSER = (
 
 _READ_NBYTES = 1 << 19  # stays in the cache of a core until it is parsed,
 _ROWS_NBYTES = 1 << 18  # and these until they are written
-_LEAST_NBYTES = 1 << 14
-_LEAST_ROWS = 1 << 8
+_MIN_NBYTES = 1 << 14
+_MIN_ROWS = 1 << 8
 _BEHIND = 16  # bytes that the parser may load behind a text
 _FEW_NBYTES = 1 << 12  # for np.loadtxt at first
 _BLOCK_ROWS = 20_000
@@ -109,24 +109,26 @@ class Rows:
         self._most: int = sys.maxsize if most is None else most
         self._encoding = plan.options["encoding"].removesuffix("-sig")
         self._row_nbytes = plan.dtype.itemsize * math.prod(plan.shape[1:])
-        layout = _layout(_Same(plan.dtype), plan.shape[1:], _keys(plan))
+        categories = tuple(plan.options.get("categories", ()))
+        layout = _layout(plan.dtype, categories, plan.shape[1:], _keys(plan))
         self._fields = layout.fields if _parser_knows(plan) else None
         self._syntax = _syntax(plan, self._encoding, layout.width)
         order, by_parser = layout.categories, self._fields is not None
         self._tables = np.zeros(len(order) if by_parser else 0, TABLE)  # in the order of the file
-        self._names = {
-            i: Names(self._tables[n : n + 1] if by_parser else None) for n, i in enumerate(order)
+        self._codes = {
+            i: CategoryCodes(self._tables[n : n + 1] if by_parser else None)
+            for n, i in enumerate(order)
         }
         if by_parser:
             # Of a small file, not more than is needed: clearing it takes longer than parsing.
-            room = min(_ROWS_NBYTES // self._row_nbytes, max(plan.shape[0], _LEAST_ROWS))
+            room = min(_ROWS_NBYTES // self._row_nbytes, max(plan.shape[0], _MIN_ROWS))
             self._parsed = np.zeros((max(1, room), *plan.shape[1:]), plan.dtype)
 
     @property
-    def names(self) -> dict[str, list[str]]:
+    def categories(self) -> dict[str, list[str]]:
         """The texts of the category fields, by code."""
         fields = self._plan.dtype.names or ()
-        return {fields[i]: names.list() for i, names in sorted(self._names.items())}
+        return {fields[i]: codes.texts for i, codes in sorted(self._codes.items())}
 
     @property
     def _complete(self) -> bool:
@@ -139,7 +141,7 @@ class Rows:
         Yields how many bytes are read, now and then and at the end.
         """
         # Of a small file, not more than is needed: clearing it would take longer than reading.
-        room = min(_READ_NBYTES, nbytes, max(os.path.getsize(self._path), _LEAST_NBYTES))
+        room = min(_READ_NBYTES, nbytes, max(os.path.getsize(self._path), _MIN_NBYTES))
         buffer = bytearray(room + 1 + _BEHIND)
         begun = done = 0  # bytes of a line at the begin of the buffer; bytes that were read
         ended = False
@@ -174,9 +176,9 @@ class Rows:
         left, first = self._most - self.count, self._at_top and self.count == 0
         for block in by_lines(self._path, self._plan, lines, left, offset, first=first):
             rows = np.zeros((len(block), *self._plan.shape[1:]), self._plan.dtype)
-            for i, names in self._names.items():
+            for i, codes in self._codes.items():
                 try:
-                    block[f"f{i}"] = names.codes(block[f"f{i}"].tolist())
+                    block[f"f{i}"] = codes.encode(block[f"f{i}"].tolist())
                 except OverflowError:
                     reason = too_many((self._plan.dtype.names or ())[i])
                     raise LoadError(self._path, None, None, reason) from None
@@ -265,14 +267,14 @@ def by_lines(
         refusal = ""
         try:
             block = loadtxt(lines, max_rows=count, **options)
-            good = fits(block, plan)
+            good = array_can_hold(block, plan)
         except UnicodeDecodeError:
             raise
         except (ValueError, DeprecationWarning) as error:
             good, refusal = False, str(error)
         block_lines = lines.since_mark()
         if not good or may_lose_text(block_lines, len(block), plan):
-            misfit = explained(path, plan, block_lines, offset + start, first=first)
+            misfit = explain_row(path, plan, block_lines, offset + start, first=first)
             if misfit is not None or not good:
                 raise misfit or LoadError(path, offset + start + 1, None, refusal)
         if len(block):
@@ -288,19 +290,6 @@ def _end_of_lines(text: bytearray, stop: int) -> int:
     return text.rfind(b"\n", 0, stop) + 1 or text.rfind(b"\r", 0, max(stop - 1, 0)) + 1
 
 
-class _Same:
-    """A key for this very dtype: those that differ in their categories alone are equal to numpy."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-
-    def __hash__(self) -> int:
-        return id(self.dtype)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.dtype is other.dtype
-
-
 class _Layout(NamedTuple):
     """How a row lies in memory."""
 
@@ -309,9 +298,13 @@ class _Layout(NamedTuple):
     fields: memoryview | None  # as the parser wants them; None if it cannot fill them
 
 
-@functools.lru_cache(maxsize=4)  # of many small files it is the same
-def _layout(key: _Same, shape: tuple[int, ...], keys: tuple[int, ...] | None) -> _Layout:
-    dtype = key.dtype
+@functools.lru_cache(maxsize=4)  # many small files have one layout
+def _layout(
+    dtype: np.dtype[Any],
+    categories: tuple[str, ...],  # noqa: ARG001 - part of the key: numpy calls dtypes equal that
+    shape: tuple[int, ...],  #                     differ in their categories alone
+    keys: tuple[int, ...] | None,
+) -> _Layout:
     found = list(columns(dtype))
     if dtype.names is None:
         found = [found[0]._replace(offset=i * dtype.itemsize) for i in range(math.prod(shape))]

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from targets import MemoryTarget, read
+from reading import probe, read, read_planned
 
 from shmkit.errors import LoadError
-from shmkit.readers.text import reader as text
 
 CALL = np.dtype([("chr", "S5"), ("pos", "i4"), ("pct", "f4")])
 MANY = 90_000  # rows: several blocks, the last one not full; too many to be sampled whole
@@ -38,12 +37,12 @@ def loadtxt(path, **options):
 
 def same(path, **options):
     """Read it, compare with np.loadtxt of the plan's options, and give the array."""
-    array, plan, target = read(text, path, **options)
+    array, plan, target = read(path, **options)
     expected = loadtxt(path, **plan.options)
     assert array.dtype == expected.dtype == plan.dtype
     assert array.shape == expected.shape
     assert array.tobytes() == expected.tobytes()
-    assert target.reserved == plan.shape
+    assert target.declared == plan.shape
     rows = [rows for _, rows in target.advances]
     assert rows == sorted(rows)
     if "dtype" in options and options["dtype"] is not None:
@@ -56,7 +55,7 @@ def same(path, **options):
 
 def refused(path, **options):
     with pytest.raises(LoadError) as caught:
-        read(text, path, **options)
+        read(path, **options)
     error = caught.value
     assert error.path == path
     copy = pickle.loads(pickle.dumps(error))
@@ -78,7 +77,7 @@ def many(change=None, end="\n"):
 def test_many_blocks_give_one_array_and_progress(file):
     path = file(many())
     assert same(path, dtype=CALL)["pos"].tolist() == list(range(MANY))
-    _, _, target = read(text, path, dtype=CALL)
+    _, _, target = read(path, dtype=CALL)
     assert len(target.advances) >= 4
     assert target.advances[-1] == (os.path.getsize(path), MANY)
 
@@ -116,7 +115,7 @@ def test_line_ends(file, end, last):
     )
     array = same(file(content), dtype="U1,i4")
     assert array["f1"].tolist() == [1, 2, 3, 4]
-    _, plan, _ = read(text, file(content), dtype="U1,i4")
+    _, plan, _ = read(file(content), dtype="U1,i4")
     assert plan.shape == (7,)
 
 
@@ -124,7 +123,7 @@ def test_line_ends(file, end, last):
 def test_line_ends_across_the_pieces_that_are_counted(file, end):
     lines = 3 * (1 << 20) // (7 + len(end))
     path = file(f"{1234567}{end}" * lines)
-    assert text.probe(path, {"dtype": int}).shape == (lines, 1)
+    assert probe(path, dtype=int).shape == (lines, 1)
     assert same(path, dtype=int).shape == (lines,)
 
 
@@ -139,7 +138,7 @@ def test_skiprows_and_max_rows(file, skiprows, max_rows):
 def test_a_large_file_is_not_counted_for_its_first_rows(file):
     # From so many bytes on it may be read in parts.
     path = file("1\n2\n#" + " long" * ((1 << 24) // 5) + "\n3\n")
-    array, plan, _ = read(text, path, dtype="i4", max_rows=5)
+    array, plan, _ = read(path, dtype="i4", max_rows=5)
     assert plan.shape[0] == 5  # and not the 4 lines that there are
     assert array.tolist() == [1, 2, 3]
 
@@ -179,7 +178,7 @@ def test_nested_fields(file):
     nested = np.dtype([("id", "U4"), ("at", [("x", "f4"), ("tags", "S3", (2, 2))])], align=True)
     content = "".join(f"n{i % 7} {i} a b c {i % 100}\n" for i in range(100))
     expected = loadtxt([*content.splitlines()], dtype=nested)
-    array, plan, _ = read(text, file(content), dtype=nested)
+    array, plan, _ = read(file(content), dtype=nested)
     assert plan.dtype == nested
     for name in ("id", "at"):
         assert np.array_equal(array[name], expected[name])
@@ -206,14 +205,14 @@ def test_encodings(file, encoding):
 
 @pytest.mark.parametrize("options", [{}, {"dtype": "i4,i4"}])
 def test_byte_order_mark_is_no_text(file, options):
-    array, plan, _ = read(text, file("\ufeff1 2\n3 4\n".encode()), **options)
+    array, plan, _ = read(file("\ufeff1 2\n3 4\n".encode()), **options)
     assert plan.options["encoding"] == "utf-8-sig"
     assert array[0].tolist() in ([1, 2], (1, 2))
 
 
 def test_wide_rows_are_read_in_smaller_blocks(file):
     row = " ".join(map(str, range(50_000)))
-    _, _, target = read(text, file(f"{row}\n" * 60), dtype=float)
+    _, _, target = read(file(f"{row}\n" * 60), dtype=float)
     assert len(target.advances) > 2
     assert target.array.shape == (60, 50_000)
     assert (target.array == np.arange(50_000)).all()
@@ -267,8 +266,8 @@ def test_drawn_tables_are_read_as_loadtxt_reads_them(file, drawn):
     path = file(content)
     refusal = None
     try:
-        plan = text.probe(path, options)
-        array, _, _ = read(text, path, **options)
+        plan = probe(path, **options)
+        array, _, _ = read(path, **options)
     except LoadError as error:
         refusal = error
     if refusal is not None:
@@ -445,7 +444,7 @@ def test_binary_files_are_no_text(file, tmp_path):
 
 def test_encoding_bytes_is_refused(file):
     with pytest.raises(ValueError, match="name the encoding"):
-        text.probe(file("1 2\n"), {"encoding": "bytes"})
+        probe(file("1 2\n"), encoding="bytes")
 
 
 # Wide files
@@ -457,7 +456,7 @@ def test_time_grows_with_the_columns_not_with_their_square(file):
         names, row = "\t".join(["n"] * columns), "\t".join(map(str, range(columns)))
         path = file(f"{names}\n{row}\n{row}x\n")
         begin = time.process_time()
-        assert len(read(text, path)[0].dtype) == columns
+        assert len(read(path)[0].dtype) == columns
         assert refused(path, dtype=int, skiprows=1).column == columns
         assert refused(path, dtype=",".join(["i8"] * columns), skiprows=1).column == columns
         return time.process_time() - begin
@@ -572,7 +571,7 @@ def test_text_beyond_latin_1_in_given_bytes_is_named(file):
 @pytest.mark.parametrize("row", ["9007199254740993 1", "1 18014398509481985"])
 def test_whole_number_that_float64_would_change_is_named(file, row):
     path = file("12345678 12345678\n" * 80_000 + row + "\n" + "1 1\n" * 5000)
-    assert text.probe(path, {}).dtype == np.float64
+    assert probe(path).dtype == np.float64
     error = refused(path)
     assert (error.line, error.column) == (80_001, 1 if row.endswith(" 1") else 2)
     assert "2**53" in error.reason
@@ -634,7 +633,7 @@ def test_undecodable_text_names_the_line_and_encoding(file):
 @pytest.mark.parametrize("dtype", [object, "M8", "i4,M8"])
 def test_types_without_a_fixed_meaning_are_refused(file, dtype):
     with pytest.raises(TypeError, match="Python objects, and times without a unit"):
-        text.probe(file("1 2\n"), {"dtype": dtype})
+        probe(file("1 2\n"), dtype=dtype)
 
 
 @pytest.mark.parametrize(
@@ -643,16 +642,14 @@ def test_types_without_a_fixed_meaning_are_refused(file, dtype):
 )
 def test_options_that_loadtxt_refuses_with_any_file_are_its_errors(file, options):
     with pytest.raises((TypeError, ValueError)):
-        text.probe(file("1 2\n"), options)
+        probe(file("1 2\n"), **options)
 
 
 def test_file_that_grew_after_the_probe_is_loaded_as_it_is_now(file):
     path = file("1 2\n")
-    plan = text.probe(path, {"dtype": float})
+    plan = probe(path, dtype=float)
     file("1 2\n3 4\n")
-    target = MemoryTarget()
-    text.read_into(path, plan, target)
-    assert target.array.tolist() == [[1, 2], [3, 4]]
+    assert read_planned(path, plan).tolist() == [[1, 2], [3, 4]]
 
 
 def test_rows_of_a_compressed_file_are_estimated_and_the_array_grows(file):
@@ -660,31 +657,31 @@ def test_rows_of_a_compressed_file_are_estimated_and_the_array_grows(file):
     digits = np.random.default_rng(1).integers(10**17, 10**18, 300_000)
     rows = [*digits.tolist(), *[7] * 1_000_000]
     path = file(gzip.compress("\n".join(map(str, rows)).encode(), 1), "digits.txt.gz")
-    array, plan, _ = read(text, path, dtype="i8")
+    array, plan, _ = read(path, dtype="i8")
     assert plan.shape[0] < len(rows) / 2
     assert array.tolist() == rows
 
 
 def test_missing_file_and_directory_pass_as_they_are(tmp_path):
     with pytest.raises(FileNotFoundError):
-        text.probe(str(tmp_path / "none.txt"), {})
+        probe(str(tmp_path / "none.txt"))
     with pytest.raises(IsADirectoryError):
-        text.probe(str(tmp_path), {})
+        probe(str(tmp_path))
 
 
 def test_no_warning_escapes(file):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        read(text, file(""), dtype=float)
-        read(text, file("1\n\n2\n"), dtype=float, max_rows=2)
-        read(text, file("# x\n"))
+        read(file(""), dtype=float)
+        read(file("1\n\n2\n"), dtype=float, max_rows=2)
+        read(file("# x\n"))
     assert caught == []
 
 
 def test_files_are_closed_after_an_error(file):
     path = file("1 x\n")
     with suppress(LoadError):
-        read(text, path, dtype=float)
+        read(path, dtype=float)
     opened = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
     assert path not in opened
 
@@ -719,8 +716,8 @@ def test_a_mark_is_part_of_the_text_in_other_encodings(file):
 def test_a_large_file_that_changes_after_the_probe_is_refused(file, change):
     content = b"1 2\n" * (1 << 22)
     path = file(content)
-    plan = text.probe(path, {"dtype": float})
+    plan = probe(path, dtype=float)
     assert plan.span == (0, len(content))
     file(change(content))
     with pytest.raises(LoadError, match="changed while loading"):
-        text.read_into(path, plan, MemoryTarget())
+        read_planned(path, plan)

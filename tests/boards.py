@@ -1,0 +1,16 @@
+"""Boards of loads that never ran, for what shows them."""
+
+import numpy as np
+
+from shmkit.loading.board import Board
+from shmkit.loading.file import LoadingFile
+from shmkit.loading.record import RECORD
+
+
+def board_of(names, records, processes=2):
+    """The board of files called so, with these records."""
+    records = np.asarray(records, RECORD)
+    sizes = records["bytes_total"].tolist()
+    pairs = zip(names, sizes, strict=True)
+    files = [LoadingFile(name, f"/data/{name}.txt", nbytes) for name, nbytes in pairs]
+    return Board(files, records, processes)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from shmkit.display.progress import export_monitor
 from shmkit.hdf5.datasets import Arrays, datasets
 from shmkit.hdf5.export import Export
-from shmkit.hdf5.settings import Layout, Mode, Settings
+from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage import check_path
 from shmkit.hdf5.write import writing
 
@@ -29,13 +29,13 @@ def to_hdf5(
     arrays: Arrays,
     *,
     group: str = Settings.group,
-    mode: Mode = Settings.mode,
+    mode: Literal["w", "x", "a"] = Settings.mode,
     overwrite: bool = Settings.overwrite,
     compression: str | None = Settings.compression,
     level: int | None = Settings.level,
     shuffle: bool = Settings.shuffle,
     chunks: int | tuple[int, ...] | None = Settings.chunks,
-    layout: Layout = Settings.layout,
+    layout: Literal["table", "columns"] = Settings.layout,
     concat: bool = Settings.concat,
     attrs: Mapping[str, Any] | None = Settings.attrs,
     progress: bool | None = None,

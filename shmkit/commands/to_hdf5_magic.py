@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import functools
-import importlib.util
 import io
 import os
 import re
@@ -38,13 +37,14 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from IPython.display import display
 
 from shmkit._api.to_hdf5 import to_hdf5
-from shmkit._format import counted, dtype_text, nbytes_text, shape_text
+from shmkit._format import counted, nbytes_text
 from shmkit._html import Table
 from shmkit.commands.cells import Ran, run_cell
 from shmkit.commands.options import add_no_progress, add_options, settings_of
 from shmkit.errors import SegmentGoneError
 from shmkit.hdf5.datasets import Arrays, datasets, named_arrays
-from shmkit.hdf5.settings import Layout, Mode
+from shmkit.hdf5.export import COLUMNS, row
+from shmkit.hdf5.settings import Layout, Mode, plugins
 from shmkit.hdf5.storage import check_path
 from shmkit.memory.arrays import SharedArrays
 
@@ -277,20 +277,12 @@ def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
     settings = settings_of(options)
     found = datasets(arrays, layout=settings.layout, concat=settings.concat)
     settings.check(found)
-    columns = ["<Dataset", ">Shape", "<Array", ">Memory"]
-    rows = [
-        (
-            f"{settings.group}/{name}".strip("/"),
-            shape_text(source.shape),
-            dtype_text(source.dtype),
-            nbytes_text(source.nbytes),
-        )
-        for name, source in found.items()
-    ]
+    group = settings.group.strip("/")
+    rows = [row(f"{group}/{name}".lstrip("/"), source) for name, source in found.items()]
     nbytes = nbytes_text(sum(source.nbytes for source in found.values()))
     summary = f"{counted(len(rows), 'dataset', 'datasets')} · {nbytes} in memory"
     summary += " · nothing was written, as this is a dry run"
-    table = Table(path, summary, columns, rows)
+    table = Table(path, summary, COLUMNS, rows)
     display({"text/plain": str(table), "text/html": table.html}, raw=True)
 
 
@@ -308,19 +300,11 @@ def _complete(context: CompletionContext) -> SimpleMatcherResult:
     if context.token.startswith("-"):
         known = sorted(set(re.findall(r"--\w[\w-]*", _parser.format_help())))
     elif words[-1:] == ["--compression"]:
-        known = ["gzip", "lzf", "none", *_plugins()]
+        known = ["gzip", "lzf", "none", *plugins()]
     elif words:
         known = {"--mode": get_args(Mode), "--layout": get_args(Layout)}.get(words[-1], ())
     fitting = [SimpleCompletion(word) for word in known if word.startswith(context.token)]
     return {"completions": fitting, "suppress": True}
-
-
-def _plugins() -> list[str]:
-    if importlib.util.find_spec("hdf5plugin") is None:
-        return []
-    import hdf5plugin  # noqa: PLC0415 - optional, and its import loads its filters
-
-    return list(hdf5plugin.FILTERS)
 
 
 def register(shell: InteractiveShell) -> None:

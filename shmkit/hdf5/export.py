@@ -9,11 +9,12 @@ import numpy as np
 
 from shmkit._format import counted, dtype_text, more_text, nbytes_text, seconds_text, shape_text
 from shmkit._html import Shown, Table
+from shmkit.hdf5.datasets import DatasetSource
 
-__all__ = ["Dataset", "Export"]
+__all__ = ["COLUMNS", "Dataset", "Export", "row"]
 
 _MAX_ROWS = 30
-_COLUMNS = "<Dataset", ">Shape", "<Array", ">Memory", ">File", ">Ratio"
+COLUMNS = "<Dataset", ">Shape", "<Array", ">Memory"  # what `row` is made of
 
 
 class Dataset(NamedTuple):
@@ -82,14 +83,16 @@ class Export(Shown):
         )
         rows = [
             (
-                name,
-                shape_text(shape),
-                dtype_text(dtype),
-                nbytes_text(nbytes),
-                nbytes_text(nbytes_stored),
-                f"{100 * nbytes_stored / nbytes:.1f} %" if nbytes else "",
+                *row(dataset.name, dataset),
+                nbytes_text(dataset.nbytes_stored),
+                f"{100 * dataset.nbytes_stored / dataset.nbytes:.1f} %" if dataset.nbytes else "",
             )
-            for name, shape, dtype, nbytes, nbytes_stored in self.datasets[:_MAX_ROWS]
+            for dataset in self.datasets[:_MAX_ROWS]
         ]
         more = more_text([dataset.nbytes for dataset in self.datasets[_MAX_ROWS:]])
-        return Table(self.path, summary, _COLUMNS, rows, more)
+        return Table(self.path, summary, [*COLUMNS, ">File", ">Ratio"], rows, more)
+
+
+def row(name: str, array: Dataset | DatasetSource) -> tuple[str, str, str, str]:
+    """What a table says of a dataset before it is written."""
+    return name, shape_text(array.shape), dtype_text(array.dtype), nbytes_text(array.nbytes)

@@ -20,7 +20,7 @@ from shmkit._format import nbytes_text
 from shmkit.hdf5.chunks import FASTEST, chunk_shape
 from shmkit.hdf5.datasets import DatasetSource, parts_of_name
 
-__all__ = ["Layout", "Mode", "Settings"]
+__all__ = ["Layout", "Mode", "Settings", "plugins"]
 
 Mode = Literal["w", "x", "a"]
 Layout = Literal["table", "columns"]
@@ -99,16 +99,25 @@ class Settings:
         return {**self._plugin(), "shuffle": shuffle}
 
     def _plugin(self) -> dict[str, Any]:
-        try:
-            import hdf5plugin  # noqa: PLC0415 - optional, and its import loads its filters
-        except ImportError:
-            known = '"gzip", "lzf" and None; more are in the package hdf5plugin'
-        else:
-            if self.compression in hdf5plugin.FILTERS:
-                (found,) = hdf5plugin.get_filters((self.compression,))
-                try:
-                    return dict(found() if self.level is None else found(clevel=self.level))
-                except TypeError:
-                    raise ValueError(f"compression={self.compression!r} has no levels") from None
-            known = ", ".join(['"gzip", "lzf", None', *map(repr, hdf5plugin.FILTERS)])
+        names = plugins()
+        if self.compression in names:
+            from hdf5plugin import get_filters  # noqa: PLC0415 - as in `plugins`
+
+            (found,) = get_filters((self.compression,))
+            try:
+                return dict(found() if self.level is None else found(clevel=self.level))
+            except TypeError:
+                raise ValueError(f"compression={self.compression!r} has no levels") from None
+        known = '"gzip", "lzf" and None; more are in the package hdf5plugin'
+        if names:
+            known = ", ".join(['"gzip", "lzf", None', *map(repr, names)])
         raise ValueError(f"compression={self.compression!r} is none of {known}")
+
+
+def plugins() -> list[str]:
+    """The filters of the package hdf5plugin; none if it is not installed."""
+    try:
+        import hdf5plugin  # noqa: PLC0415 - optional, and its import loads its filters
+    except ImportError:
+        return []
+    return list(hdf5plugin.FILTERS)

@@ -38,7 +38,7 @@ from shmkit.display.load_html import MAX_ROWS, Files, counts, summary, table
 from shmkit.loading.board import Board
 from shmkit.loading.record import State
 
-__all__ = ["Panel", "look_again"]
+__all__ = ["Panel", "look_again", "watching"]
 
 _PERIOD = 0.2  # seconds between two changes of the widgets; servers drop messages past 1,000/s
 
@@ -54,7 +54,7 @@ _CANCEL = """\
   fetch(page.baseUrl + 'api/kernels/{kernel}/interrupt', {{method: 'POST', headers}})
     .then(reply => reply.ok || this.remove());">Cancel</button>"""
 
-_watching: set[Panel] = set()
+watching: set[Panel] = set()
 
 
 class Panel:
@@ -116,7 +116,7 @@ class Panel:
         if self._shell is not None and _has_memory(board):
             # Memory often comes back only when a later cell binds a variable anew.
             self._shell.events.register("post_run_cell", self.look_again)
-            _watching.add(self)
+            watching.add(self)
 
     def close(self, board: Board) -> None:  # noqa: ARG002 - as above
         """Show what was unlinked and what is freed."""
@@ -133,7 +133,7 @@ class Panel:
             watch = False
         if not watch:
             self._shell.events.unregister("post_run_cell", self.look_again)
-            _watching.discard(self)
+            watching.discard(self)
 
     @property
     def _many(self) -> bool:
@@ -174,7 +174,7 @@ class Panel:
 
 def look_again() -> None:
     """Have every load panel show what became of its segments outside of any cell."""
-    for panel in [*_watching]:
+    for panel in [*watching]:
         panel.look_again()
 
 

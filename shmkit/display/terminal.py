@@ -70,11 +70,11 @@ class LoadBar:
     """
 
     def __init__(self, *, plain: bool = False) -> None:
-        self._plain = plain
+        self.plain = plain
 
     def begin(self, board: Board) -> None:
         """Draw the bar."""
-        self._bar = _Tqdm(board, desc=_done(board), disable=self._plain)
+        self._bar = _Tqdm(board, desc=_done(board), disable=self.plain)
 
     def update(self, board: Board) -> None:
         """Draw it anew."""

@@ -77,7 +77,7 @@ def share(path, options):
     array = np.loadtxt(path, **options)
     memory = shared_memory.SharedMemory(create=True, size=array.nbytes)
     np.ndarray(array.shape, array.dtype, buffer=memory.buf)[...] = array
-    resource_tracker.unregister(memory._name, "shared_memory")
+    resource_tracker.unregister(memory._name, "shared_memory")  # noqa: SLF001 - its name, with "/"
     memory.close()
     return path, memory.name, array.shape
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from boards import board_of
-from ipywidgets.widgets.widget import _instances
+from frontend import VIEW, displayed, live
 
 from shmkit.display import load_html, load_panel
 from shmkit.display.load_panel import Panel
@@ -55,7 +55,7 @@ def make_board():
 @pytest.fixture(autouse=True)
 def panels_of_this_test():
     """A panel of another test is not looked at again."""
-    load_panel._watching.clear()
+    load_panel.watching.clear()
 
 
 def end(board):
@@ -167,30 +167,29 @@ def test_foreign_error_keeps_its_type(make_board):
     assert table(board).rows[2] == ["PermissionError: not yours"]
 
 
-@pytest.mark.usefixtures("shell")
-def test_rows_are_loading_then_failed_then_the_largest(make_board):
+def test_rows_are_loading_then_failed_then_the_largest(make_board, shell):
     board = make_board(State.READY, State.WAITING, State.FAILED, State.LOADING, State.READY)
     board.records["bytes_total"] = [10, 30, 20, 10, 40]
     panel = Panel()
     panel.begin(board)
-    assert names(panel) == ["file3", "file2", "file4", "file1", "file0"]
+    assert names(shell) == ["file3", "file2", "file4", "file1", "file0"]
 
 
-@pytest.mark.usefixtures("shell")
-def test_of_many_files_only_the_pieces_that_changed_are_sent(make_board):
+def test_of_many_files_only_the_pieces_that_changed_are_sent(make_board, shell):
     board = make_board(*[State.WAITING] * 250)
     board.records["bytes_total"] = range(250)
     panel = Panel()
     panel.begin(board)
-    assert names(panel) == [f"file{number}" for number in reversed(range(250))]
-    sent = []
-    for widget in panel._open[:-2]:
-        widget.observe(sent.append, "value")
+    assert names(shell) == [f"file{number}" for number in reversed(range(250))]
+    before = texts(shell)
     board.records["state"][42] = State.LOADING
-    panel._drawn = 0
-    panel.update(board)
-    assert [change.owner for change in sent] == [panel._summary, panel._loading, panel._rest[2]]
-    assert names(panel)[0] == names(panel)[1 + 249 - 42] == "file42"  # on top, and in its place
+    while (after := texts(shell)) == before:  # it changes five times a second
+        panel.update(board)
+    summary, loading, piece = [text for text in after if text not in before]
+    assert "1 loading, 249 waiting" in Page(summary).text
+    assert [row[0] for row in Page(loading).rows] == ["file42"]
+    assert [row[0] for row in Page(piece).rows] == [f"file{n}" for n in reversed(range(50))]
+    assert names(shell)[0] == names(shell)[1 + 249 - 42] == "file42"  # on top, and in its place
 
 
 def test_of_many_files_a_saved_notebook_has_a_hundred(make_board, shell):
@@ -300,10 +299,15 @@ def test_page_can_be_read_without_eyes(make_board):
     assert sum("aria-live" in attributes for _, attributes in page.elements) == 1
 
 
-def names(panel):
+def texts(shell):
+    """The pieces of HTML in a live panel."""
+    _, *parts = displayed(shell).below()
+    return [part["value"] for part in parts if part["_model_name"] == "HTMLModel"]
+
+
+def names(shell):
     """The files in the rows of a live panel."""
-    pieces = [panel._loading, panel._failed, *panel._rest]
-    return [row[0] for piece in pieces for row in Page(piece.value).rows if row]
+    return [row[0] for text in texts(shell) for row in Page(text).rows if row and row[0] != "File"]
 
 
 def load(board):
@@ -324,33 +328,33 @@ def load(board):
 
 def test_panel_ends_as_plain_html_in_the_same_place(make_board, shell):
     board = make_board(State.LOADING)
-    widgets_before = len(_instances)
+    before = live()
     panel = Panel()
     panel.begin(board)
-    assert len(_instances) > widgets_before
+    assert live() > before
     board.records["state"] = State.READY
     board.ended = time.time()
     panel.end(board)
-    live, last = shell.display_pub.outputs
-    assert "application/vnd.jupyter.widget-view+json" in live["data"]
+    first, last = shell.display_pub.outputs
+    assert VIEW in first["data"]
     assert set(last["data"]) == {"text/html", "text/plain"}
     assert last["update"]
-    assert last["transient"] == live["transient"]
+    assert last["transient"] == first["transient"]
     assert last["data"]["text/plain"] == "1 file: 1 ready"
     assert "✓</span>ready" in last["data"]["text/html"]
-    assert len(_instances) == widgets_before
+    assert live() == before
 
 
-@pytest.mark.usefixtures("shell")
-def test_panel_changes_at_most_five_times_a_second(make_board):
+def test_panel_changes_at_most_five_times_a_second(make_board, shell):
     board = make_board(State.LOADING)
     panel, start = Panel(), time.monotonic()
     panel.begin(board)
-    changes = []
-    panel._loading.observe(changes.append, "value")
-    while len(changes) < 3:
+    drawn = [texts(shell)]
+    while len(drawn) < 4:
         board.records["bytes_done"] += 20
         panel.update(board)
+        if (now := texts(shell)) != drawn[-1]:
+            drawn.append(now)
     assert time.monotonic() - start >= 3 * 0.2
     panel.end(board)
 
@@ -400,7 +404,7 @@ def test_panel_looks_again_when_a_segment_is_unlinked_between_cells(make_board, 
         ("file1", "✓ready", page.rows[2][5]),
     ]
     shell.run_cell("del arrays")
-    assert not load_panel._watching
+    assert not load_panel.watching
 
 
 def test_panel_that_cannot_be_drawn_prints_nothing_into_a_cell(make_board, shell, capsys, caplog):
@@ -419,6 +423,6 @@ def test_only_a_kernel_that_a_server_started_has_a_cancel_button(make_board, she
         shell.config.IPKernelApp.connection_file = path
         panel = Panel()
         panel.begin(make_board(State.LOADING))
-        cancel = panel._box.children[1].value
+        cancel = displayed(shell).find("_dom_classes", "shmkit-cancel")["value"]
         assert (f"'api/kernels/{number}/interrupt'" in cancel) == there
         assert bool(cancel) == there

@@ -5,24 +5,27 @@ import re
 
 import numpy as np
 import pytest
-from ipywidgets.widgets.widget import _instances
+from frontend import VIEW, live
+from frontend import displayed as buttons
 
 from shmkit import panel, share, shared_load
-from shmkit.display import memory_panel
 
 
 @pytest.fixture
 def notebook(shell):
     """The shell, and what is displayed in it."""
     shell.kernel = None
+    before = live()
     yield shell
-    while memory_panel._shown:
-        memory_panel._shown.pop().close()
+    if live() != before:
+        buttons(shell).click("Close")
+    assert live() == before
 
 
-def shown():
-    (one,) = memory_panel._shown
-    return one
+def said(notebook):
+    """What the panel says under its buttons."""
+    parts = buttons(notebook).below()
+    return next(part["value"] for part in parts if part["_model_name"] == "HTMLModel")
 
 
 def displayed(notebook):
@@ -36,17 +39,18 @@ def test_unlink_says_who_holds_them_still(notebook, tmp_path):
     arrays = notebook.user_ns["arrays"] = shared_load(tmp_path / "*.npy", progress=False)
     other = notebook.user_ns["other"] = share([1])
     panel()
-    options = [label.partition(":")[0] for label, _ in shown()._segment.options]
+    choice = buttons(notebook).find("description", "Segment")
+    options = [label.partition(":")[0] for label in choice["_options_labels"]]
     assert sorted(options) == ["arrays", "other"]  # the clock of a file may not tell the older
-    shown()._segment.value = other.segment.path
+    choice.change(index=options.index("other"))
     notebook.run_cell("other = other[:]; arrays, more = arrays, arrays")  # who holds them changes
-    shown()._unlink.click()  # it is still what was chosen
+    buttons(notebook).click("Unlink")  # it is still what was chosen
     assert not other.segment.linked
-    assert "unlinked 1 segment, 136 B; still held by other" in shown()._said.value
-    shown()._unlink.click()  # the next one is chosen
+    assert "unlinked 1 segment, 136 B; still held by other" in said(notebook)
+    buttons(notebook).click("Unlink")  # the next one is chosen
     assert not arrays[0].segment.linked
     assert arrays[0].sum() == 3
-    assert shown()._all.disabled
+    assert buttons(notebook).find("description", "Unlink all")["disabled"]
     arrays.close()
 
 
@@ -64,25 +68,22 @@ def test_the_table_follows_the_cells(notebook):
 def test_remove_orphans_is_there_if_one_is(notebook, orphan, tmp_path):
     with share([1], backing=tmp_path):  # where this process has segments, it looks
         panel()
-        shown()._gc.click()
+        buttons(notebook).click("Remove orphans")
         assert re.search(
-            "removed (1 segment, 152 B|[0-9]+ segments, )", shown()._said.value
+            "removed (1 segment, 152 B|[0-9]+ segments, )", said(notebook)
         )  # others' too
         assert not os.path.exists(orphan)
 
 
 def test_a_second_panel_leaves_of_the_first_the_table_alone(notebook):
-    before = len(_instances)
+    before = live()
     with share([1]) as array:
         panel()
         panel()
-        first, buttons, *second = displayed(notebook).values()
+        first, gone, *second = displayed(notebook).values()
         assert array.segment.path in first["text/plain"]
-        assert "".join(buttons.values()) == ""
-        assert ["application/vnd.jupyter.widget-view+json" in data for data in second] == [
-            False,
-            True,
-        ]
-        memory_panel._shown[0].close()
-    assert len(_instances) == before
+        assert "".join(gone.values()) == ""
+        assert [VIEW in data for data in second] == [False, True]
+        buttons(notebook).click("Close")
+    assert live() == before
     assert not notebook.events.callbacks["post_run_cell"]

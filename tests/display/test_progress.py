@@ -69,7 +69,7 @@ def test_the_call_then_the_variable_then_the_place_decide(monkeypatch, variable,
     monitor = load_monitor(progress)
     found = type(monitor).__name__
     if isinstance(monitor, in_terminal.LoadBar):
-        found = "line" if monitor._plain else "bar"
+        found = "line" if monitor.plain else "bar"
     assert found == kind
 
 

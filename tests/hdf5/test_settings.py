@@ -22,7 +22,7 @@ def test_to_hdf5_takes_them_with_their_defaults():
 def test_a_command_line_has_a_flag_for_each_and_no_defaults_of_its_own():
     parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS, add_help=False)
     add_options(parser)
-    flags = {action.dest for action in parser._actions}
+    flags = {action.dest for action in parser._actions}  # noqa: SLF001 - argparse tells it nowhere else
     assert flags == {field.name for field in fields(Settings)}
     given = vars(parser.parse_args([]))
     assert given == {}

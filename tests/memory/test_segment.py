@@ -65,7 +65,7 @@ def test_a_segment_is_mapped_once_in_a_process(backing):
     array = share([1, 2, 3], backing=backing)
     again = Segment.attach(array.segment.path)
     assert again is array.segment
-    assert again.map() is array.segment.map() is array._mmap
+    assert again.map() is array.segment.map() is array.base
     assert mapped_here().count(again) == 1
     del array
     assert not again.mapped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,10 +16,25 @@ __all__ = [
     "few_text",
     "more_text",
     "nbytes_text",
+    "printable",
     "seconds_text",
     "shape_text",
     "table_text",
 ]
+
+# What a terminal obeys or reorders, and what cannot be written to it.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""A text from a file or a file's name, with what a terminal would obey escaped.
+
+    >>> print(printable("red\x1b[31m"), printable("größe"))
+    red\x1b[31m größe
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def nbytes_text(nbytes: float) -> str:
@@ -122,12 +138,15 @@ def seconds_text(seconds: float) -> str:
 def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of texts; a column is its side, "<" for left or ">" for right, and its heading.
 
+    Each text comes out `printable`.
+
     >>> print(table_text(["<File", ">"], [("a.npy", "9 B"), ("b", "12 B")]))
     File
     a.npy   9 B
     b      12 B
     """
-    table = [[column[1:] for column in columns], *rows]
+    texts = [[column[1:] for column in columns], *rows]
+    table = [list(map(printable, row)) for row in texts]
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
     formats = [f"{column[0]}{width}" for column, width in zip(columns, widths, strict=True)]
     lines = ("  ".join(map(format, cells, formats)).rstrip() for cells in table)

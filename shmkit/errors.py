@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import signal
 
-from shmkit._format import nbytes_text
+from shmkit._format import nbytes_text, printable
 
 __all__ = [
     "LoadError",
@@ -63,7 +63,7 @@ class LoadError(ShmkitError):
         self.reason = reason
 
     def __str__(self) -> str:
-        where = self.path
+        where = printable(self.path)
         if self.line is not None:
             where += f", line {self.line}"
         if self.column is not None:
@@ -93,9 +93,10 @@ class LoaderDiedError(ShmkitError):
         self.exitcode = exitcode
 
     def __str__(self) -> str:
+        path = printable(self.path)
         if self.exitcode >= 0:
             return (
-                f"{self.path}: its loader process exited with code {self.exitcode}; "
+                f"{path}: its loader process exited with code {self.exitcode}; "
                 "a reader= must return an array or raise, not exit"
             )
         try:
@@ -104,10 +105,10 @@ class LoaderDiedError(ShmkitError):
             name = f"signal {-self.exitcode}"
         if name == "SIGKILL":
             return (
-                f"{self.path}: its loader process was ended by SIGKILL (the kernel does this when "
+                f"{path}: its loader process was ended by SIGKILL (the kernel does this when "
                 "memory runs out); try fewer processes=, or load fewer files at once"
             )
-        return f"{self.path}: its loader process was ended by {name}"
+        return f"{path}: its loader process was ended by {name}"
 
 
 class NotEnoughMemoryError(ShmkitError, MemoryError):
@@ -181,7 +182,7 @@ class SegmentError(ShmkitError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{printable(self.path)}: {self.reason}"
 
 
 class SegmentGoneError(SegmentError):

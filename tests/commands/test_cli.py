@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shmkit import share
+from shmkit.cleanup.owner import lock_path, this_process
 
 
 def shmkit(*arguments):
@@ -74,7 +75,18 @@ def test_gc_removes_what_was_left_and_nothing_else(tmp_path, orphan):
         assert summary == "removed 1 segment, 152 B"
     else:
         assert summary.startswith(f"removed {len(removed)} segments, ")
-    assert os.listdir(tmp_path) == [os.path.basename(mine.segment.path)]
+    left = lock_path(str(tmp_path), this_process()), mine.segment.path
+    assert sorted(os.listdir(tmp_path)) == sorted(map(os.path.basename, left))
+
+
+def test_what_a_terminal_would_obey_is_escaped(tmp_path):
+    """Names of fields are from the files of anybody, for root of any user."""
+    dtype = [("\x1b]0;owned\x07", "i4"), ("\x9b2J", "i4"), ("\u202egpj", "i4"), ("größe", "i4")]
+    with share(np.zeros(2, dtype), backing=tmp_path):
+        done = shmkit("ls", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\x1b]0;owned\x07 \x9b2J \u202egpj" in done.stdout
+    assert not set(done.stdout) & set("\x1b\x07\x9b\u202e")
 
 
 def test_a_segment_that_was_closed_is_not_listed(tmp_path):

@@ -28,9 +28,15 @@ class Owner:
     killed.
     """
 
-    def __init__(self, code: str, *arguments: object, under: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        *arguments: object,
+        under: Iterable[str] = (),
+        options: Iterable[str] = ("-W", "error"),
+    ) -> None:
         self.process = subprocess.Popen(
-            [*under, sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+            [*under, sys.executable, *options, "-c", code, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -180,7 +186,7 @@ def end_loaders(owner: int) -> None:
     assert not living(loaders)
 
 
-def names_of(owner: int, *directories: object) -> list[str]:
+def names_of(owner: int, *directories: object, locks: bool = False) -> list[str]:
     """The segments' names and the published names in /dev/shm and `directories` that are its."""
     marks = f"shmkit-{owner}-", f"/proc/{owner}/fd/"
     found = []
@@ -191,7 +197,7 @@ def names_of(owner: int, *directories: object) -> list[str]:
                 target = os.readlink(path)
             except OSError:
                 target = path
-            if any(mark in target for mark in marks):
+            if any(mark in target for mark in marks) and (locks or not name.endswith(".lock")):
                 found.append(path)
     return found
 
@@ -223,7 +229,7 @@ def left_of(owner: int, *directories: object) -> list[str]:
         return True
 
     # The guard removes the names before it ends.
-    return names_of(owner, *directories) if kept(SECONDS, ended) else left
+    return names_of(owner, *directories, locks=True) if kept(SECONDS, ended) else left
 
 
 def _living(pids: Iterable[int], timeout: float) -> list[int]:

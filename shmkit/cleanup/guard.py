@@ -6,13 +6,15 @@
     └───────────────────────┘                      └──────────────┬───────────────┘
               ✕ SIGKILL ──▶ the pipe ends, the parent is another  │
                                                                   ▼
-                          unlinks the owner's names in these directories, kills its loaders, ends
+                          kills the owner's loaders, unlinks its names in these directories, ends
 
 Jupyter ends a kernel that does not answer by SIGKILL to its whole process group: nothing in that
 group can clean up, multiprocessing's resource tracker as little as the kernel. The guard is in no
 group of Jupyter's, holds none of its sockets and pipes, and imports neither numpy nor shmkit's
-public modules. It ends with its owner, however that ends. Should it be killed as well, the next
-load and ``shmkit gc`` do its work.
+public modules. It runs under the same options of Python as its owner (``-I``, ``-E``, ``-X``, …).
+It is the owner's child, so it is told of the owner's end, and needs no lock to believe it. It ends
+with its owner, however that ends. Should it be killed as well, the next load and ``shmkit gc`` do
+its work.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ import sys
 import threading
 
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
+from shmkit.cleanup.owner import Owner, this_process
 
-__all__ = ["serve", "watch"]
+__all__ = ["python_options", "serve", "watch"]
 
 _CHECK = 500  # milliseconds between two looks whether the owner lives
 
@@ -33,8 +36,20 @@ _CODE = """
 import sys
 sys.path.append(sys.argv[1])
 from shmkit.cleanup.guard import serve
-serve(int(sys.argv[2]))
+serve(sys.argv[2], int(sys.argv[3]))
 """
+
+
+def python_options() -> list[str]:
+    """The options of Python's command line that this process was started with.
+
+    Its modules may mean something else under others, and ``-I`` is there for safety.
+    """
+    import subprocess  # noqa: PLC0415 - loaders import this module, and start nothing
+
+    # Private, but what multiprocessing takes; `sys.flags` alone does not say all of it.
+    arguments: list[str] = vars(subprocess)["_args_from_interpreter_flags"]()
+    return arguments
 
 
 class _Guard:
@@ -44,7 +59,7 @@ class _Guard:
         self._pid = 0
         self._pipe = -1
         self._watched: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may make segments too
 
     def watch(self, directory: str) -> None:
         """Have what this process names in `directory` removed when it ends, however it ends."""
@@ -72,7 +87,10 @@ class _Guard:
 
         folder = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))  # of shmkit
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _CODE, folder, str(os.getpid())],
+            [
+                *(sys.executable, *python_options(), "-I", "-S", "-c", _CODE),
+                *(folder, str(this_process()), str(os.getpid())),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -93,7 +111,7 @@ class _Guard:
     def forget(self) -> None:
         """In a forked child: the guard is the parent's."""
         self._close()
-        self._pid, self._watched, self._lock = 0, set(), threading.Lock()
+        self._pid, self._watched, self._lock = 0, set(), threading.RLock()
 
 
 _guard = _Guard()
@@ -101,7 +119,7 @@ watch = _guard.watch
 os.register_at_fork(after_in_child=_guard.forget)
 
 
-def serve(owner: int) -> None:
+def serve(identity: str, owner: int) -> None:
     """The guard process: wait for the end of process `owner`, its parent, then clean up."""
     os.set_blocking(0, False)
     poll = select.poll()
@@ -121,8 +139,9 @@ def serve(owner: int) -> None:
             wait = min(2 * wait, _CHECK)
     while piece := _read():
         told += piece
-    remove_orphans(os.fsdecode(path) for path in told.split(b"\0") if path)
     kill_orphaned_loaders()
+    directories = (os.fsdecode(path) for path in told.split(b"\0") if path)
+    remove_orphans(directories, of=Owner.parse(identity))
 
 
 def _read() -> bytes:

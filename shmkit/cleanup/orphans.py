@@ -1,13 +1,21 @@
 """What owners that were killed have left behind: how to tell it, and how to remove it.
 
-    /dev/shm/shmkit-<owner>-<n>.npy     a segment's name        whose owner has ended ──▶ unlinked
-    .shmkit-<owner>-<n>.tmp             an unfinished export    of such an owner      ──▶ unlinked
-    /dev/shm/shmkit.<uid>.<name>        a published name        that leads to none    ──▶ unlinked
-    /proc/<pid>/cmdline                 a loader process        of such an owner      ──▶ killed
+    <directory>/shmkit-<owner>-<random>.npy    a segment            unlinked
+    <directory>/.shmkit-<owner>-<random>.tmp   an unfinished export unlinked
+    /dev/shm/shmkit.<uid>.<name> ──▶ <owner>   a published name     unlinked
+    <directory>/.shmkit-<owner>.lock           the owner's lock     unlinked, after all of these
+    /proc/<pid>/cmdline: … <owner>             a loader process     killed
 
 All of it says whose it is, so there is no register that could be damaged, and whoever finds an
-orphan may remove it: the guard at once, the next load, `shmkit gc`. Never touched: what belongs to
-a living owner, to another user, or has another name.
+orphan may remove it: the guard at once, the next load, `shmkit gc`. In each directory the names are
+gathered by owner. Who gets an owner's lock knows that it has ended, and removes what it left; the
+lock file goes last, for what has none cannot be told from what is alive.
+
+A link that leads to nothing is removed whoever made it. That is no owner's to remove, so the lock
+of the directory is asked for: once, as anybody may hold that one, and for long.
+
+Never touched: what belongs to a living owner or one that cannot be told dead, what is another
+user's, and what has another name.
 
 The guard imports this module too: the standard library is all it needs.
 """
@@ -17,99 +25,172 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from shmkit.cleanup.owner import Owner, exporter_of, owner_of, this_process
+from shmkit.cleanup.lock import ended
+from shmkit.cleanup.owner import (
+    NAMES,
+    Owner,
+    exporter_of,
+    lock_of,
+    lock_path,
+    owner_of,
+    this_process,
+)
 
 __all__ = [
     "LINK",
+    "is_orphan",
     "kill_orphaned_loaders",
     "loader_mark",
+    "published_by",
+    "remove_link",
     "remove_orphans",
-    "remove_stale",
-    "target_of",
 ]
 
 LINK = "shmkit."  # how the name of a published name's link begins
 _LOADER = "shmkit-loader-of-"
-_TRIES = 100  # to be the only one that removes a link
-_WAIT = 0.01  # seconds between two
+_MEMFD_LINK = re.compile(r"/proc/[0-9]+/fd/[0-9]+#shmkit-(.*)-[0-9a-f]+")
 
 
-def remove_orphans(directories: Iterable[str]) -> list[str]:
-    """Unlink the names that killed owners left in these directories, and say which."""
-    return [
-        path
-        for directory in directories
-        for path in _orphans(directory)
-        if (remove_stale(path) if os.path.islink(path) else _removed(path))
-    ]
+def remove_orphans(directories: Iterable[str], *, of: Owner | None = None) -> list[str]:
+    """Unlink what owners that have ended left in these directories; the paths, but for locks.
+
+    The guard knows that an owner has ended, `of`, whatever its lock tells.
+    """
+    return [path for directory in directories for path in _removed_from(directory, of)]
 
 
-def _orphans(directory: str) -> Iterable[str]:
+def _removed_from(directory: str, known: Owner | None) -> Iterator[str]:
+    left, exports, links = _names(directory)
+    yield from filter(remove_link, links)
+    for owner, paths in left.items():
+        lock = lock_path(directory, owner)
+        with ended(lock, owner) as told:
+            if told or owner == known:
+                removed = [path for path in paths if _unlinked(path)]
+                yield from removed
+                if len(removed) == len(paths):
+                    _unlinked(lock)
+    for path, owner in exports.items():
+        with ended(path, owner) as told:
+            if (told or owner == known) and _unlinked(path):
+                yield path
+
+
+def _names(directory: str) -> tuple[dict[Owner, list[str]], dict[str, Owner], list[str]]:
+    """What is in a directory: segments and links by owner, exports, links that lead to nothing."""
+    left: dict[Owner, list[str]] = {}
+    exports: dict[str, Owner] = {}
+    links: list[str] = []
     try:
         entries = list(os.scandir(directory))
     except OSError:  # it is gone, or may not be read
-        return
+        return left, exports, links
     for entry in entries:
-        if not entry.name.startswith(("shmkit", ".shmkit")) or not _is_ours(entry.path):
+        path, owner = entry.path, None
+        if not entry.name.startswith(("shmkit", ".shmkit")):
             continue
         if entry.is_symlink():
-            if entry.name.startswith(LINK) and target_of(entry.path) is None:
-                yield entry.path
-        else:
-            owner = owner_of(entry.path) or exporter_of(entry.path)
-            if owner is not None and not owner.may_live():
-                yield entry.path
+            if entry.name.startswith(LINK):
+                owner = published_by(path)
+                if _leads_nowhere(path):
+                    links.append(path)
+        elif (owner := owner_of(path)) is None:
+            if exporter := exporter_of(path):
+                exports[path] = exporter
+            elif lock := lock_of(path):
+                left.setdefault(lock, [])
+        if owner is not None:
+            left.setdefault(owner, []).append(path)
+    left.pop(this_process(), None)
+    return left, exports, links
 
 
-def _removed(path: str) -> bool:
+def _unlinked(path: str) -> bool:
+    """Remove what is this user's, and say whether that was done."""
     try:
+        if os.lstat(path).st_uid != os.geteuid():
+            return False
         os.unlink(path)
     except OSError:  # another process removes it at the same moment, or it may not be removed
         return False
     return True
 
 
-def remove_stale(link: str) -> bool:
-    """Remove a link of this user that leads to no segment, and say whether that was done.
-
-    Another process may find it stale as well, and publish the name anew before this one removes
-    it. So only one at a time removes, and looks again before: no link is made where one is.
-    """
-    directory = os.open(os.path.dirname(link), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        for _ in range(_TRIES):
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return _is_ours(link) and target_of(link) is None and _removed(link)
-            time.sleep(_WAIT)  # anybody may hold this lock, and for long
+def is_orphan(path: str) -> bool:
+    """Whether the owner of the segment at `path` has ended, and was this user's."""
+    owner = owner_of(path)
+    if owner is None or path.startswith("/proc/"):  # a memfd goes with its owner
         return False
-    finally:
-        os.close(directory)
+    with ended(lock_path(os.path.dirname(path), owner), owner) as told:
+        return told
 
 
-def _is_ours(path: str) -> bool:
-    """Whether it is this user's; False if there is none, or if it may not be looked at."""
-    try:
-        return os.lstat(path).st_uid == os.geteuid()
-    except OSError:
-        return False
-
-
-def target_of(link: str) -> str | None:
-    """The segment that a published name's link leads to; None if there is none, or none any more.
+def published_by(link: str) -> Owner | None:
+    """The owner of what a published name's link leads to; None for what is no such link.
 
     Another user's link is none: it may have been put there to lead somewhere else.
     """
     try:
-        target = os.readlink(link) if _is_ours(link) else ""
+        if os.lstat(link).st_uid != os.geteuid():
+            return None
+        target = os.readlink(link)
     except OSError:
         return None
-    owner = owner_of(target)
-    return target if owner is not None and owner.may_live() and os.path.lexists(target) else None
+    if found := _MEMFD_LINK.fullmatch(target):
+        with contextlib.suppress(ValueError):
+            return Owner.parse(found[1])
+        return None
+    return None if target.startswith("/proc/") else owner_of(target)
+
+
+def remove_link(link: str) -> bool:
+    """Remove a link of this user that is free to be made anew, and say whether it is gone.
+
+    Another process may find the same, and publish the name anew before this one removes it. So it
+    is looked at again by who has the lock: only that one removes.
+    """
+    if _leads_nowhere(link):
+        with _alone(os.path.dirname(link)) as alone:
+            return alone and _leads_nowhere(link) and _unlinked(link)
+    owner = published_by(link)
+    if owner is None:
+        return not os.path.lexists(link)
+    with ended(lock_path(os.path.dirname(link), owner), owner, wait=True) as told:
+        return told and (published_by(link) != owner or _unlinked(link))
+
+
+def _leads_nowhere(link: str) -> bool:
+    """Whether a link of this user leads to no segment, whatever has become of its owner.
+
+    What cannot be seen from here, as a directory of another container, may be there.
+    """
+    try:
+        if os.lstat(link).st_uid != os.geteuid():
+            return False
+        target = os.readlink(link)
+    except OSError:
+        return False
+    if published_by(link) is None:
+        return True
+    return os.path.dirname(target) == os.path.dirname(link) and not os.path.lexists(target)
+
+
+@contextlib.contextmanager
+def _alone(directory: str) -> Iterator[bool]:
+    """Whether no other process removes links that lead nowhere in this directory."""
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield True
+            return
+        yield False
+    finally:
+        os.close(fd)
 
 
 def loader_mark() -> str:
@@ -124,17 +205,37 @@ def kill_orphaned_loaders() -> None:
     """
     processes = os.listdir("/proc") if os.path.isdir("/proc") else []
     for pid in filter(str.isdigit, processes):
-        try:
-            if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
-                continue
-            with open(f"/proc/{pid}/cmdline", errors="replace") as file:
-                command, _, last = file.read().rstrip("\0").rpartition("\0")
-            owner = last.removeprefix(_LOADER)
-            if (
-                owner != last
-                and "shmkit.loading.loader" in command
-                and not Owner.parse(owner).may_live()
-            ):
-                os.kill(int(pid), signal.SIGKILL)
-        except (OSError, ValueError):  # it has ended, or is none of ours
-            continue
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or is none of ours
+            if _is_orphaned_loader(pid):
+                process = os.pidfd_open(int(pid))
+                try:
+                    if _is_orphaned_loader(pid):  # its pid may be another's by now
+                        signal.pidfd_send_signal(process, signal.SIGKILL)
+                finally:
+                    os.close(process)
+
+
+def _is_orphaned_loader(pid: str) -> bool:
+    if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
+        return False
+    with open(f"/proc/{pid}/cmdline", errors="replace") as file:
+        command, _, last = file.read().rstrip("\0").rpartition("\0")
+    if not last.startswith(_LOADER) or "shmkit.loading." not in command:
+        return False
+    owner = Owner.parse(last.removeprefix(_LOADER))
+    lock = lock_path(NAMES, owner)
+    if os.path.lexists(lock):
+        with ended(lock, owner) as told:
+            return told
+    # Without a lock its parents tell, if their pids are counted as in its owner's name: a loader,
+    # and what a reader forks, is a descendant of its owner as long as that lives.
+    same = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    return same and owner.pid not in _ancestors(pid)
+
+
+def _ancestors(pid: str) -> Iterator[int]:
+    while pid != "0":
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The second field after the command, which may hold blanks and parentheses (proc(5)).
+            pid = file.read().rpartition(b")")[2].split()[1].decode()
+        yield int(pid)

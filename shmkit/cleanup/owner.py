@@ -1,12 +1,16 @@
-"""Who owns a segment, and whether that process still lives.
+"""Who owns a file that shmkit makes: its name says so.
 
-The name of a segment holds its owner: the pid, when that process started (a pid is used again,
-the pair is not), and the place where that pid counts: the host, as computers share directories,
-and the pid namespace, as containers share /dev/shm.
+    shmkit-<owner>-<random>            of a memfd
+    shmkit-<owner>-<random>.npy        of a segment that is a file
+    .shmkit-<owner>-<random>.tmp       of a file that is being exported
+    .shmkit-<owner>.lock               held while the owner lives; see `shmkit.cleanup.lock`
 
-    shmkit-<pid>-<started>-<place>-<n>          of a memfd
-    shmkit-<pid>-<started>-<place>-<n>.npy      of a file
-    .shmkit-<pid>-<started>-<place>-<n>.tmp     of a file that is being exported
+    <owner> = <pid>-<boot>-<token>
+
+The token, 64 random bits that each process draws for itself, is the owner's identity: no other
+process ever has the same one, whatever becomes of its pid. The pid is there to be shown. The boot
+tells owners of this kernel from those of another one, which may share a directory with it. The
+random part of each name cannot be guessed, so nobody can take the next names before.
 
 The guard imports this module too: the standard library is all it needs.
 """
@@ -19,96 +23,127 @@ import re
 import zlib
 from typing import NamedTuple
 
-__all__ = ["Owner", "exporter_of", "owner_of", "this_process"]
+__all__ = [
+    "NAMES",
+    "SHM",
+    "Owner",
+    "exporter_of",
+    "lock_of",
+    "lock_path",
+    "memfd_name",
+    "new_name",
+    "owner_of",
+    "this_process",
+]
 
-_FILE = re.compile(r"shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+\.npy")
-_UNFINISHED = re.compile(r"\.shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+\.tmp")
-_MEMFD = re.compile(r"/memfd:shmkit-(\d+-[0-9a-f]+-[0-9a-f]+)-\d+ \(deleted\)")
+SHM = "/dev/shm"  # noqa: S108 - files are made there with O_EXCL and O_NOFOLLOW
+# Where names lie: elsewhere than on Linux, the page cache of a file serves as shared memory.
+NAMES = SHM
+if not os.path.isdir(SHM):
+    import tempfile
+
+    NAMES = tempfile.gettempdir()
+
+# The lengths are bounded: anybody may give a file a name with a number that no pid can be.
+_OWNER = r"([0-9]{1,10}-[0-9a-f]{8}-[0-9a-f]{16})"
+_RANDOM = r"[0-9a-f]{1,16}"
+_OWNER_TEXT = re.compile(_OWNER)
+_FILE = re.compile(rf"shmkit-{_OWNER}-{_RANDOM}\.npy")
+_UNFINISHED = re.compile(rf"\.shmkit-{_OWNER}-{_RANDOM}\.tmp")
+_LOCK = re.compile(rf"\.shmkit-{_OWNER}\.lock")
+_MEMFD = re.compile(rf"/memfd:(shmkit-{_OWNER}-{_RANDOM}) \(deleted\)")
 
 
 class Owner(NamedTuple):
     """One process, told from every other that had or will have its pid."""
 
-    pid: int
-    started: int  # clock ticks since boot; 0 where there is no /proc
-    place: int  # of a host and a pid namespace; what is elsewhere, cannot be told from here
+    pid: int  # as /proc counts here
+    boot: str  # of the kernel; "00000000" where that cannot be told
+    token: str
 
     def __str__(self) -> str:
-        return f"{self.pid}-{self.started:x}-{self.place:x}"
+        return f"{self.pid}-{self.boot}-{self.token}"
 
     @classmethod
     def parse(cls, text: str) -> Owner:
         """The owner that `str` gave as `text`; raises ValueError for any other."""
-        pid, started, place = text.split("-")
-        return cls(int(pid), int(started, 16), int(place, 16))
+        if not _OWNER_TEXT.fullmatch(text):
+            raise ValueError(f"{text!r} is no owner")
+        pid, boot, token = text.split("-")
+        return cls(int(pid), boot, token)
 
-    def may_live(self) -> bool:
-        """Whether the process may be there: True also where it cannot be told."""
-        if self.place != _place():
-            return True
-        try:
-            os.kill(self.pid, 0)
-            if not self.started:
-                return True
-            state, started = _state(self.pid)
-        except (ProcessLookupError, FileNotFoundError):
-            return False
-        except OSError:  # another user's, or there is no descriptor left to look
-            return True
-        # Z and X: it has ended, and its parent has not asked how.
-        return state not in ("Z", "X") and self.started == started
+    @property
+    def of_this_boot(self) -> bool:
+        """Whether the same kernel runs it as this process; False also where it cannot be told."""
+        return self.boot == _boot() != _UNKNOWN_BOOT
+
+
+_UNKNOWN_BOOT = "0" * 8
 
 
 @functools.cache
 def this_process() -> Owner:
     """The identity of the calling process (a forked child's differs from its parent's)."""
-    pid = os.getpid()
-    try:
-        _, started = _state(pid)
-    except FileNotFoundError:
-        started = 0
-    return Owner(pid, started, _place())
+    try:  # what /proc calls it: the /proc of another pid namespace may be mounted
+        pid = int(os.readlink("/proc/self"))
+    except OSError:
+        pid = os.getpid()
+    return Owner(pid, _boot(), os.urandom(8).hex())
 
 
 os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
+@functools.cache
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return f"{zlib.crc32(file.read()):08x}"
+    except OSError:
+        return _UNKNOWN_BOOT
+
+
+def new_name() -> str:
+    """A name for a new segment or file of this process, which nobody can know before."""
+    return f"shmkit-{this_process()}-{os.urandom(8).hex()}"
+
+
 def owner_of(path: str) -> Owner | None:
     """The owner that the name of a segment tells; None if that is no segment's name.
 
-    >>> owner_of("/dev/shm/shmkit-71-1f-0-3.npy")
-    Owner(pid=71, started=31, place=0)
+    >>> owner_of("/dev/shm/shmkit-71-0badcafe-0123456789abcdef-3.npy")
+    Owner(pid=71, boot='0badcafe', token='0123456789abcdef')
     """
     if path.startswith("/proc/"):
-        try:
-            found = _MEMFD.fullmatch(os.readlink(path))
-        except OSError:
-            return None
-    else:
-        found = _FILE.fullmatch(os.path.basename(path))
-    return Owner.parse(found[1]) if found else None
+        name = memfd_name(path)
+        return Owner.parse(name.removeprefix("shmkit-").rpartition("-")[0]) if name else None
+    return _parsed(_FILE, path)
+
+
+def memfd_name(path: str) -> str | None:
+    """The name of the segment whose memfd is at ``/proc/<pid>/fd/<n>``; None if none is seen."""
+    try:
+        found = _MEMFD.fullmatch(os.readlink(path))
+    except OSError:
+        return None
+    return found[1] if found else None
 
 
 def exporter_of(path: str) -> Owner | None:
     """The process that the name of an unfinished export tells; None if that is none."""
-    found = _UNFINISHED.fullmatch(os.path.basename(path))
+    return _parsed(_UNFINISHED, path)
+
+
+def lock_of(path: str) -> Owner | None:
+    """The process that the name of a lock file tells; None if that is none."""
+    return _parsed(_LOCK, path)
+
+
+def lock_path(directory: str, owner: Owner) -> str:
+    """The lock file that speaks for what the owner has in this directory."""
+    return os.path.join(directory, f".shmkit-{owner}.lock")
+
+
+def _parsed(pattern: re.Pattern[str], path: str) -> Owner | None:
+    found = pattern.fullmatch(os.path.basename(path))
     return Owner.parse(found[1]) if found else None
-
-
-def _state(pid: int) -> tuple[str, int]:
-    """A process's state, and when it started, both as /proc has them."""
-    with open(f"/proc/{pid}/stat", "rb") as stat:
-        # Fields 3 and 22, counted after the command, which may hold spaces and parentheses
-        # (proc(5)).
-        fields = stat.read().rpartition(b")")[2].split()
-    return fields[0].decode(), int(fields[19])
-
-
-def _place() -> int:
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        namespace = ""
-    # Not the machine's or the boot's id: containers share the one, and what was left before a
-    # reboot is to be found after it.
-    return zlib.crc32(os.fsencode(os.uname().nodename + namespace))

@@ -1,11 +1,12 @@
 """Names that another notebook can be told: ``attach("genome")`` instead of a path.
 
-    /dev/shm/shmkit.<uid>.genome ──symbolic link──▶ /dev/shm/shmkit-<owner>-<n>.npy
-                                              or ──▶ /proc/<pid>/fd/<n>
+    /dev/shm/shmkit.<uid>.genome ──symbolic link──▶ /dev/shm/shmkit-<owner>-<random>.npy
+                                              or ──▶ /proc/<pid>/fd/<n>#shmkit-<owner>-<random>
 
 Making the link is one step that fails if the name is taken, and where it leads says who owns it:
-so a name whose owner was killed is told from one in use, and needs no register that could be
-damaged. Links are read, never followed.
+so a name whose owner has ended is told from one in use by the owner's lock, and needs no register
+that could be damaged. It is free then, and nobody attaches by it. Links are read, never followed.
+The path of a memfd leads to another file later, so the name of the memfd stands behind it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import os
 import re
 
 from shmkit.cleanup import guard
-from shmkit.cleanup.orphans import LINK, remove_stale, target_of
-from shmkit.errors import SegmentExistsError, SegmentGoneError
-from shmkit.memory.backing import NAMES
+from shmkit.cleanup.lock import ended, hold
+from shmkit.cleanup.orphans import LINK, published_by, remove_link
+from shmkit.cleanup.owner import NAMES, lock_path, memfd_name
+from shmkit.errors import SegmentError, SegmentExistsError, SegmentGoneError
 
 __all__ = ["publish", "published_names", "published_path", "withdraw"]
 
@@ -25,33 +27,45 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def publish(name: str, path: str) -> str:
-    """Make `name` lead to the segment at `path`; return the link, or raise SegmentExistsError."""
+    """Make `name` lead to the segment at `path`, and return the link.
+
+    Raises SegmentExistsError if it is taken, and SegmentError where no links can be made.
+    """
     link = _link(name)
-    guard.watch(os.path.dirname(link))
+    guard.watch(NAMES)
+    hold(NAMES)
+    target = _target_for(path)
     while True:
         try:
-            os.symlink(path, link)
+            os.symlink(target, link)
         except FileExistsError:
-            target = target_of(link)
-            if target == path:
-                return link
-            if target is not None:
-                raise SegmentExistsError(
-                    target,
-                    f"is published as {name!r} already; close its arrays first, or choose another "
-                    "name",
-                ) from None
-            if not remove_stale(link) and target_of(link) is None and os.path.lexists(link):
-                raise SegmentExistsError(
-                    link, "cannot be replaced: it is another user's; choose another name"
-                ) from None
+            pass
+        except OSError as error:
+            reason = f"no name can be published here: {error.strerror}; attach by the path instead"
+            raise SegmentError(link, reason) from None
         else:
             return link
+        if _target_of(link) == target:
+            return link
+        if not remove_link(link):
+            taken = _target_of(link)
+            if taken is None and not os.path.lexists(link):
+                continue  # it was withdrawn just now
+            raise SegmentExistsError(
+                link if taken is None else _path_in(taken),
+                "cannot be replaced: it is another user's; choose another name"
+                if taken is None
+                else f"is published as {name!r} already; close its arrays first, or choose another "
+                "name",
+            )
 
 
 def published_path(name: str) -> str:
-    """The path of the segment that is published as `name`; raises SegmentGoneError."""
-    path = target_of(_link(name))
+    """The path of the segment that is published as `name`.
+
+    Raises SegmentGoneError if there is none, and SegmentError if it cannot be reached from here.
+    """
+    path = _living_path(_link(name))
     if path is None:
         known = ", ".join(sorted(name for names in published_names().values() for name in names))
         raise SegmentGoneError(
@@ -65,8 +79,8 @@ def published_path(name: str) -> str:
 def withdraw(links: list[str], path: str) -> None:
     """Remove those of the links that lead to `path`."""
     for link in links:
-        with contextlib.suppress(OSError):  # somebody removed it, or put something else there
-            if os.readlink(link) == path:
+        if _path_in(_target_of(link) or "") == path:
+            with contextlib.suppress(OSError):  # somebody removed it
                 os.unlink(link)
 
 
@@ -75,9 +89,10 @@ def published_names() -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     prefix = f"{LINK}{os.geteuid()}."
     for entry in os.scandir(NAMES):
-        target = target_of(entry.path) if entry.name.startswith(prefix) else None
-        if target is not None:
-            names.setdefault(target, []).append(entry.name.removeprefix(prefix))
+        if entry.name.startswith(prefix):
+            with contextlib.suppress(SegmentError):
+                if path := _living_path(entry.path):
+                    names.setdefault(path, []).append(entry.name.removeprefix(prefix))
     return names
 
 
@@ -88,3 +103,38 @@ def _link(name: str) -> str:
             "first of them a letter, a digit or '_'"
         )
     return os.path.join(NAMES, f"{LINK}{os.geteuid()}.{name}")
+
+
+def _target_for(path: str) -> str:
+    return f"{path}#{memfd_name(path)}" if path.startswith("/proc/") else path
+
+
+def _path_in(target: str) -> str:
+    return target.partition("#")[0] if target.startswith("/proc/") else target
+
+
+def _target_of(link: str) -> str | None:
+    """What this user's link says; None for what is none."""
+    with contextlib.suppress(FileNotFoundError):  # it was withdrawn just now
+        return os.readlink(link) if published_by(link) is not None else None
+    return None
+
+
+def _living_path(link: str) -> str | None:
+    """The path of the segment that a link leads to; None if that is gone, or its owner."""
+    owner, target = published_by(link), _target_of(link)
+    if owner is None or target is None:
+        return None
+    with ended(lock_path(NAMES, owner), owner) as told:
+        if told:
+            return None
+    path = _path_in(target)
+    if path == target:
+        return path if os.path.lexists(path) else None
+    if target != _target_for(path):
+        raise SegmentError(
+            path,
+            "this segment lives, but /proc does not show it to this process: it is a memfd in "
+            'another container; load it with backing="shm" or a directory there',
+        )
+    return path

@@ -35,7 +35,7 @@ from shmkit._format import (
     table_text,
 )
 from shmkit._html import Shown, Table
-from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
+from shmkit.cleanup.orphans import is_orphan, kill_orphaned_loaders, remove_orphans
 from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
 from shmkit.display.holders import held_by
@@ -167,7 +167,7 @@ def list_segments(
                 path,
                 names.get(path, []),
                 owner,
-                status.st_uid == os.geteuid() and not owner.may_live(),
+                status.st_uid == os.geteuid() and is_orphan(path),
                 status.st_size,
                 status.st_mtime,
                 _header(path),

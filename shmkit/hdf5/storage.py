@@ -52,21 +52,22 @@ import contextlib
 import errno
 import fcntl
 import io
-import itertools
 import mmap
 import os
 import stat
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from shmkit.cleanup import guard
+from shmkit.cleanup.lock import mark
 from shmkit.cleanup.orphans import remove_orphans
-from shmkit.cleanup.owner import this_process
+from shmkit.cleanup.owner import new_name
 
 __all__ = ["Storage", "appending", "check_path", "replacing"]
 
-_numbers = itertools.count()
+_ACL = "system.posix_acl_access"
 
 
 def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
@@ -149,8 +150,10 @@ class Storage(io.FileIO):
         Bytes, about: threads add to it at the same time.
     """
 
-    def __init__(self, file: str, mode: str, path: str) -> None:
-        super().__init__(file, mode)
+    def __init__(
+        self, file: str, mode: str, path: str, opener: Callable[[str, int], int] | None = None
+    ) -> None:
+        super().__init__(file, mode, opener=opener)
         self.error: BaseException | None = None
         self.written = 0
         self.path = path
@@ -203,25 +206,92 @@ def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
     directory = os.path.dirname(target)
     guard.watch(directory)
     remove_orphans([directory])  # of processes whose guard was killed too
-    temporary = os.path.join(directory, f".shmkit-{this_process()}-{next(_numbers)}.tmp")
+    temporary = os.path.join(directory, f".{new_name()}.tmp")
     with _naming(path):
-        storage = Storage(temporary, "x+", path)
+        storage = Storage(temporary, "x+", path, _opener_like(target))
     try:
+        # Open, and so locked, until it has its final name: nobody takes it for an orphan.
         with storage:
             yield storage
-            with _naming(path), contextlib.suppress(FileNotFoundError):
-                os.fchmod(storage.fileno(), stat.S_IMODE(os.stat(target).st_mode))
             storage.sync()
             storage.check()
-        with _naming(path):
-            if exclusive:
-                os.link(temporary, target)  # fails if it is there by now
-            else:
-                os.replace(temporary, target)
-            _sync(directory)
+            with _naming(path):
+                _copy_access(storage.fileno(), target)  # which was changed meanwhile, perhaps
+                if exclusive:
+                    os.link(temporary, target)  # fails if it is there by now
+                else:
+                    os.replace(temporary, target)
+                _sync(directory)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def _opener_like(target: str) -> Callable[[str, int], int]:
+    """An opener of a new file that from its first moment on nobody may read who may not `target`.
+
+    Where there is no `target`, it is a new file like any other.
+    """
+
+    def opener(path: str, flags: int) -> int:
+        while True:
+            mode = 0o600 if os.path.exists(target) else 0o666
+            fd = os.open(path, flags | os.O_NOFOLLOW, mode)
+            try:
+                if mark(fd):
+                    _copy_access(fd, target)
+                    return fd
+            except BaseException:
+                os.close(fd)
+                os.unlink(path)
+                raise
+            os.close(fd)
+
+    return opener
+
+
+def _copy_access(file: int, target: str) -> None:
+    """Give a new file the owner, group, ACL and mode of the one that it replaces, if there is one.
+
+    Where it cannot have the same group or ACL, its group gets nothing: it may be another one.
+    """
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        return
+    mode = stat.S_IMODE(status.st_mode) & 0o777
+    try:
+        _copy_group(file, status)
+        _copy_acl(file, target)
+    except OSError:
+        mode &= ~stat.S_IRWXG
+    os.fchmod(file, mode)
+
+
+def _copy_group(file: int, status: os.stat_result) -> None:
+    """Give it the owner as well, if this process may; raise OSError if not even the group."""
+    now = os.fstat(file)
+    if now.st_uid != status.st_uid:
+        with contextlib.suppress(PermissionError):  # only root may
+            os.fchown(file, status.st_uid, status.st_gid)
+            return
+    if now.st_gid != status.st_gid:
+        os.fchown(file, -1, status.st_gid)
+
+
+def _copy_acl(file: int, target: str) -> None:
+    """Give it the same ACL, or none: the directory may have given it one (acl(5))."""
+    if sys.platform != "linux":
+        return
+    try:
+        acl = os.getxattr(target, _ACL)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+            raise
+        with contextlib.suppress(OSError):  # it has none
+            os.removexattr(file, _ACL)
+    else:
+        os.setxattr(file, _ACL, acl)
 
 
 def _sync(directory: str) -> None:

@@ -267,7 +267,9 @@ def view(segment: Segment, header: Header | None = None) -> SharedArray:
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
 
 
-def attach(path_or_name: str | os.PathLike[str], *, writable: bool = False) -> SharedArray:
+def attach(
+    path_or_name: str | os.PathLike[str], *, writable: bool = False, any_user: bool = False
+) -> SharedArray:
     """The array in a segment of another process or notebook.
 
     Parameters
@@ -277,6 +279,9 @@ def attach(path_or_name: str | os.PathLike[str], *, writable: bool = False) -> S
         given with `SharedArray.publish`.
     writable : bool, default False
         Whether what is written to the array is to change it for its owner too.
+    any_user : bool, default False
+        Attach also what belongs to another user, or what other users may write to. Whoever may
+        write to it can cut it short, and the next look at the array ends this process (SIGBUS).
 
     Returns
     -------
@@ -290,7 +295,10 @@ def attach(path_or_name: str | os.PathLike[str], *, writable: bool = False) -> S
     SegmentGoneError
         If there is no segment (any more) at this path, or under this name.
     SegmentError
-        If what is there is not a segment, is damaged, or may not be opened. Nothing in it was run.
+        If what is there is not a segment, is damaged, may not be opened, or is another user's
+        (see `any_user`). Nothing in it was run.
+    ValueError
+        If it is neither a path nor a name: a path has a ``/`` in it.
 
     Examples
     --------
@@ -302,7 +310,7 @@ def attach(path_or_name: str | os.PathLike[str], *, writable: bool = False) -> S
     """
     text = os.fspath(path_or_name)
     path = os.path.abspath(text) if os.sep in text else _published.published_path(text)
-    array = view(Segment.attach(path))
+    array = view(Segment.attach(path, any_user=any_user))
     array.flags.writeable = writable
     return array
 

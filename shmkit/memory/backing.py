@@ -1,9 +1,9 @@
 """Where segments live, whether there is room for them, and what happens when there is none.
 
-    kind    path                               what for
-    shm     /dev/shm/shmkit-<owner>-<n>.npy    named, attachable from anywhere on the host
-    memfd   /proc/<pid>/fd/<n>                 not bound by the size of /dev/shm
-    file    a directory of the user's          for arrays larger than memory
+    kind    path                                    what for
+    shm     /dev/shm/shmkit-<owner>-<random>.npy    named, attachable from anywhere on the host
+    memfd   /proc/<pid>/fd/<n>                      not bound by the size of /dev/shm
+    file    a directory of the user's               for arrays larger than memory
 
 Room is checked before anything is loaded, and again when it is taken. A file system that turns out
 to be full in between gives the load a second try, in a memfd:
@@ -21,8 +21,10 @@ to be full in between gives the load a second try, in a memfd:
    the others, notes the file, and goes on.
 4. When all other files are read, the load reads the noted files again, each into a new memfd. An
    error there is final.
-5. All this is for ``backing="auto"``. With ``backing="shm"`` the first `NotEnoughMemoryError` ends
-   the load, or skips the file, since another place is not what was asked for.
+5. A /dev/shm in which no file can be made (read-only, another user's, without an inode left) is
+   passed by as well: the segment that cannot be made there is a memfd.
+6. All this is for ``backing="auto"``. With ``backing="shm"`` the first error ends the load, or
+   skips the file, since another place is not what was asked for.
 
 What does not work:
 
@@ -42,16 +44,9 @@ import sys
 from typing import NamedTuple
 
 from shmkit import _limits
+from shmkit.cleanup.owner import NAMES, SHM
 
 __all__ = ["NAMES", "SHM", "Backing", "choose_backing", "kind_of"]
-
-SHM = "/dev/shm"  # noqa: S108 - segments are made there with O_EXCL and O_NOFOLLOW
-# Where names lie: elsewhere than on Linux, the page cache of a file serves as shared memory.
-NAMES = SHM
-if not os.path.isdir(SHM):
-    import tempfile
-
-    NAMES = tempfile.gettempdir()
 
 
 class Backing(NamedTuple):
@@ -59,6 +54,7 @@ class Backing(NamedTuple):
 
     kind: str
     directory: str
+    or_memfd: bool = False  # for segments that cannot be made there
 
 
 def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
@@ -91,13 +87,15 @@ def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
         _limits.room_in(NAMES).check(need)
         return Backing("file", NAMES)
     _limits.memory().check(need)
+    if not os.path.isdir(SHM) and backing == "shm":  # which the first segment says
+        return Backing("shm", SHM)
     if backing == "memfd" or not os.path.isdir(SHM):
         return Backing("memfd", "/proc")
     room = _limits.room_in(SHM)
     if backing == "auto" and room.free < need:  # a memfd is not bound by the size of /dev/shm
         return Backing("memfd", "/proc")
     room.check(need)
-    return Backing("shm", SHM)
+    return Backing("shm", SHM, or_memfd=backing == "auto")
 
 
 def kind_of(path: str) -> str:

@@ -110,14 +110,30 @@ def create_file(path: str) -> Identity:
         os.close(fd)
 
 
-def identity_at(path: str) -> Identity:
-    """The identity of the file at the path of a segment; raises as `open_file`."""
+def identity_at(path: str, *, any_user: bool) -> Identity:
+    """The identity of the file at the path of a segment; raises as `open_file`.
+
+    Also raises SegmentError for what other users may change, unless `any_user` is true.
+    """
     try:
-        return identity_of(os.stat(path, follow_symlinks=path.startswith("/proc/")))
+        status = os.stat(path, follow_symlinks=path.startswith("/proc/"))
     except FileNotFoundError:
         raise gone(path) from None
     except OSError as error:
         raise SegmentError(path, f"cannot be opened as a segment: {error.strerror}") from error
+    if stat.S_ISREG(status.st_mode) and not any_user:
+        _check_private(path, status)
+    return identity_of(status)
+
+
+def _check_private(path: str, status: os.stat_result) -> None:
+    """Raise SegmentError for a file that other users may change."""
+    danger = "could cut it short and so end this process; any_user=True attaches it all the same"
+    if status.st_uid != os.geteuid():
+        raise SegmentError(path, f"belongs to another user (uid {status.st_uid}), who {danger}")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = stat.filemode(status.st_mode)
+        raise SegmentError(path, f"may be written by other users ({mode}), who {danger}")
 
 
 def identity_of(status: os.stat_result) -> Identity:

@@ -29,20 +29,20 @@ from __future__ import annotations
 
 import errno
 import importlib
-import itertools
 import mmap
 import os
 import sys
 import weakref
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from shmkit import _limits
 from shmkit.cleanup import guard as _guard
 from shmkit.cleanup import published as _published
-from shmkit.cleanup.owner import owner_of, this_process
+from shmkit.cleanup.lock import hold
+from shmkit.cleanup.owner import new_name, owner_of, this_process
 from shmkit.errors import NotEnoughMemoryError, SegmentError
 from shmkit.memory.backing import Backing, kind_of
 from shmkit.memory.files import (
@@ -69,7 +69,6 @@ __all__ = [
 
 # Before Python 3.13 an mmap keeps a duplicate of the descriptor that it was made from.
 _MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
-_numbers = itertools.count()
 
 
 class Mapped(mmap.mmap):
@@ -138,27 +137,58 @@ class Segment:
         ------
         TooManySegmentsError
             If the process may open no more descriptors. Nothing is left behind.
+        SegmentError
+            If no file can be made in the directory, nor a memfd instead where the backing allows
+            it; or if a memfd cannot be reached by others. Nothing is left behind.
         """
-        allow_segments(1, backing.kind)
         if backing.kind == "memfd":
-            fd = os.memfd_create(_new_name(), os.MFD_CLOEXEC)
-            os.fchmod(fd, 0o600)  # it is made 0777
-            path = f"/proc/{os.getpid()}/fd/{fd}"
-            return cls(path, identity_of(os.fstat(fd)), owned=True, memfd=fd)
+            return cls._create_memfd()
+        allow_segments(1, backing.kind)
         _guard.watch(backing.directory)
+        hold(backing.directory)
         while True:
-            path = os.path.join(backing.directory, f"{_new_name()}.npy")
+            path = os.path.join(backing.directory, f"{new_name()}.npy")
             try:
                 identity = create_file(path)
             except FileExistsError:  # somebody put it there
                 continue
+            except OSError as error:  # read-only, another user's, without an inode left
+                if backing.or_memfd:
+                    return cls._create_memfd()
+                raise SegmentError(
+                    backing.directory,
+                    f"no segment can be made there: {error.strerror}; give another backing=",
+                ) from None
             segment = cls(path, identity, owned=True)
             mark_finished(path)
             return segment
 
     @classmethod
-    def attach(cls, path: str, identity: Identity | None = None) -> Segment:
+    def _create_memfd(cls) -> Self:
+        allow_segments(1, "memfd")
+        fd = os.memfd_create(new_name(), os.MFD_CLOEXEC)
+        os.fchmod(fd, 0o600)  # it is made 0777
+        identity = identity_of(os.fstat(fd))
+        # Where the /proc of another pid namespace is mounted, this process has another number.
+        path = f"/proc/{this_process().pid}/fd/{fd}"
+        segment = cls(path, identity, owned=True, memfd=fd)
+        if not segment.linked:
+            segment.unlink()
+            raise SegmentError(
+                path,
+                "a memfd is reached by this path alone, and it does not lead there: no /proc is "
+                'mounted here, or one that hides this process; give backing="shm" or a directory',
+            )
+        return segment
+
+    @classmethod
+    def attach(
+        cls, path: str, identity: Identity | None = None, *, any_user: bool = False
+    ) -> Segment:
         """The segment at `path`, which some process created.
+
+        Without an `identity`, only if it is this user's and nobody else may write to it, unless
+        `any_user` is true: who cuts it short ends every process that reads it, by SIGBUS.
 
         With an `identity`, only if it is that very file: the path of a memfd may lead to another
         one by now, or to any file that its owner has opened since. That shows when it is used.
@@ -168,7 +198,8 @@ class Segment:
         SegmentGoneError
             If nothing is at the path (any more).
         SegmentError
-            If what is there does not have the name of a segment, or may not be looked at.
+            If what is there does not have the name of a segment, may not be looked at, or is
+            another user's.
         """
         if identity is None:
             if owner_of(path) is None:
@@ -178,7 +209,7 @@ class Segment:
                     path,
                     'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files',
                 )
-            identity = identity_at(path)
+            identity = identity_at(path, any_user=any_user)
         known = _segments.get(identity)
         if known is not None and known.linked:
             return known
@@ -321,11 +352,6 @@ def is_worker() -> bool:
 def mapped_here() -> list[Segment]:
     """The segments that a view in this process maps, whoever created them."""
     return [segment for segment in list(_segments.values()) if segment.mapped]
-
-
-def _new_name() -> str:
-    """A name that says who owns the segment, and that no other segment of this process has."""
-    return f"shmkit-{this_process()}-{next(_numbers)}"
 
 
 def _map(fd: int) -> Mapped:

@@ -8,14 +8,13 @@ import gc
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 
 import numpy as np
 import pytest
 from deadline import kept
-from machine import own_segments, tool
+from machine import own_segments
 from processes import (
     Owner,
     children,
@@ -31,10 +30,6 @@ from processes import (
 )
 
 from shmkit import LoaderDiedError, LoadError, share, shared_load
-from shmkit.cleanup import orphans as _orphans
-from shmkit.cleanup import published
-from shmkit.cleanup.owner import Owner as Identity
-from shmkit.cleanup.owner import this_process
 
 PROMPT = 1  # seconds until a call says that a loader failed (#3)
 ROWS = 25_000  # more than the text reader takes at once
@@ -432,149 +427,6 @@ kept.publish(f"orphan-{os.getpid()}")
         assert mine.segment.linked
 
 
-@pytest.fixture
-def dead():
-    """The identity of a process that has ended."""
-    with Owner("from shmkit.cleanup.owner import this_process\nprint(this_process())") as owner:
-        return Identity.parse(owner.says()[0])
-
-
-def test_only_names_of_the_dead_are_removed(tmp_path, dead):
-    me = this_process()
-    orphans = {
-        f"shmkit-{dead}-0.npy",
-        f"shmkit-{me._replace(started=me.started - 1)}-0.npy",  # its pid is used again
-    }
-    others = {
-        f"shmkit-{me}-0.npy",
-        f"shmkit-{dead._replace(place=dead.place + 1)}-0.npy",  # of another container
-        f"shmkit-{dead}-0.txt",
-        f"shmkit-{dead}.npy",
-        f"my-shmkit-{dead}-0.npy",
-        "shmkit-notes.npy",
-        "shmkit.npy",
-    }
-    for name in orphans | others:
-        (tmp_path / name).touch()
-    (tmp_path / f"shmkit-{dead}-1.npy").symlink_to(tmp_path / "shmkit.npy")
-    others.add(f"shmkit-{dead}-1.npy")
-    removed = _orphans.remove_orphans([str(tmp_path), "/nowhere"])
-    assert set(removed) == {str(tmp_path / name) for name in orphans}
-    assert set(os.listdir(tmp_path)) == others
-
-
-def test_what_another_computer_wrote_is_left_alone(tmp_path, dead):
-    """On a shared file system its pids mean nothing here, and it may be living."""
-    code = "from shmkit.cleanup.owner import this_process\nprint(this_process())"
-    set_name = 'hostname another && exec "$@"'
-    user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    under = [tool("unshare"), "--uts", *user, "sh", "-c", set_name, "sh"]
-    with Owner(code, under=under) as owner:
-        there = Identity.parse(owner.says()[0])
-    assert there.may_live()
-    assert not dead.may_live()
-    for name in (f"shmkit-{there}-0.npy", f".shmkit-{there}-0.tmp", f".shmkit-{dead}-0.tmp"):
-        (tmp_path / name).touch()
-    assert _orphans.remove_orphans([str(tmp_path)]) == [str(tmp_path / f".shmkit-{dead}-0.tmp")]
-
-
-def test_what_cannot_be_removed_does_not_protect_the_rest(tmp_path, dead):
-    for n in range(3):
-        (tmp_path / f"shmkit-{dead}-{n}.npy").touch()
-    (tmp_path / f"shmkit-{dead}-3.npy").mkdir()
-    (tmp_path / "second").mkdir()
-    (tmp_path / "second" / f"shmkit-{dead}-4.npy").touch()
-    assert len(_orphans.remove_orphans([str(tmp_path), str(tmp_path / "second")])) == 4
-    assert os.listdir(tmp_path / "second") == []
-
-
-def test_published_names_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path, dead):
-    (tmp_path / f"shmkit-{dead}-0.npy").touch()
-    prefix = f"shmkit.{os.geteuid()}."
-    with share([1]) as named, share([2], backing="memfd") as nameless:
-        targets = {
-            "orphan": tmp_path / f"shmkit-{dead}-0.npy",
-            "gone": f"/dev/shm/shmkit-{this_process()}-999999.npy",
-            "memfd-gone": f"/proc/{dead.pid}/fd/5",
-            "foreign": "/etc/passwd",
-            "named": named.segment.path,
-            "nameless": nameless.segment.path,
-        }
-        for name, target in targets.items():
-            (tmp_path / f"{prefix}{name}").symlink_to(target)
-        (tmp_path / "genome").symlink_to("/nowhere")
-        _orphans.remove_orphans([str(tmp_path)])
-        left = {f"{prefix}named", f"{prefix}nameless", "genome"}
-        assert set(os.listdir(tmp_path)) == left
-
-
-def test_a_living_owners_published_name_survives_loads_of_others(tmp_path):
-    name = f"living-{os.getpid()}"
-    with share([1, 2]) as array:
-        array.publish(name)
-        code = "import sys, shmkit\nprint(shmkit.shared_load(sys.argv[1])[0].size)"
-        with Owner(code, text_file(tmp_path / "a.txt", range(3))) as owner:
-            assert owner.says() == ["3"]
-            assert owner.complaints() == ""
-        assert published.published_path(name) == array.segment.path
-
-
-def test_an_owner_is_not_taken_for_dead_where_no_descriptor_is_left_to_look():
-    code = """
-import contextlib, os, resource, sys
-from shmkit.cleanup.owner import Owner
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-with contextlib.suppress(OSError):
-    while True:
-        os.dup(0)
-print([Owner.parse(text).may_live() for text in sys.argv[1:]])
-"""
-    me = this_process()
-    with Owner(code, me, me._replace(pid=os.getppid(), started=1)) as owner:
-        assert owner.says() == ["[True,", "True]"]
-
-
-def test_what_is_another_users_is_left_alone(superuser, tmp_path, dead):
-    orphan, link = tmp_path / f"shmkit-{dead}-0.npy", tmp_path / "shmkit.0.name"
-    orphan.touch()
-    link.symlink_to("/nowhere")
-    for path in (orphan, link):
-        os.chown(path, 65534, 65534, follow_symlinks=False)
-    assert _orphans.remove_orphans([str(tmp_path)]) == []
-    for path in (orphan, link):
-        os.chown(path, 0, 0, follow_symlinks=False)
-    assert len(_orphans.remove_orphans([str(tmp_path)])) == 2
-
-
-def waiting_process(mark, **options):
-    command = ["sh", "-c", "echo here; read end # of shmkit.loading.loader", mark]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
-    process.stdout.read(4)
-    return process
-
-
-def test_only_loaders_of_dead_owners_are_killed(superuser, dead):
-    mark = _orphans.loader_mark().replace(str(this_process()), "{}")
-    orphan = waiting_process(mark.format(dead))
-    others = [
-        waiting_process(mark.format(this_process())),
-        waiting_process(mark.format(dead._replace(place=dead.place + 1))),
-        waiting_process(mark.format("nobody")),
-        waiting_process(f"grep {mark.format(dead)}"),
-        waiting_process(mark.format(dead), user=65534, group=65534, extra_groups=[]),
-    ]
-    _orphans.kill_orphaned_loaders()
-    assert not living([orphan.pid])
-    assert orphan.wait() == -signal.SIGKILL
-    assert [process.poll() for process in others] == [None] * len(others)
-    for process in others:
-        process.kill()
-        process.wait()
-    for process in (orphan, *others):
-        process.stdin.close()
-        process.stdout.close()
-
-
 INTERRUPTED = """
 import os, sys
 from shmkit import shared_load
@@ -618,7 +470,8 @@ for function, count in counts.items():
         mine = [os.pipe() for _ in range(3)]
         with shared_load(path, dtype="f8", progress=False) as (array,):
             assert array[:3].tolist() == [0, 1, 2]
-        left = [name for name in os.listdir("/dev/shm") if f"-{os.getpid()}-" in name]
+        begin = f"shmkit-{os.getpid()}-"
+        left = [name for name in os.listdir("/dev/shm") if name.startswith(begin)]
         assert left == [], (function, line, left)
         for pipe in mine:
             os.write(pipe[1], b"x")

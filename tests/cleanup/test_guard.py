@@ -11,6 +11,7 @@ from processes import (
     left_of,
     living,
     names_of,
+    started_by,
     stat,
     state,
 )
@@ -318,3 +319,49 @@ print(status, flush=True)
 """
     with Owner(code) as owner:
         assert owner.says() == ["0"]
+
+
+@pytest.mark.parametrize("process", ["guard", "loader"])
+def test_options_of_python_are_passed_on(process, tmp_path):
+    """-I is there for safety: nothing of the environment or of the user's is imported."""
+    (tmp_path / "a.txt").write_text("1\n")
+    code = "from shmkit import shared_load\n"
+    code += "kept = shared_load(sys.argv[1], progress=False)\nprint(0, flush=True)\n"
+    options = ["-OO", "-B", "-W", "ignore::ImportWarning", "-X", "utf8", "-P"]
+    for more in (["-I"], ["-E", "-s"]):
+        script = "import sys\n" + code + "sys.stdin.readline()"
+        with Owner(script, tmp_path / "a.txt", options=[*options, *more]) as owner:
+            owner.says()
+            started = [pid for pid, kind in started_by(owner.pid).items() if kind == process]
+            with open(f"/proc/{started[0]}/cmdline") as file:
+                first = file.read().partition("\0-c\0")[0].split("\0")[1:]
+            assert {"-OO", "-B", "-Wignore::ImportWarning", "utf8"} <= set(first)
+            assert set(more) <= set(first)
+
+
+def test_a_handler_that_shares_while_a_lock_is_held_is_not_held_up(tmp_path):
+    """A signal comes in the middle of the first share(): its handler shares as well."""
+    code = """
+import os, signal, sys
+from shmkit import share
+from shmkit.cleanup import guard, lock
+arrays = []
+def handler(*_):
+    arrays.append(share([1], backing=sys.argv[1]))
+signal.signal(signal.SIGUSR1, handler)
+for module, name in ((guard._Guard, "_start"), (lock, "_locked")):
+    def interrupted(*arguments, run=getattr(module, name)):
+        if not arrays or arrays == ["again"]:
+            arrays.clear()
+            arrays.append(None)
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return run(*arguments)
+    setattr(module, name, interrupted)
+    arrays.append(share([2], backing=sys.argv[1]))
+    print(*(array.tolist() for array in arrays[1:]), flush=True)
+    arrays[:] = ["again"]
+    lock._locks.forget()
+"""
+    with Owner(code, tmp_path) as owner:
+        assert owner.says() == ["[1]", "[2]"]
+        assert owner.says() == ["[1]", "[2]"]

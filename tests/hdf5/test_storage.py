@@ -4,11 +4,15 @@ import errno
 import os
 import pickle
 import stat
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine import refuse
 
 from shmkit.hdf5.storage import appending, check_path, replacing
 
@@ -199,3 +203,135 @@ except OSError as error:
 def test_an_empty_path_is_an_error():
     with pytest.raises(ValueError, match="the path is empty"):
         check_path("")
+
+
+MODES = [0o600, 0o640, 0o644, 0o400, 0o660, 0o666]
+
+
+@pytest.mark.parametrize("mode", MODES, ids=oct)
+def test_nobody_reads_it_meanwhile_who_may_not_read_the_old_one(tmp_path, mode):
+    path = tmp_path / "a.h5"
+    path.touch()
+    path.chmod(mode)
+    seen = []
+
+    def look():
+        (name,) = set(os.listdir(tmp_path)) - {"a.h5"}
+        seen.append(stat.S_IMODE((tmp_path / name).stat().st_mode))
+
+    before = os.umask(0)
+    try:
+        with replacing(str(path)) as storage:
+            look()  # before the first byte
+            storage.write(b"new")
+            look()
+    finally:
+        os.umask(before)
+    assert seen == [mode, mode]
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_bytes() == b"new"
+
+
+def test_a_mode_that_is_changed_meanwhile_is_the_last_word(tmp_path):
+    path = tmp_path / "a.h5"
+    path.touch()
+    path.chmod(0o644)
+    with replacing(str(path)) as storage:
+        storage.write(b"new")
+        path.chmod(0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_owner_and_group_are_kept_where_that_is_allowed(superuser, tmp_path):
+    path = tmp_path / "a.h5"
+    path.touch()
+    path.chmod(0o640)
+    os.chown(path, 65534, 65533)
+    write(path)
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (65534, 65533, 0o640)
+
+
+def test_another_group_is_given_nothing(superuser, run_script):
+    """Its members might be others than those of the group that could read the old file."""
+    done = run_script("""
+import os, stat, tempfile
+from shmkit.hdf5.storage import replacing
+def access(status):
+    return status.st_gid, oct(stat.S_IMODE(status.st_mode))
+with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, open(f"{folder}/a.h5", "w") as old:
+    os.fchmod(old.fileno(), 0o664)
+    os.chown(old.name, 65534, 65533)
+    os.chmod(folder, 0o777)
+    with replacing(f"{folder}/b.h5"):  # imports what this user may not read
+        pass
+    os.setegid(65534); os.seteuid(65534)
+    os.chdir(folder)
+    with replacing(old.name) as storage:
+        print(*access(os.fstat(storage.fileno())))
+        storage.write(b"new")
+    print(*access(os.stat(old.name)))
+    os.seteuid(0)
+""")
+    assert done.stdout.split() == ["65534", "0o604"] * 2
+
+
+def acl(*entries):
+    """A POSIX ACL as its extended attribute has it: version 2; then tag, permissions and id."""
+    everybody = 0xFFFFFFFF
+    return struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, allowed, everybody if who is None else who)
+        for tag, allowed, who in entries
+    )
+
+
+OWNER, USER, GROUP, MASK, OTHER = 1, 2, 4, 16, 32
+ACCESS = acl(
+    (OWNER, 6, None), (USER, 4, 65534), (GROUP, 0, None), (MASK, 4, None), (OTHER, 0, None)
+)
+
+
+def acl_of(file):
+    name = "system.posix_acl_access"
+    return os.getxattr(file, name) if name in os.listxattr(file) else None
+
+
+@pytest.fixture
+def with_acls(tmp_path):
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", ACCESS)
+    except OSError as error:
+        refuse(f"no ACLs here: {error}")
+    return tmp_path
+
+
+def test_an_acl_is_kept_from_the_first_byte_on(with_acls):
+    """By its mode alone the group could read it, which the ACL does not allow."""
+    path = with_acls / "a.h5"
+    path.touch()
+    os.setxattr(path, "system.posix_acl_access", ACCESS)
+    with replacing(str(path)) as storage:
+        assert acl_of(storage.fileno()) == ACCESS
+        storage.write(b"new")
+    assert acl_of(path) == ACCESS
+
+
+def test_a_file_without_an_acl_gets_none_from_its_directory(with_acls):
+    path = with_acls / "a.h5"
+    path.touch()
+    os.removexattr(path, "system.posix_acl_access")
+    path.chmod(0o640)
+    with replacing(str(path)) as storage:
+        assert acl_of(storage.fileno()) is None
+        storage.write(b"new")
+    assert acl_of(path) is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_it_is_no_orphan_until_it_has_its_name(tmp_path):
+    with replacing(str(tmp_path / "a.h5")) as storage:
+        storage.write(b"new")
+        look = "import sys; from shmkit.cleanup.orphans import remove_orphans as r; r(sys.argv[1:])"
+        subprocess.run([sys.executable, "-c", look, tmp_path], check=True)
+    assert os.listdir(tmp_path) == ["a.h5"]
+    assert (tmp_path / "a.h5").read_bytes() == b"new"

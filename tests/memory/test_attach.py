@@ -6,6 +6,8 @@ import pickle
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -13,11 +15,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machine import tool
 from processes import Owner, left_of
 
 from shmkit import SegmentError, SegmentExistsError, SegmentGoneError, attach, share
-from shmkit.cleanup.owner import this_process
+from shmkit.cleanup.orphans import remove_orphans
+from shmkit.cleanup.owner import lock_path, this_process
 from shmkit.cleanup.published import published_names
+from shmkit.memory import segment
 from shmkit.memory.header import header_bytes
 
 NAME = f"test-{os.getpid()}"  # names are the user's, so other runs of the suite see them
@@ -263,9 +268,12 @@ def test_segments_are_made_for_the_user_alone_whatever_the_umask(backing):
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling", "directory", "fifo"])
-def test_what_was_planted_under_a_new_segments_name_is_not_opened(tmp_path, kind):
-    stem, _, number = share([1], backing=tmp_path).segment.path.removesuffix(".npy").rpartition("-")
-    following = f"{stem}-{int(number) + 1}.npy"
+def test_what_was_planted_under_a_new_segments_name_is_not_opened(tmp_path, kind, monkeypatch):
+    names = [f"shmkit-{this_process()}-{number}" for number in (1, 2, 3)]
+    next_name = iter(names).__next__  # nobody can know it
+    monkeypatch.setattr(segment, "new_name", next_name)
+    share([1], backing=tmp_path)
+    following = str(tmp_path / f"{names[1]}.npy")
     victim = tmp_path / "victim"
     victim.write_text("precious")
     {
@@ -277,7 +285,7 @@ def test_what_was_planted_under_a_new_segments_name_is_not_opened(tmp_path, kind
     }[kind]()
     before = sorted(os.listdir(tmp_path))
     array = share([1, 2, 3], backing=tmp_path)
-    assert array.segment.path == f"{stem}-{int(number) + 2}.npy"
+    assert array.segment.path == str(tmp_path / f"{names[2]}.npy")
     array.close()
     assert victim.read_text() == "precious"
     assert sorted(os.listdir(tmp_path)) == before
@@ -461,16 +469,17 @@ def test_a_stale_name_is_taken_over_by_one_of_those_who_want_it():
 
     for turn in range(20):
         name = f"race-{os.getpid()}-{turn}"
-        os.symlink(
-            f"/dev/shm/shmkit-{this_process()._replace(started=1)}-0.npy",
-            f"/dev/shm/shmkit.{os.geteuid()}.{name}",
-        )
+        dead = this_process()._replace(token=os.urandom(8).hex())
+        pathlib.Path(lock_path("/dev/shm", dead)).touch()
+        pathlib.Path(f"/dev/shm/shmkit-{dead}-0.npy").touch()
+        os.symlink(f"/dev/shm/shmkit-{dead}-0.npy", f"/dev/shm/shmkit.{os.geteuid()}.{name}")
         threads = [threading.Thread(target=publish, args=(array, name)) for array in arrays]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert [path for found, path in taken if found == name] == [attach(name).segment.path]
+    remove_orphans(["/dev/shm"])
 
 
 def test_a_forked_child_does_not_publish_what_is_its_parents(run_script):
@@ -486,3 +495,72 @@ def test_a_forked_child_does_not_publish_what_is_its_parents(run_script):
         "print(os.waitstatus_to_exitcode(os.wait()[1]))\n"
     )
     assert (done.stdout, done.stderr) == ("7\n", "")
+
+
+def test_names_that_were_planted_by_the_thousand_cost_nothing(tmp_path):
+    """They gave a RecursionError; but a new name cannot be known before."""
+    first = share([1], backing=tmp_path).segment.path
+    for number in range(2000):
+        (tmp_path / f"shmkit-{this_process()}-{number}.npy").touch()
+    array = share([1, 2], backing=tmp_path)
+    stems = {path.rpartition("-")[2] for path in (first, array.segment.path)}
+    assert len(stems) == 2
+    assert all(len(stem) == len(f"{0:016}.npy") for stem in stems)
+
+
+@pytest.mark.parametrize(
+    ("user", "mode", "message"),
+    [
+        (65534, 0o600, "belongs to another user"),
+        (0, 0o620, "may be written by other users"),
+        (0, 0o602, "may be written by other users"),
+        (65534, 0o666, "belongs to another user"),
+    ],
+)
+def test_what_others_could_cut_short_is_attached_only_if_told(
+    superuser, tmp_path, run_script, user, mode, message
+):
+    with share([1, 2, 3], backing=tmp_path) as array:
+        path = planted(tmp_path, pathlib.Path(array.segment.path).read_bytes())
+    os.chown(path, user, user)
+    os.chmod(path, mode)
+    done = run_script(
+        "import shmkit\n"
+        "try:\n"
+        f"    shmkit.attach({path!r})\n"
+        "except shmkit.SegmentError as error:\n"
+        "    print(error)\n"
+        f"print(shmkit.attach({path!r}, any_user=True).tolist())\n"
+    )
+    error, values = done.stdout.splitlines()
+    assert message in error
+    assert "any_user=True" in error
+    assert values == "[1, 2, 3]"
+
+
+def test_a_memfd_that_proc_does_not_show_says_so(run_script):
+    """Its name is in use all the same."""
+    with share([1], backing="memfd") as array:
+        array.publish(NAME)
+        done = subprocess.run(
+            [
+                *(tool("unshare"), "--pid", "--fork", "--mount-proc"),
+                *(sys.executable, "-W", "error", "-c", ELSEWHERE, NAME),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "/proc does not show it to this process" in done.stdout
+        assert f"published as '{NAME}' already" in done.stdout
+        assert attach(NAME).tolist() == [1]
+
+
+ELSEWHERE = """
+import sys, shmkit
+for call in (shmkit.attach, shmkit.share([2]).publish):
+    try:
+        call(sys.argv[1])
+    except shmkit.SegmentError as error:
+        print(error)
+"""

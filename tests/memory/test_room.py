@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from machine import refuse
+from machine import refuse, tool
 from processes import PATIENCE, living
 
 MB = 1 << 20
@@ -218,6 +218,100 @@ def test_room_comes_back_when_the_last_view_is_gone(small_shm, tmp_path):
         "del array\n"
         "assert free() == 64 * MB\n"
     )
+
+
+UNUSABLE = {
+    "read-only": "mount -t tmpfs -o ro tmpfs /dev/shm",
+    "no inodes": "mount -t tmpfs -o size=64m,nr_inodes=1 tmpfs /dev/shm",
+    "few inodes": "mount -t tmpfs -o size=64m,nr_inodes=8 tmpfs /dev/shm",
+    "not there": "mount -t tmpfs tmpfs /dev",
+}
+
+
+@pytest.mark.parametrize("shm", UNUSABLE)
+def test_where_shm_cannot_be_used_arrays_go_elsewhere(with_mount, tmp_path, shm):
+    for n in range(12):
+        np.save(tmp_path / f"{n:02}.npy", np.full(10, n))
+    code = """
+from shmkit import SegmentError
+kept = [share([n]) for n in range(12)]
+assert [array.tolist() for array in kept] == [[n] for n in range(12)]
+arrays = shared_load("*.npy", progress=False)
+assert [array[3] for array in arrays] == list(range(12))
+print(kept[-1].segment.backing, arrays[-1].segment.backing)
+for call in (lambda: share([1], backing="shm"), lambda: kept[-1].publish("x")):
+    try:
+        call()
+    except (SegmentError, ValueError) as error:
+        print(error)
+"""
+    mount = UNUSABLE[shm]
+    if shm == "not there":
+        mount = f"mkdir null && touch null/null && mount --bind /dev/null null/null && {mount} && "
+        mount += "touch /dev/null && mount --bind null/null /dev/null"
+    printed = with_mount(mount, PREAMBLE + code).splitlines()
+    assert printed[0] == "memfd memfd"
+    assert printed[1].startswith("/dev/shm: no segment can be made there: ")
+    if shm != "not there":  # else names are published in the directory for temporary files
+        assert "no name can be published here: " in printed[2]
+
+
+def test_a_shm_that_this_user_may_not_write_to_is_passed_by(superuser, with_mount):
+    code = """
+from shmkit import share
+share([0], backing=".").close()  # imports what this user may not read
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print(share([1]).segment.backing)
+"""
+    mount = "mount -t tmpfs -o mode=755 tmpfs /dev/shm"
+    assert with_mount(mount, PREAMBLE + code) == "memfd\n"
+
+
+NO_PROC = """
+from shmkit import SegmentError
+np.save("x.npy", np.arange(5))
+with share([1, 2]) as array, shared_load("x.npy", progress=False) as (loaded,):
+    print(array.segment.backing, loaded.sum())
+try:
+    share([1], backing="memfd")
+except SegmentError as error:
+    print(error)
+print(len(os.listdir("/dev/fd")) if os.path.exists("/dev/fd") else "")
+"""
+
+
+def test_without_proc_a_memfd_is_a_clear_error(with_mount):
+    printed = with_mount("mount -t tmpfs tmpfs /proc", PREAMBLE + NO_PROC).splitlines()
+    assert printed[0] == "shm 10"
+    assert "no /proc is mounted here" in printed[1]
+    assert 'backing="shm"' in printed[1]
+
+
+def test_a_memfd_under_the_proc_of_another_pid_namespace_is_found(tmp_path):
+    code = (
+        PREAMBLE
+        + """
+import pickle
+np.save("x.npy", np.arange(5))
+array = share([1, 2], backing="memfd")
+with shared_load("x.npy", progress=False, backing="memfd") as (loaded,):
+    print(loaded.sum(), pickle.loads(pickle.dumps(array)).sum())
+array.publish(f"outer-{os.getpid()}-{array.segment.identity[1]}")
+print(shmkit.attach(f"outer-{os.getpid()}-{array.segment.identity[1]}").tolist())
+print(os.getpid() == int(os.readlink("/proc/self")))
+"""
+    )
+    done = subprocess.run(
+        [tool("unshare"), "--pid", "--fork", sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if done.stderr.startswith("unshare:"):
+        refuse(done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["10 3", "[1, 2]", "False"]
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
     tasks from one pipe ──▶ serve(): call the function of each in turn ──▶ outcomes to another
 
-1. `LoaderPool` starts it by exec, with the ends of two pipes and the pid of the owner.
+1. `LoaderPool` starts it by exec, with the ends of two pipes and the pid of the owner. The import
+   path comes by the pipe, before the first import.
 2. It takes a message, which holds several tasks and the place where they are to run: the working
    directory and the import path of the owner.
 3. It calls the function of each, and sends back what it returned or raised at once.
@@ -24,7 +25,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from shmkit.loading.pickling import dumps
 
@@ -41,16 +42,15 @@ class Task(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def serve(tasks_fd: int, outcomes_fd: int, owner: int) -> None:
+def serve(messages: BinaryIO, outcomes_fd: int, owner: int) -> None:
     """The loader process: run tasks from one pipe until the owner closes it or ends."""
     gc.enable()  # what is imported before is no garbage, and looking at it takes its time
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # when memory runs out, this process ends, and not the notebook's
-    threading.Thread(target=_exit_with_owner, args=(tasks_fd, owner), daemon=True).start()
+    threading.Thread(target=_exit_with_owner, args=(messages.fileno(), owner), daemon=True).start()
     here = os.getpid()
-    # Not closed when a reader calls sys.exit(): the owner would let go of both, and the thread end
-    # this process before it has ended with the reader's code.
-    messages = open(tasks_fd, "rb", closefd=False)  # noqa: SIM115 - see above
+    # Neither is closed when a reader calls sys.exit(): the owner would let go of both, and the
+    # thread end this process before it has ended with the reader's code.
     answers = open(outcomes_fd, "wb", closefd=False)  # noqa: SIM115 - see above
     while True:
         try:

@@ -224,16 +224,17 @@ class _Loader:
             ours.callback(os.close, self.outcomes)
             theirs.callback(os.close, answer)
             # The path must be as it is here (a notebook's folder, an editable install) before the
-            # first import there.
+            # first import there. By the pipe: an argument has 128 kB at most (MAX_ARG_STRLEN).
             code = (
-                f"import gc, sys; gc.disable(); sys.path[:] = {_import_path()!r}; "
-                f"from shmkit.loading.loader import serve; serve({tasks}, {answer}, {os.getpid()})"
+                f"import gc, sys; gc.disable(); tasks = open({tasks}, 'rb', closefd=False); "
+                "sys.path[:] = eval(tasks.readline()); from shmkit.loading.loader import serve; "
+                f"serve(tasks, {answer}, {os.getpid()})"
             )
             # In a process group of its own: the stop button's SIGINT, sent to the kernel's group,
             # does not reach it, and a kernel that shuts down does not wait for it (ipykernel waits
             # for all of its group, in vain, and is then killed).
             self.process = subprocess.Popen(
-                [sys.executable, "-c", code, loader_mark()],
+                [sys.executable, *_guard.python_options(), "-c", code, loader_mark()],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[tasks, answer],
                 # One thread is enough where there is a loader for each CPU, and takes no start.
@@ -242,6 +243,7 @@ class _Loader:
                 process_group=0,
             )
             ours.pop_all()  # they stay open
+        self._write(f"{_import_path()!a}\n".encode())
 
     def send(self, tasks: Sequence[Task]) -> None:
         """Send tasks to a loader that has none: it takes them as they come."""

@@ -215,3 +215,21 @@ def test_a_forked_child_starts_loaders_of_its_own():
         os._exit(0 if outcome == os.getpid() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert all(isinstance(pid, int) for pid in run([(os.getpid, ())] * 4).values())
+
+
+def test_an_import_path_longer_than_an_argument_may_be_is_sent_whole(run_script):
+    done = run_script("""
+import sys
+import numpy as np
+from shmkit import shared_load
+sys.path += [f"/nowhere/{'x' * 200}/{n}/größe\\udcff" for n in range(1000)]
+assert len(repr(sys.path)) > 200_000
+np.save("x.npy", np.arange(3))
+here = sys.path
+def read(path):
+    assert sys.path == here, len(sys.path)
+    return np.array([len(sys.path)])
+with shared_load("x.npy", reader=read, progress=False) as (array,):
+    print(array[0] == len(sys.path))
+""")
+    assert (done.stdout, done.stderr) == ("True\n", "")

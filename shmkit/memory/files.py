@@ -110,7 +110,7 @@ def create_file(path: str) -> Identity:
         os.close(fd)
 
 
-def identity_at(path: str, *, any_user: bool) -> Identity:
+def identity_at(path: str, *, any_user: bool = False) -> Identity:
     """The identity of the file at the path of a segment; raises as `open_file`.
 
     Also raises SegmentError for what other users may change, unless `any_user` is true.

@@ -96,7 +96,6 @@ def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             capture_output=True,
             text=True,
             check=check,
-            timeout=120,
         )
 
     return run

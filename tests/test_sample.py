@@ -1,3 +1,5 @@
+"""The sample data: reproducible, and of the form that is promised."""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a notebook and a prompt show of arrays; exports are in test_hdf5."""
+"""What a notebook and a prompt show of arrays."""
 
 import pickle
 import re

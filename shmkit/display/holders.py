@@ -17,10 +17,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
-import numpy as np
-
 from shmkit.memory.arrays import SharedArrays
-from shmkit.memory.segment import Mapped, Segment
+from shmkit.memory.segment import Segment, mapping_of
 
 __all__ = ["held_by", "shell", "shell_variables"]
 
@@ -71,13 +69,9 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _segment_of(value: Any) -> Segment | None:
-    """The segment that a value keeps mapped: the end of the chain of what it is a view of."""
-    try:
-        while isinstance(value, np.ndarray | memoryview):
-            value = value.base if isinstance(value, np.ndarray) else value.obj
-    except ValueError:  # a memoryview that was released
-        return None
-    return value.segment if isinstance(value, Mapped) else None
+    """The segment that a value keeps mapped."""
+    mapped = mapping_of(value)
+    return None if mapped is None else mapped.segment
 
 
 def _without_echoes(names: list[str]) -> list[str]:

@@ -48,6 +48,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from shmkit.cleanup import published as _published
+from shmkit.cleanup.owner import owner_of
 from shmkit.errors import SegmentError, SegmentGoneError
 
 __all__ = [
@@ -141,8 +142,10 @@ def identity_of(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def open_file(path: str) -> tuple[BinaryIO, Identity]:
+def open_file(path: str, *, writable: bool = True) -> tuple[BinaryIO, Identity]:
     """The file at the path of a segment, open for reading and writing, and its identity.
+
+    If it is not to be `writable`, for reading only.
 
     Raises
     ------
@@ -154,7 +157,9 @@ def open_file(path: str) -> tuple[BinaryIO, Identity]:
     # A /proc/<pid>/fd/<n> is a link by nature; anywhere else a link is not ours.
     follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | follow)
+        # Not to wait for the writer of a FIFO.
+        access = os.O_RDWR if writable else os.O_RDONLY | os.O_NONBLOCK
+        fd = os.open(path, access | os.O_CLOEXEC | follow)
     except FileNotFoundError:
         raise gone(path) from None
     except OSError as error:
@@ -167,16 +172,30 @@ def open_file(path: str) -> tuple[BinaryIO, Identity]:
         if not follow:  # the descriptor of a memfd, used again for something else
             raise gone(path)
         raise SegmentError(path, "is not a segment: not a regular file")
-    return io.FileIO(fd, "r+b"), identity_of(status)
+    return io.FileIO(fd, "r+b" if writable else "rb"), identity_of(status)
 
 
 def gone(path: str) -> SegmentGoneError:
-    """The error for a segment that is not there any more."""
-    return SegmentGoneError(
-        path,
-        "this segment is gone: its arrays were closed, or the process that loaded them ended; "
-        "keep the with block open until the workers have finished",
-    )
+    """The error for a segment that is not there any more: it says what has happened to it."""
+    if _owner_has_ended(path):
+        reason = (
+            "the process that made this array has ended, and its memory is gone; another session "
+            "needs the data: save numpy.array(a), not a reference to it"
+        )
+    else:
+        reason = (
+            "this segment is gone: its arrays were closed, or no variable held them any more; "
+            "hold the arrays, and keep the with block open, until the workers have finished"
+        )
+    return SegmentGoneError(path, reason)
+
+
+def _owner_has_ended(path: str) -> bool:
+    """Whether the owner of a segment that is gone is, too: as far as a pid tells, for a message."""
+    if path.startswith("/proc/"):  # of a memfd nothing is left that has its owner's name
+        return not os.path.exists(os.path.dirname(path))
+    owner = owner_of(path)
+    return owner is not None and not (owner.of_this_boot and os.path.exists(f"/proc/{owner.pid}"))
 
 
 def remove(path: str, identity: Identity, links: list[str], creator: int, fd: int | None) -> None:

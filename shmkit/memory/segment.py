@@ -64,6 +64,7 @@ __all__ = [
     "allow_segments",
     "is_worker",
     "mapped_here",
+    "mapping_of",
     "segment_nbytes",
 ]
 
@@ -75,6 +76,7 @@ class Mapped(mmap.mmap):
     """The memory of a segment: the base of every view of it."""
 
     segment: Segment
+    writable: Mapped | None = None  # beside a read-only one: it lives as long
 
     def close(self) -> None:
         """Refuse, where mmap itself would not: it does not know of numpy's views."""
@@ -119,6 +121,7 @@ class Segment:
         self._links: list[str] = []  # the names that it is published under
         self._header: Header | None = None  # once it is mapped
         self._mapping: weakref.ref[Mapped] | None = None
+        self._readonly: weakref.ref[Mapped] | None = None  # another, for views that may not write
         # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
         self._remove: weakref.finalize[..., Segment] | None = None
         if owned:
@@ -217,6 +220,14 @@ class Segment:
             raise gone(path)
         return cls(path, identity)
 
+    @classmethod
+    def referred(cls, path: str, identity: Identity) -> Segment:
+        """As `attach`, also if it is unlinked: it may be mapped here, or have a second name."""
+        known = _segments.get(identity)
+        if known is not None and (known.mapped or known.linked):
+            return known
+        return cls(path, identity)
+
     @property
     def owned(self) -> bool:
         """Whether this process created it, and so unlinks it; not one that it forked."""
@@ -271,25 +282,36 @@ class Segment:
         return self._mapped() is not None
 
     def _mapped(self) -> Mapped | None:
-        return None if self._mapping is None else self._mapping()
+        for mapping in (self._mapping, self._readonly):
+            mapped = None if mapping is None else mapping()
+            if mapped is not None:
+                return mapped
+        return None
 
-    def open(self) -> BinaryIO:
+    def open(self, *, writable: bool = True, name: str | None = None) -> BinaryIO:
         """Its file, opened by name; raises `SegmentGoneError` if the name leads elsewhere by now.
+
+        `name` is a second one (lease.py); by default it is its path.
 
         A file object and no bare descriptor: an interrupt that comes before ``with`` leaves it to
         be closed by the interpreter.
         """
-        file, identity = open_file(self.path)
+        file, identity = open_file(name or self.path, writable=writable)
         if identity != self.identity:
             file.close()
             raise gone(self.path)
         return file
 
-    def map(self, header: Header | None = None) -> Mapped:
+    def map(
+        self, header: Header | None = None, *, writable: bool = True, name: str | None = None
+    ) -> Mapped:
         """Its memory in this process; the same object as long as a view holds it.
 
         From now on the array is what its header says now: nobody writes another. Who has just
         written that `header` may give it, so that it need not be read.
+
+        What is not `writable` is so for the processor: no view of it, whatever its flags say, and
+        no other library can write there. `name` is as in `open`.
 
         Raises
         ------
@@ -300,13 +322,20 @@ class Segment:
         TooManySegmentsError
             If the process may have no more mappings, or descriptors.
         """
-        mapped = self._mapped()
+        mapping = self._mapping if writable else self._readonly
+        mapped = None if mapping is None else mapping()
         if mapped is None:
-            with self.open() as file:
-                self._header = header or read_segment_header(self.path, file)
-                mapped = _map(file.fileno())
+            other = self._mapped()
+            with self.open(writable=writable, name=name) as file:
+                if other is None:
+                    self._header = header or read_segment_header(self.path, file)
+                mapped = _map(file.fileno(), mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
             mapped.segment = self
-            self._mapping = weakref.ref(mapped, self._remove)
+            if writable:
+                self._mapping = weakref.ref(mapped, self._remove)
+            else:
+                self._readonly = weakref.ref(mapped)
+                mapped.writable = other
         return mapped
 
     def publish(self, name: str) -> None:
@@ -354,13 +383,26 @@ def mapped_here() -> list[Segment]:
     return [segment for segment in list(_segments.values()) if segment.mapped]
 
 
-def _map(fd: int) -> Mapped:
+def mapping_of(value: object) -> Mapped | None:
+    """The mapping that an array or a memoryview stands on: the end of the chain of its bases."""
+    if not isinstance(value, np.ndarray | memoryview):
+        return None
+    try:
+        while value is not None and not isinstance(value, Mapped):
+            # Between arrays there may be an object of numpy's (as_strided) that has a base as well.
+            value = value.obj if isinstance(value, memoryview) else getattr(value, "base", None)
+    except ValueError:  # a memoryview that was released
+        return None
+    return value
+
+
+def _map(fd: int, access: int) -> Mapped:
     if _MAPPING_HOLDS_DESCRIPTOR:
         _limits.allow_descriptors(1)
     try:
         if sys.version_info >= (3, 13):
-            return Mapped(fd, 0, trackfd=False)
-        return Mapped(fd, 0)
+            return Mapped(fd, 0, access=access, trackfd=False)
+        return Mapped(fd, 0, access=access)
     except OSError as error:
         if error.errno != errno.ENOMEM:
             raise

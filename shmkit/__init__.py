@@ -33,8 +33,9 @@ if TYPE_CHECKING:
         ShmkitError,
         TooManySegmentsError,
     )
-    from shmkit.memory.array import SharedArray, attach, share, shared_empty
+    from shmkit.memory.array import SharedArray, attach
     from shmkit.memory.arrays import SharedArrays
+    from shmkit.memory.share import share, shared_empty
     from shmkit.plotting import preview
 
 __all__ = [
@@ -66,8 +67,8 @@ _MODULES = {
     "attach": "memory.array",
     "panel": "display.memory_panel",
     "preview": "plotting",
-    "share": "memory.array",
-    "shared_empty": "memory.array",
+    "share": "memory.share",
+    "shared_empty": "memory.share",
     "shared_load": "_api.shared_load",
     "to_hdf5": "_api.to_hdf5",
 }

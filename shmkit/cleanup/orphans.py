@@ -1,6 +1,7 @@
 """What owners that were killed have left behind: how to tell it, and how to remove it.
 
     <directory>/shmkit-<owner>-<random>.npy    a segment            unlinked
+    <directory>/.shmkit-<owner>-<time>.lease   its second name      unlinked
     <directory>/.shmkit-<owner>-<random>.tmp   an unfinished export unlinked
     /dev/shm/shmkit.<uid>.<name> ──▶ <owner>   a published name     unlinked
     <directory>/.shmkit-<owner>.lock           the owner's lock     unlinked, after all of these
@@ -34,6 +35,7 @@ from shmkit.cleanup.owner import (
     NAMES,
     Owner,
     exporter_of,
+    lease_of,
     lock_of,
     lock_path,
     owner_of,
@@ -98,7 +100,7 @@ def _names(directory: str) -> tuple[dict[Owner, list[str]], dict[str, Owner], li
                 owner = published_by(path)
                 if _leads_nowhere(path):
                     links.append(path)
-        elif (owner := owner_of(path)) is None:
+        elif (owner := owner_of(path) or lease_of(path)) is None:
             if exporter := exporter_of(path):
                 exports[path] = exporter
             elif lock := lock_of(path):

@@ -3,6 +3,7 @@
     shmkit-<owner>-<random>            of a memfd
     shmkit-<owner>-<random>.npy        of a segment that is a file
     .shmkit-<owner>-<random>.tmp       of a file that is being exported
+    .shmkit-<owner>-<time>.lease       a segment's second name, for who is about to attach to it
     .shmkit-<owner>.lock               held while the owner lives; see `shmkit.cleanup.lock`
 
     <owner> = <pid>-<boot>-<token>
@@ -28,6 +29,9 @@ __all__ = [
     "SHM",
     "Owner",
     "exporter_of",
+    "lease_of",
+    "lease_path",
+    "lease_time",
     "lock_of",
     "lock_path",
     "memfd_name",
@@ -50,6 +54,7 @@ _RANDOM = r"[0-9a-f]{1,16}"
 _OWNER_TEXT = re.compile(_OWNER)
 _FILE = re.compile(rf"shmkit-{_OWNER}-{_RANDOM}\.npy")
 _UNFINISHED = re.compile(rf"\.shmkit-{_OWNER}-{_RANDOM}\.tmp")
+_LEASE = re.compile(rf"\.shmkit-{_OWNER}-{_RANDOM}\.lease")
 _LOCK = re.compile(rf"\.shmkit-{_OWNER}\.lock")
 _MEMFD = re.compile(rf"/memfd:(shmkit-{_OWNER}-{_RANDOM}) \(deleted\)")
 
@@ -132,6 +137,22 @@ def memfd_name(path: str) -> str | None:
 def exporter_of(path: str) -> Owner | None:
     """The process that the name of an unfinished export tells; None if that is none."""
     return _parsed(_UNFINISHED, path)
+
+
+def lease_of(path: str) -> Owner | None:
+    """The owner of the segment that a lease keeps, told by its name; None if that is no lease's."""
+    return _parsed(_LEASE, path)
+
+
+def lease_path(path: str, time_ns: int) -> str:
+    """The name of a lease of this moment, for the segment at `path`."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f".{name.rpartition('-')[0]}-{time_ns:x}.lease")
+
+
+def lease_time(path: str) -> int:
+    """When a lease was given: nanoseconds since the epoch."""
+    return int(path.rpartition("-")[2].removesuffix(".lease"), 16)
 
 
 def lock_of(path: str) -> Owner | None:

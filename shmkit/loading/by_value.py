@@ -23,6 +23,8 @@ from typing import Any
 
 import cloudpickle
 
+from shmkit.memory import pools
+
 __all__ = ["dumps"]
 
 
@@ -34,10 +36,14 @@ def dumps(value: object) -> bytes:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle publishes no types
+    @property
+    def dispatch_table(self) -> dict[type, Any]:  # it is read once a message
+        return {**cloudpickle.Pickler.dispatch_table, **pools.reducers}
+
     def reducer_override(self, value: Any) -> Any:
         if not isinstance(value, CodeType):
             return super().reducer_override(value)
-        make, arguments = self.dispatch_table[CodeType](value)
+        make, arguments = cloudpickle.Pickler.dispatch_table[CodeType](value)
         return _named_code, (make, arguments, value.co_filename, _lines(value.co_filename))
 
 

@@ -44,11 +44,12 @@ from shmkit.loading.loader import Task
 from shmkit.loading.pickling import pickled_opener
 from shmkit.loading.pool import Died, LoaderPool, useful_processes
 from shmkit.loading.record import RECORD, State
-from shmkit.memory.array import SharedArray, shared_empty, view
+from shmkit.memory.array import SharedArray, view
 from shmkit.memory.arrays import SharedArrays
 from shmkit.memory.backing import NAMES, Backing, choose_backing
 from shmkit.memory.files import finish_interrupted
 from shmkit.memory.segment import Segment, allow_segments
+from shmkit.memory.share import shared_empty
 from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.choose import Format, Opener, format_of, opener
 

@@ -16,15 +16,16 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import NamedTuple
 
+from shmkit.memory import pools
 from shmkit.readers.choose import Opener
 
 __all__ = ["PickledOpener", "dumps", "pickled_opener"]
 
 
 def dumps(value: object) -> bytes:
-    """Pickled, what is defined in a cell by value."""
+    """Pickled: what is defined in a cell by value, shared arrays as references."""
     with contextlib.suppress(Exception):  # whatever pickle does not take, or a __reduce__ raises
-        if b"__main__" not in (pickled := pickle.dumps(value, pickle.HIGHEST_PROTOCOL)):
+        if b"__main__" not in (pickled := pools.dumps(value)):
             return pickled
     from shmkit.loading import by_value  # noqa: PLC0415 - cloudpickle: a tenth of numpy's import
 

@@ -1,47 +1,54 @@
-"""The view: a numpy array over a segment, which travels between processes as a reference.
+"""The view: a numpy array over a segment.
 
-    notebook                                     worker process
-    SharedArray ──pickle──▶ path, offset, ──▶    SharedArray
-        │                   dtype, shape,            │
-        ▼                   strides                  ▼
-     mapping ────────────▶ same memory ◀────────── mapping
+    a = share(x)      a[1:], a.T, a["pct"]       np.asarray(a), pd.DataFrame(a, copy=False)
+    SharedArray ◀─────── SharedArray ◀────────── numpy.ndarray
+         │ base               base                    base
+         ▼
+      mapping ──▶ segment
 
-It is a `numpy.memmap` subclass, so joblib and scikit-learn, which know a memmap by its file name,
-pass it on without a copy too.
+An array shares the segment's memory if the chain of its bases ends in the segment's mapping. So a
+view needs no attribute of its own, and costs what a view of any numpy array costs.
+
+What shares the memory is a `SharedArray`, but for those who ask for a plain array; what does not is
+a plain one. numpy gives a copy the type of the array it was made from, and some views another one:
+each such result is looked at (`_honest`), be it of a method, of a function, or of indexing.
 """
 
 from __future__ import annotations
 
-import math
-import operator
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from shmkit._categories import names_of
 from shmkit._format import nbytes_text
 from shmkit._html import array_html
 from shmkit.cleanup import published as _published
-from shmkit.errors import SegmentError, SegmentGoneError
-from shmkit.memory.backing import choose_backing
-from shmkit.memory.files import Identity
+from shmkit.errors import SegmentGoneError
+from shmkit.memory import pools
 from shmkit.memory.header import Header
-from shmkit.memory.segment import Mapped, Segment, is_worker, segment_nbytes
-from shmkit.memory.writer import SegmentWriter
+from shmkit.memory.reference import Reference, reference_to, sent
+from shmkit.memory.segment import Mapped, Segment, mapping_of
 
-__all__ = ["SharedArray", "attach", "share", "shared_empty", "state_of", "view"]
+__all__ = ["SharedArray", "attach", "state_of", "view"]
 
 
-class SharedArray(np.memmap[Any, np.dtype[Any]]):
+class SharedArray(np.ndarray[Any, np.dtype[Any]]):
     """A numpy array in shared memory; `shared_load`, `share`, `shared_empty`, `attach` make them.
 
-    Slices, fields and transposes of it are views of the same memory; results of arithmetic,
-    reductions and copies are plain arrays. Pickling one, as every process pool does with its
-    arguments, sends a reference of a few hundred bytes: the worker maps the same memory, and what
-    it writes is seen here. Once its segment is unlinked, pickling sends a copy.
+    What shares its memory (slices, fields, transposes, ``np.broadcast_to(a, ...)``) is a
+    SharedArray too; what does not (results of arithmetic, copies) is a plain array, and so is
+    ``np.asarray(a)``.
+
+    To another process of this machine, through a pool or a queue of multiprocessing, an executor,
+    loky or joblib, it goes as a reference of a few hundred bytes: the worker maps the same memory,
+    and what it writes is seen here. If that is not wanted, send ``a.readonly()``. Everywhere else,
+    ``pickle.dump`` to a file for example, it goes as data, as any array does, and once its segment
+    is unlinked, always.
 
     A view stays valid as long as you hold it, also after `close`: closing removes the segment's
     name, and the memory is given back when the last view is gone.
@@ -49,19 +56,16 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
     Attributes
     ----------
     segment : Segment or None
-        What it is a view of; None for an array that only looks like one (``np.empty_like(a)``).
+        What it is a view of; None for ``np.array(a, subok=True)``, which is a copy.
 
     Examples
     --------
+    >>> from shmkit import shared_empty
     >>> with shared_empty(3, "f4") as a:
     ...     a[:] = [1, 2, 3]
     ...     print(a.sum(), type(a[1:]).__name__, type(a + 1).__name__)
     6.0 SharedArray ndarray
     """
-
-    _mmap: Mapped | None
-    offset: Any  # as in numpy.memmap, and None where nothing is mapped
-    mode: Any
 
     def __new__(
         cls,
@@ -73,54 +77,93 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
         order: Literal["C", "F"] = "C",
     ) -> Self:
         """A view of a mapping; `offset` in bytes from the start of the segment."""
-        self = np.ndarray.__new__(cls, shape, dtype, mapped, offset, strides, order)
-        self._mmap = mapped
-        self.offset = offset
-        self.mode = "r+"
-        return self
-
-    def __array_finalize__(self, obj: Any) -> None:
-        if (
-            isinstance(obj, SharedArray)
-            and obj._mmap is not None
-            and np.may_share_memory(self, obj)
-        ):
-            self._mmap, self.offset, self.mode = obj._mmap, obj.offset, obj.mode
-        else:
-            self._mmap, self.offset, self.mode = None, None, None
+        return np.ndarray.__new__(cls, shape, dtype, mapped, offset, strides, order)
 
     def __array_wrap__(
         self, array: NDArray[Any], context: Any = None, return_scalar: bool = False
     ) -> Any:
         if array is self:  # the result of an in-place operation
             return array
-        return array[()] if return_scalar else array.view(np.ndarray)
+        return array[()] if return_scalar else _honest(array)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _honest(super().__array_function__(func, types, args, kwargs))
 
     def __getitem__(self, key: Any) -> Any:
         item = super().__getitem__(key)
-        if isinstance(item, SharedArray) and item._mmap is None:  # indexing that copied
+        if isinstance(item, SharedArray) and mapping_of(item) is None:  # indexing that copied
             return item.view(np.ndarray)
         return item
+
+    @property
+    def flat(self) -> Any:
+        """As `numpy.ndarray.flat`; parts of it are copies, and so plain arrays."""
+        return np.asarray(self).flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        np.asarray(self).flat = values  # type: ignore[misc] # numpy's types have no setter
 
     def copy(self, order: Any = "C") -> NDArray[Any]:  # type: ignore[override] # a plain array
         """A plain array with the same data, in this process's own memory."""
         return np.array(self, copy=True, order=order, subok=False)
 
-    def astype(  # type: ignore[override] # numpy's overloads say the same in 30 lines
-        self,
-        dtype: DTypeLike,
-        order: Any = "K",
-        casting: Any = "unsafe",
-        subok: bool = False,
-        copy: bool = True,
-    ) -> NDArray[Any]:
-        """As `numpy.ndarray.astype`; a plain array."""
-        return np.asarray(self).astype(dtype, order, casting, subok, copy)
+    def __copy__(self) -> NDArray[Any]:  # type: ignore[override] # as copy()
+        return self.copy("K")
+
+    def __deepcopy__(self, memo: Any) -> NDArray[Any]:  # type: ignore[override] # as copy()
+        return self.copy("K")
 
     @property
     def segment(self) -> Segment | None:
         """The segment behind this view."""
-        return None if self._mmap is None else self._mmap.segment
+        mapped = mapping_of(self)
+        return None if mapped is None else mapped.segment
+
+    def readonly(self) -> SharedArray:
+        """A view that may not be written to, here by its flag, and in workers by the processor.
+
+        Whatever a worker does with it, also through ctypes or another library, cannot change the
+        memory.
+
+        Examples
+        --------
+        >>> from shmkit import share
+        >>> with share([1, 2, 3]) as a:
+        ...     a.readonly().flags.writeable, a.flags.writeable
+        (False, True)
+        """
+        view = self.view()
+        view.flags.writeable = False
+        return view
+
+    def reference(self) -> Reference:
+        """What stands for this view in another process of this machine: ``.attach()`` gives it.
+
+        For ways between processes that send arrays as data: Ray, ipyparallel, a file that two
+        notebooks share. It does not keep the array; who attaches finds it as long as somebody
+        holds it.
+
+        Raises
+        ------
+        SegmentGoneError
+            If the segment is unlinked: no other process can attach to it any more.
+
+        Examples
+        --------
+        >>> from shmkit import share
+        >>> with share([1, 2, 3]) as a:
+        ...     a[1:].reference().attach()
+        SharedArray([2, 3])
+        """
+        mapped = mapping_of(self)
+        if mapped is None or not mapped.segment.linked:
+            raise SegmentGoneError(
+                repr(self) if mapped is None else mapped.segment.path,
+                "nobody can attach to this array any more, as it was closed; make the reference "
+                "before, or send numpy.array(a)",
+            )
+        return reference_to(self, mapped, writable=self.flags.writeable)
 
     @property
     def categories(self) -> NDArray[np.str_] | None:
@@ -140,19 +183,6 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
         [0 0] ['chr1' 'chr1']
         """
         return names_of(self.dtype)
-
-    @property
-    def filename(self) -> str | None:  # type: ignore[override] # numpy.memmap's is never gone
-        """The segment's path, as long as it is linked: what joblib sends instead of the data."""
-        if self.segment is None:
-            return None
-        if not self.segment.linked:  # joblib would map whatever has this path by now
-            raise SegmentGoneError(
-                self.segment.path,
-                "this segment is unlinked, so its memory cannot be sent; send numpy.array(view), "
-                "or keep the arrays open until the workers have finished",
-            )
-        return self.segment.path
 
     def close(self) -> None:
         """Unlink the segment: no other process can attach to it from now on.
@@ -185,14 +215,16 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
         Examples
         --------
         >>> import os
+        >>> from shmkit import share
         >>> with share([1, 2, 3]) as a:
         ...     a.publish(f"example-{os.getpid()}")
         ...     attach(f"example-{os.getpid()}").tolist()
         [1, 2, 3]
         """
-        if self.segment is None or not _same_place(self, view(self.segment)):
+        mapped = mapping_of(self)
+        if mapped is None or not _same_place(self, _whole(mapped)):
             raise ValueError("only the whole array of a segment is published; publish that one")
-        self.segment.publish(name)
+        mapped.segment.publish(name)
 
     def __enter__(self) -> Self:
         return self
@@ -207,45 +239,50 @@ class SharedArray(np.memmap[Any, np.dtype[Any]]):
             summary += [state_of(self.segment), self.segment.path]
         return array_html("SharedArray", " · ".join(summary), np.asarray(self))
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        segment = self.segment
-        # The segment that a worker made and returns would be gone before its reference arrives.
-        fleeting = segment is not None and segment.owned and is_worker()
-        if segment is None or fleeting or not segment.linked:
-            return np.asarray(self).__reduce_ex__(protocol)
-        assert self._mmap is not None
-        start = np.frombuffer(self._mmap, np.uint8).__array_interface__["data"][0]
-        offset = self.__array_interface__["data"][0] - start
-        return _attach_view, (
-            segment.path,
-            segment.identity,
-            offset,
-            self.dtype,
-            self.shape,
-            self.strides,
-            self.flags.writeable,
-        )
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        # The data: the pickler takes a plain array as it takes any, joblib.dump to be mapped again.
+        return np.asarray, (np.asarray(self),)
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
         return self.__reduce_ex__(2)
 
 
-def _attach_view(
-    path: str,
-    identity: Identity,
-    offset: int,
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    writeable: bool,
-) -> SharedArray:
-    mapped = Segment.attach(path, identity).map()
-    try:
-        array = SharedArray(mapped, dtype, shape, offset, strides)
-    except (TypeError, ValueError) as error:
-        raise SegmentError(path, f"is smaller than the view that was sent: {error}") from None
-    array.flags.writeable = writeable
-    return array
+def _reduced(array: SharedArray) -> tuple[Any, ...]:
+    """How a pool pickles it."""
+    return sent(array) or array.__reduce__()
+
+
+pools.register(SharedArray, _reduced)
+
+
+def _honest(result: Any) -> Any:
+    """The result of a function or a method; its arrays are shared ones if their memory is."""
+    if isinstance(result, np.ndarray):
+        shared = mapping_of(result) is not None
+        if shared and type(result) is np.ndarray:
+            return result.view(SharedArray)
+        if not shared and type(result) is SharedArray:
+            return result.view(np.ndarray)
+    elif type(result) in (list, tuple):
+        return type(result)(map(_honest, result))
+    return result
+
+
+def _with_honest_result(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def honest(*arguments: Any, **options: Any) -> Any:
+        return _honest(method(*arguments, **options))
+
+    return honest
+
+
+# Methods that may copy, and give the copy the type of the array.
+for _name in (
+    *("argpartition", "argsort", "astype", "byteswap", "choose", "clip", "compress", "conj"),
+    *("conjugate", "cumprod", "cumsum", "diagonal", "dot", "flatten", "ravel", "repeat"),
+    *("reshape", "round", "searchsorted", "take", "trace"),
+):
+    setattr(SharedArray, _name, _with_honest_result(getattr(np.ndarray, _name)))
 
 
 def _same_place(a: SharedArray, b: SharedArray) -> bool:
@@ -261,9 +298,13 @@ def state_of(segment: Segment) -> str:
     return "unlinked" if segment.mapped else "freed"
 
 
-def view(segment: Segment, header: Header | None = None) -> SharedArray:
+def view(segment: Segment, header: Header | None = None, *, writable: bool = True) -> SharedArray:
     """The whole array in a segment; `header` is that of it, if it was written just now."""
-    mapped, (dtype, shape, fortran_order, data_offset) = segment.map(header), segment.header
+    return _whole(segment.map(header, writable=writable))
+
+
+def _whole(mapped: Mapped) -> SharedArray:
+    dtype, shape, fortran_order, data_offset = mapped.segment.header
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
 
 
@@ -278,10 +319,8 @@ def attach(
         The segment's path (``array.segment.path``, or what ``shmkit ls`` lists), or the name it was
         given with `SharedArray.publish`.
     writable : bool, default False
-        Whether what is written to the array is to change it for its owner too.
-    any_user : bool, default False
-        Attach also what belongs to another user, or what other users may write to. Whoever may
-        write to it can cut it short, and the next look at the array ends this process (SIGBUS).
+        Whether what is written to the array is to change it for its owner too. Without it, nothing
+        can be written: neither with other flags, nor by other libraries.
 
     Returns
     -------
@@ -302,6 +341,7 @@ def attach(
 
     Examples
     --------
+    >>> from shmkit import share
     >>> with share([1, 2, 3]) as a:
     ...     b = attach(a.segment.path)
     ...     a[0] = 7
@@ -310,106 +350,4 @@ def attach(
     """
     text = os.fspath(path_or_name)
     path = os.path.abspath(text) if os.sep in text else _published.published_path(text)
-    array = view(Segment.attach(path, any_user=any_user))
-    array.flags.writeable = writable
-    return array
-
-
-def shared_empty(
-    shape: SupportsIndex | Sequence[SupportsIndex],
-    dtype: DTypeLike = float,
-    *,
-    backing: str | os.PathLike[str] = "auto",
-) -> SharedArray:
-    """A new array of zeros in shared memory, for workers to fill.
-
-    Parameters
-    ----------
-    shape : int or sequence of int
-    dtype : dtype, default float64
-        Anything but Python objects.
-    backing : {"auto", "shm", "memfd"} or a directory
-        Where the segment lives; see `shared_load`.
-
-    Returns
-    -------
-    SharedArray
-        Also a context manager. The segment is unlinked by ``close()``, at the end of a ``with``
-        block, when the last view is gone, or when the interpreter exits, whichever is first.
-
-    Raises
-    ------
-    NotEnoughMemoryError
-        If there is no room. Nothing is left behind.
-    TypeError
-        If the dtype holds Python objects.
-
-    Examples
-    --------
-    >>> with shared_empty((2, 3), "i4") as a:
-    ...     a += 7
-    ...     print(a.sum())
-    42
-    """
-    dtype = np.dtype(dtype)
-    lengths = shape if isinstance(shape, Sequence) else [shape]
-    shape = tuple(operator.index(length) for length in lengths)
-    return _new(dtype, shape, fortran_order=False, backing=backing)
-
-
-def share(array: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> SharedArray:
-    """Copy an array into a new segment.
-
-    Parameters
-    ----------
-    array : array_like
-        Any shape and dtype but Python objects; a Fortran-ordered array stays so.
-    backing : {"auto", "shm", "memfd"} or a directory
-        Where the segment lives; see `shared_load`.
-
-    Returns
-    -------
-    SharedArray
-        With the same lifetime as that of `shared_empty`.
-
-    Raises
-    ------
-    NotEnoughMemoryError
-        If there is no room. Nothing is left behind.
-    TypeError
-        If the array holds Python objects, or is masked.
-
-    Examples
-    --------
-    >>> import pickle
-    >>> with share(range(1_000_000)) as a:
-    ...     len(pickle.dumps(a)) < 400, pickle.loads(pickle.dumps(a)).sum() == a.sum()
-    (True, np.True_)
-    """
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError("a masked array's mask would be lost; share array.filled(...) instead")
-    array = np.asarray(array)
-    fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
-    shared = _new(array.dtype, array.shape, fortran_order=fortran_order, backing=backing)
-    shared[...] = array
-    return shared
-
-
-def _new(
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    *,
-    fortran_order: bool,
-    backing: str | os.PathLike[str],
-) -> SharedArray:
-    if min(shape, default=0) < 0:
-        raise ValueError(f"shape {shape} has a negative length")
-    need = segment_nbytes(math.prod(shape) * dtype.itemsize)
-    segment = Segment.create(choose_backing(backing, need))
-    try:
-        with SegmentWriter(segment) as writer:
-            writer.allocate(dtype, shape, fortran_order=fortran_order)
-        return view(segment, writer.header)
-    except BaseException:
-        segment.unlink()
-        raise
+    return view(Segment.attach(path, any_user=any_user), writable=writable)

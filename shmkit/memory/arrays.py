@@ -11,6 +11,7 @@ from shmkit._html import table_html
 from shmkit._timeline import Timeline
 from shmkit.errors import SegmentGoneError
 from shmkit.memory.array import SharedArray, state_of
+from shmkit.memory.gone import GoneArray
 from shmkit.memory.segment import Segment
 
 if TYPE_CHECKING:
@@ -210,8 +211,8 @@ class SharedArrays(Sequence[SharedArray]):
         self.close()
 
     def __reduce__(self) -> Any:
-        # A worker gets references to the same memory; it is the owner that closes.
-        return SharedArrays, (self._open(), self.failures)
+        # To a pool the arrays go as references to the same memory; it is the owner that closes.
+        return _received, (self._open(), self.failures)
 
     def __repr__(self) -> str:
         shown = ", ".join(self._names[:4]) + (", …" if len(self._names) > 4 else "")
@@ -252,3 +253,15 @@ class SharedArrays(Sequence[SharedArray]):
                 "the files again",
             )
         return self._arrays
+
+
+def _received(
+    arrays: Mapping[str, SharedArray | GoneArray], failures: Mapping[str, Exception]
+) -> SharedArrays | GoneArray:
+    """Those that were pickled; what stands for one that is gone, if one is (memory.gone)."""
+    here = {}
+    for name, array in arrays.items():
+        if isinstance(array, GoneArray):
+            return array
+        here[name] = array
+    return SharedArrays(here, failures)

@@ -205,7 +205,13 @@ def test_a_name_that_is_none_is_refused(name):
 
 def test_only_the_whole_array_is_published():
     with share(np.zeros((4, 6))) as array:
-        for part in (array[1:], array[::2], array.T, array.reshape(-1), np.empty_like(array)):
+        for part in (
+            array[1:],
+            array[::2],
+            array.T,
+            array.reshape(-1),
+            np.array(array, subok=True),
+        ):
             with pytest.raises(ValueError, match="only the whole array"):
                 part.publish(NAME)
         array.flags.writeable = False

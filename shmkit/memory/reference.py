@@ -92,22 +92,17 @@ class Reference(NamedTuple):
         SegmentError
             If what is at its path is damaged.
         """
-        return self.attach_by(None)
+        segment = Segment.attach(self.path, self.identity)
+        return self.view(segment.map(writable=self.writable))
 
-    def attach_by(self, lease: Lease | None) -> SharedArray:
-        """As `attach`, by the segment's second name where there is one."""
+    def view(self, mapped: Mapped) -> SharedArray:
+        """The view of this mapping of its segment."""
         from shmkit.memory.array import SharedArray  # noqa: PLC0415 - it stands on this module
 
-        segment = Segment.referred(self.path, self.identity)
-        mapped = None
-        if lease is not None:
-            with contextlib.suppress(SegmentGoneError):  # it has ended, or this is its second use
-                mapped = segment.map(writable=self.writable, name=lease.path)
-        if mapped is None:
-            mapped = segment.map(writable=self.writable)
         try:
-            dtype = self.dtype if isinstance(self.dtype, np.dtype) else segment.header.dtype
-            for name in () if isinstance(self.dtype, np.dtype) else self.dtype:
+            named = isinstance(self.dtype, tuple)
+            dtype: Any = mapped.segment.header.dtype if named else self.dtype
+            for name in self.dtype if isinstance(self.dtype, tuple) else ():
                 dtype = dtype[name]
             return SharedArray(mapped, dtype, self.shape, self.offset, self.strides)
         except (KeyError, TypeError, ValueError) as error:
@@ -151,8 +146,9 @@ def sent(array: NDArray[Any], *, plain: bool = False) -> tuple[Any, ...] | None:
         return None
     if mapped.segment.owned and is_worker():
         return None
-    writable = array.flags.writeable and not plain
-    reference = reference_to(array, mapped, writable=writable)
+    reference = reference_to(array, mapped, writable=array.flags.writeable and not plain)
+    if not 0 <= reference.offset <= len(mapped):  # the chain of bases led somewhere else
+        return None
     function = received_plain if plain else received
     return function, (reference, _lease.give(mapped.segment))
 
@@ -160,12 +156,21 @@ def sent(array: NDArray[Any], *, plain: bool = False) -> tuple[Any, ...] | None:
 def received(reference: Reference, lease: Lease | None) -> SharedArray | GoneArray:
     """The view that was sent; in its place, if it is gone, an object that says so when used."""
     try:
-        return reference.attach_by(lease)
+        return reference.view(_received(reference, lease))
     except (ShmkitError, OSError) as error:
         return GoneArray(error)
     finally:
         if lease is not None:
             _lease.end(lease)
+
+
+def _received(reference: Reference, lease: Lease | None) -> Mapped:
+    """The segment's memory: what this process has of it, or by the lease, or by its own name."""
+    segment = Segment.referred(reference.path, reference.identity)
+    if lease is not None:
+        with contextlib.suppress(SegmentGoneError):  # it has ended, or this is its second use
+            return segment.map(writable=reference.writable, name=lease.path)
+    return segment.map(writable=reference.writable)
 
 
 def received_plain(reference: Reference, lease: Lease | None) -> NDArray[Any] | GoneArray:

@@ -118,8 +118,8 @@ def shared_load(
     TooManySegmentsError
         If there are more files than this process may map or open at once.
     TypeError, ValueError
-        If `numpy.loadtxt` refuses the options with any file, or no array in shared memory can have
-        the `dtype`; before a file is read.
+        If `numpy.loadtxt` refuses the options with any file, no array in shared memory can have the
+        `dtype`, or an option is of no use to any of the files; before a file is read.
     OSError
         If a file is missing or may not be read.
 

@@ -55,7 +55,7 @@ from shmkit.readers.choose import Format, Opener, format_of, opener
 
 __all__ = ["load"]
 
-_NEXT_FILES = 128  # whose segments are made at once
+_NEXT_FILES = 128  # segments that are made at once, while loaders read the files before
 
 
 def load(
@@ -76,8 +76,10 @@ def load(
     loaded as if they were files, and named after their file too if `prefix` is true.
     """
     directories = [] if backing in ("auto", "shm", "memfd") else [os.path.abspath(backing)]
-    finish_interrupted()  # what was made, or closed, before
-    if remove_orphans([NAMES, *directories]):  # their guard was killed as well
+    finish_interrupted()  # names that an interrupt of an earlier call left
+    # A guard removes what its owner leaves. Where there are orphans, it was killed too, so nobody
+    # has ended the owner's loaders either.
+    if remove_orphans([NAMES, *directories]):
         kill_orphaned_loaders()
     processes = useful_processes(nbytes, processes)
     with contextlib.ExitStack() as stack:
@@ -92,9 +94,9 @@ def load(
             arrays = loading.run(backing, failed)
             board.end()
             monitor.end(board)
-            records.close()  # here, so that an interrupt of it is like any other
+            records.close()  # inside of try: an interrupt may come here too
         except BaseException as error:
-            loading.arrays.clear()  # the traceback holds it
+            loading.arrays.clear()  # the traceback holds `loading`; the memory is to come back
             for file in found:
                 if file.segment is not None:
                     file.segment.unlink()
@@ -109,8 +111,8 @@ def load(
 
     def close() -> None:
         board.closed = True
-        # A front end hears only the thread that made it, and never a forked child; it looks again
-        # after every cell.
+        # A front end takes messages from the thread that made it only, and never from a forked
+        # child. Closed elsewhere, the panel shows it after the next cell.
         if (os.getpid(), threading.get_ident()) == here:
             monitor.close(board)
 

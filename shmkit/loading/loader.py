@@ -10,8 +10,8 @@
 4. It ends when the owner closes the pipe of the tasks, or ends; in mid-task too, for which a thread
    watches the owner.
 
-It imports no more than it needs, since a load waits for it: numpy and the readers come with the
-first task.
+It imports numpy while its owner imports what a load needs. What few tasks need, such as h5py, comes
+with the first one that does.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Task(NamedTuple):
 
 def serve(messages: BinaryIO, outcomes_fd: int, owner: int) -> None:
     """The loader process: run tasks from one pipe until the owner closes it or ends."""
-    gc.enable()  # what is imported before is no garbage, and looking at it takes its time
+    gc.enable()  # off until now: imports make no garbage, and to look for some takes its time
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # when memory runs out, this process ends, and not the notebook's
     threading.Thread(target=_exit_with_owner, args=(messages.fileno(), owner), daemon=True).start()
     here = os.getpid()
-    # Neither is closed when a reader calls sys.exit(): the owner would let go of both, and the
-    # thread end this process before it has ended with the reader's code.
+    # Both stay open when a reader calls sys.exit(). Else the owner would see their end and close its
+    # own, and the thread would end this process before it exits with the reader's code.
     answers = open(outcomes_fd, "wb", closefd=False)  # noqa: SIM115 - see above
     while True:
         try:
@@ -65,7 +65,7 @@ def serve(messages: BinaryIO, outcomes_fd: int, owner: int) -> None:
                 os._exit(1)
             with contextlib.suppress(Exception):  # the reader may have closed or replaced it
                 sys.stdout.flush()  # what it printed
-            if failed:  # the frames of a traceback, in a cycle with it, hold the memory
+            if failed:  # the traceback is in a cycle with its frames, which hold the segment
                 gc.collect()
             try:
                 answers.write(len(outcome).to_bytes(LENGTH_NBYTES, "little") + outcome)

@@ -1,6 +1,9 @@
 """What travels between the notebook's process and its loaders, pickled.
 
-    value ──▶ pickle ──── mentions __main__, or cannot ────▶ by_value, which is cloudpickle's
+    value ──▶ pickle ──▶ is there anything of __main__ in it, or did it fail? ── no ──▶ bytes
+                                                │ yes
+                                                ▼
+                                        by_value (cloudpickle) ──▶ bytes
 
 Functions that are defined in a cell can be found by name in no other process, so they go by value;
 nearly everything else goes by pickle, which is faster, and needs no import of cloudpickle.

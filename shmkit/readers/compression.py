@@ -1,12 +1,18 @@
 """Compressed files: told by their first bytes, decompressed as a stream, from any block of bgzip.
 
-file   │ member │ member │ member │    members of gzip, frames of zstd, streams of bzip2 and xz
-       ▼        ▼        ▼
-text   ├────────┼────────┼────────┤    seek: to the last begin before it that is known, and on
+    file   │ member │ member │ member │    members of gzip, frames of zstd, streams of bzip2 and xz
+           ▼        ▼        ▼
+    text   ├────────┼────────┼────────┤    seek: to the last begin before it that is known, and on
 
-Of most files only the first begin is known. But block-gzip, as ``bgzip`` writes it, is gzip in
-members of at most 64 KiB, its blocks: the header of each says how long it is, its end how much it
-holds. So any place of the text is reached at once, and large files are read in parts.
+1. The first bytes of a file say what compressed it, whatever its name.
+2. Its members are decompressed one after another, as much at a time as somebody reads.
+3. A seek to a place in the text goes back to the last member that is known to begin before it, and
+   passes over the text in between. Of most files only the first begin is known: a seek backwards
+   begins anew.
+4. Block-gzip, as ``bgzip`` writes it, is gzip in members of at most 64 KiB, its blocks. The header
+   of each says how long it is, its end how much text it holds. So all begins are known, any place
+   of the text is reached at once, and large files are read in parts.
+5. Where data are damaged, the lines before are counted anew, so that the error names the line.
 """
 
 from __future__ import annotations
@@ -30,9 +36,12 @@ __all__ = ["ENDINGS", "content_nbytes", "decompressed", "position"]
 
 _INPUT_NBYTES = 1 << 16
 _HEADER_NBYTES = 1 << 10  # isal misreads a header of several fields that comes in two pieces
-_PASS_NBYTES = 1 << 18  # where text is only passed over
-_LOOK_NBYTES = 1 << 13  # as much may be missed of what stands before damage
-_CHAIN_NBYTES = 1 << 20  # one after another is faster on a cold disk than from block to block
+_PASS_NBYTES = 1 << 18  # of text, a step in which it is passed over
+# Of text, a step in which lines before damage are counted. The step that hits the damage gives
+# nothing, so its lines are missed: the smaller it is, the nearer is the line that an error names.
+_COUNT_NBYTES = 1 << 13
+# A cold disk reads all of a file in such steps faster than the header and end of each block.
+_CHAIN_NBYTES = 1 << 20
 
 _BLOCK = re.compile(rb"\x1f\x8b\x08\x04.{6}\x06\0BC\x02\0(..)", re.DOTALL)
 _BLOCK_HEADER_NBYTES = 18
@@ -54,7 +63,7 @@ def _of_gzip() -> _Decompressor:
     return cast("_Decompressor", igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP))
 
 
-# The others are imported late: few load such files, and all import shmkit.
+# The other modules are imported where they are needed: few load such files, all import this one.
 
 
 def _of_bzip2() -> _Decompressor:
@@ -164,7 +173,7 @@ def content_nbytes(data: BinaryIO) -> int | None:
 def _lines_before_damage(path: str) -> int:
     lines = 0
     with suppress(_DamagedError), _opened(path) as data:
-        while piece := cast("io.BufferedReader", data).raw.read(_LOOK_NBYTES):
+        while piece := cast("io.BufferedReader", data).raw.read(_COUNT_NBYTES):
             lines += piece.count(b"\n")
     return lines
 

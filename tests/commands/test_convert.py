@@ -12,6 +12,7 @@ from machine import tool
 from processes import left_of
 
 from shmkit import shared_load
+from shmkit.commands import convert
 from shmkit.commands.cli import main
 
 
@@ -48,6 +49,19 @@ def test_files_become_datasets(files, capsys):
     printed, error = capsys.readouterr()
     assert printed.startswith("out.h5: 4 datasets")
     assert error == ""
+
+
+def test_an_option_is_refused_where_no_file_of_all_batches_has_use_for_it(files, monkeypatch):
+    monkeypatch.setattr(convert, "_BATCH_FILES", 1)
+    with pytest.raises(
+        SystemExit, match=r"skiprows: for text files only, and these are \.npy files"
+    ):
+        main(["convert", "grid.npy", "old.h5", "out.h5", "--skiprows", "1"])
+    assert not os.path.exists("out.h5")
+    main(["convert", *files, "out.h5", "--skiprows", "2", "--dataset", "x"])
+    with h5py.File("out.h5") as file:
+        assert len(file["calls"]) == 1
+        assert file["old"][:].tolist() == [0, 1, 2]
 
 
 def test_options_mean_what_they_mean_in_to_hdf5_and_shared_load(files):

@@ -1,4 +1,4 @@
-"""The rows of a text, written to a target: by the compiled parser, or by np.loadtxt.
+"""The rows of a text, written to a segment: by the compiled parser, or by np.loadtxt.
 
     block of whole lines ──▶ the parser ──▶ some rows, in the cache ─────▶ written
                                │ a line of which it is not sure              ▲
@@ -8,11 +8,17 @@
                                                                              ▼
                                                                 explain_row ──▶ LoadError
 
-Both give the texts of category columns their codes, from one table a column (codes).
+1. A block is read into a buffer. What follows its last line end waits for the next block.
+2. The parser takes the lines that it is sure to read exactly as np.loadtxt does (see _parser.pyi),
+   until it meets one that it is not sure of.
+3. np.loadtxt takes that line and some after it: few at first, twice as many where the parser then
+   gets no further. Its rows are checked: whether the array can hold each value unchanged.
+4. A row that does not fit is looked at field by field, until it is known which one is wrong and
+   which option helps (errors).
+5. Both give the texts of category columns their codes, from one table a column (codes).
 
-The parser only takes lines that it reads exactly as np.loadtxt does (see _parser.pyi); so what a
-text means, and what is wrong with it, is said in one place. Where the parser was not compiled,
-np.loadtxt reads all lines.
+So what a text means, and what is wrong with it, is said in one place. Where the parser was not
+compiled, np.loadtxt reads all lines.
 """
 
 from __future__ import annotations
@@ -57,12 +63,13 @@ PARSER = (
     else "compiled"
 )
 
-_READ_NBYTES = 1 << 19  # stays in the cache of a core until it is parsed,
-_ROWS_NBYTES = 1 << 18  # and these until they are written
+# Together they stay in the cache of a core: a block until it is parsed, its rows until written.
+_READ_NBYTES = 1 << 19
+_ROWS_NBYTES = 1 << 18
 _MIN_NBYTES = 1 << 14
 _MIN_ROWS = 1 << 8
-_BEHIND = 16  # bytes that the parser may load behind a text
-_FEW_NBYTES = 1 << 12  # for np.loadtxt at first
+_BEHIND = 16  # the parser loads so many bytes at once, the last ones from behind the text
+_FEW_NBYTES = 1 << 12  # that np.loadtxt gets at first, where the parser gets no further
 _BLOCK_ROWS = 20_000
 _BLOCK_NBYTES = 1 << 23  # np.loadtxt allocates a block in full: fewer rows where they are long
 _PARSED = frozenset(
@@ -120,7 +127,7 @@ class Rows:
             for n, i in enumerate(order)
         }
         if by_parser:
-            # Of a small file, not more than is needed: clearing it takes longer than parsing.
+            # For a small file, room for its rows alone: to clear more takes longer than to parse.
             room = min(_ROWS_NBYTES // self._row_nbytes, max(plan.shape[0], _MIN_ROWS))
             self._parsed = np.zeros((max(1, room), *plan.shape[1:]), plan.dtype)
 
@@ -140,7 +147,7 @@ class Rows:
 
         Yields how many bytes are read, now and then and at the end.
         """
-        # Of a small file, not more than is needed: clearing it would take longer than reading.
+        # For a small file, no more room than it needs: to clear it takes longer than to read.
         room = min(_READ_NBYTES, nbytes, max(os.path.getsize(self._path), _MIN_NBYTES))
         buffer = bytearray(room + 1 + _BEHIND)
         begun = done = 0  # bytes of a line at the begin of the buffer; bytes that were read
@@ -198,7 +205,7 @@ class Rows:
             start = self._parse(text, start, stop) if may_parse else start
             if start == stop or self._complete:
                 return
-            # np.loadtxt takes its time to begin: it gets more where the parser gets no further.
+            # A call of np.loadtxt takes its time: it gets more where the parser gets no further.
             nbytes = _FEW_NBYTES if start > before else 2 * nbytes
             found = LINE_END.search(text, min(start + nbytes, stop), stop)
             end = found.end() if found else stop
@@ -298,11 +305,13 @@ class _Layout(NamedTuple):
     fields: memoryview | None  # as the parser wants them; None if it cannot fill them
 
 
-@functools.lru_cache(maxsize=4)  # many small files have one layout
+# Many small files have one layout. The categories are part of the key, since to numpy two dtypes
+# that differ in these alone are equal.
+@functools.lru_cache(maxsize=4)
 def _layout(
     dtype: np.dtype[Any],
-    categories: tuple[str, ...],  # noqa: ARG001 - part of the key: numpy calls dtypes equal that
-    shape: tuple[int, ...],  #                     differ in their categories alone
+    categories: tuple[str, ...],  # noqa: ARG001 - see above
+    shape: tuple[int, ...],
     keys: tuple[int, ...] | None,
 ) -> _Layout:
     found = list(columns(dtype))
@@ -343,7 +352,8 @@ def _parser_knows(plan: TextPlan) -> bool:
 
 def _syntax(plan: TextPlan, encoding: str, width: int) -> dict[str, Any]:
     """The options of the parser."""
-    # Inferred text that stands in quotes may be a guess gone wrong: np.loadtxt's way looks at it.
+    # A quote in text whose type was inferred may say that the guess is wrong. The parser leaves
+    # such a line to np.loadtxt's way, where that is checked.
     return {
         "delimiter": plan.options.get("delimiter"),
         "comments": plan.options.get("comments", "#"),

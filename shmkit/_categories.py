@@ -8,11 +8,13 @@ to fields, slices and pickles, but no .npy header has them: in a segment they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from shmkit.metadata import given, said
 
 __all__ = [
     "MAX_NAMES",
@@ -24,7 +26,6 @@ __all__ = [
     "names_of",
     "too_many",
     "with_enums",
-    "with_formats",
 ]
 
 MAX_NAMES = 1 << 16
@@ -65,37 +66,15 @@ def enums(dtype: np.dtype[Any], name: str = "") -> dict[str, dict[str, int]]:
     >>> enums(np.dtype([("chr", category(["chr1"])), ("pos", "i4")]))
     {'chr': {'chr1': 0}}
     """
-    base: np.dtype[Any] = dtype.base
-    found: dict[str, dict[str, int]] = {}
-    for field in base.names or ():
-        found |= enums(base[field], f"{name}.{field}".lstrip("."))
-    return {name: enum} if (enum := enum_of(base)) else found
+    found = said(dtype, "enum", name)
+    return {field: enum for field, enum in found.items() if isinstance(enum, dict) and enum}
 
 
 def with_enums(
     dtype: np.dtype[Any], enums: Mapping[str, Mapping[str, int]], name: str = ""
 ) -> np.dtype[Any]:
     """The dtype with names for its codes, as `enums` gives them."""
-    if not enums:
-        return dtype
-    if dtype.subdtype is not None:
-        return np.dtype((with_enums(dtype.base, enums, name), dtype.shape))
-    if dtype.names is None:
-        named = dtype.kind in "iu" and bool(enums.get(name))
-        return np.dtype(dtype, metadata={"enum": enums[name]}) if named else dtype
-    paths = [f"{name}.{field}".lstrip(".") for field in dtype.names]
-    formats = [with_enums(dtype[i], enums, path) for i, path in enumerate(paths)]
-    return with_formats(dtype, formats)
-
-
-def with_formats(dtype: np.dtype[Any], formats: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
-    """The dtype with others for its fields, which are as long, in the same places."""
-    assert dtype.names is not None
-    assert dtype.fields is not None
-    offsets = [dtype.fields[field][1] for field in dtype.names]
-    layout: Any = {"names": dtype.names, "formats": formats, "offsets": offsets}
-    found: np.dtype[Any] = np.dtype(layout | {"itemsize": dtype.itemsize})
-    return found
+    return given(dtype, "enum", enums, "iu", name)
 
 
 def coded(

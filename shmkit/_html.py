@@ -13,7 +13,7 @@ of the page are taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from shmkit._format import count_text, counted, cut_text, dtype_text, shape_text, table_text
 
-__all__ = ["Cell", "Shown", "Table", "array_html", "escaped", "grid", "table_html"]
+__all__ = ["Cell", "Shown", "Table", "array_html", "columns_html", "escaped", "grid", "table_html"]
 
 _MUTED = "color:color-mix(in srgb,currentColor 70%,transparent)"  # on any background
 _SIDES = {"<": "left", ">": "right"}
@@ -169,23 +169,39 @@ def array_html(title: str, summary: str, array: NDArray[Any]) -> str:
     True
     """
     names = array.dtype.names if array.ndim == 1 else None
-    if not names:
-        summary = f"{shape_text(array.shape)} {dtype_text(array.dtype)} · {summary}"
-        text = f'<pre tabindex="0" style="{_PRE}">{escaped(str(array))}</pre>'
-        return table_html(title, summary) + text
-    shown = names[:_MAX_FIELDS]
-    columns = [">", *(f"{'<>'[array.dtype[n].kind in 'iufc']}{n}" for n in shown)]
-    numbers = range(len(array))
+    if names:
+        return columns_html(title, summary, {name: array[name] for name in names}, len(array))
+    summary = f"{shape_text(array.shape)} {dtype_text(array.dtype)} · {summary}"
+    text = f'<pre tabindex="0" style="{_PRE}">{escaped(str(array))}</pre>'
+    return table_html(title, summary) + text
+
+
+def columns_html(
+    title: str,
+    summary: str,
+    columns: Mapping[str, Any],
+    length: int,
+    about: Mapping[str, Mapping[str, str]] | None = None,
+) -> str:
+    """The first and last rows of columns, below what is to be said of each: by heading and column.
+
+    >>> "f8" in columns_html("t", "", {"x": np.zeros(9)}, 9, {"type": {"x": "f8"}})
+    True
+    """
+    shown = list(columns)[:_MAX_FIELDS]
+    headings = [">", *(f"{'<>'[columns[n].dtype.kind in 'iufc']}{n}" for n in shown)]
+    numbers = range(length)
     first, last = numbers[:_FIRST_ROWS], numbers[_FIRST_ROWS:][-_LAST_ROWS:]
     rows = [
-        [count_text(n), *(_value_text(array[name][n]) for name in shown)] for n in (*first, *last)
+        [count_text(n), *(_value_text(columns[name][n]) for name in shown)] for n in (*first, *last)
     ]
-    if len(rows) < len(array):
+    if len(rows) < length:
         rows.insert(_FIRST_ROWS, ["⋮", *("" for _ in shown)])
-    hidden = len(names) - len(shown)
+    said = [[what, *(texts[name] for name in shown)] for what, texts in (about or {}).items()]
+    hidden = len(columns) - len(shown)
     notes = [f"and {counted(hidden, 'more field', 'more fields')}"] if hidden else []
-    summary = f"{counted(len(array), 'row', 'rows')} · {summary}"
-    return table_html(title, summary, columns, rows, notes)
+    summary = f"{counted(length, 'row', 'rows')} · {summary}"
+    return table_html(title, summary, headings, said + rows, notes)
 
 
 def _value_text(value: Any) -> str:

@@ -199,14 +199,23 @@ def test_names_go_where_the_array_goes(two_files, backing):
         b"\xff",
         b"[" * 100_000,
         b"[]",
-        b'{"chr": 1}',
-        b'{"chr": {"a": "b"}}',
-        b'{"chr": {"a": 1.5}}',
-        b'{"chr": {"a": true}}',
-        b'{"chr": ["ab"]}',
-        b'{"other": {"a": 1}}',
-        b'{"in": {"a": 1}}',
-        b'{"x": {"a": 1}}',
+        b"{}",
+        b'{"enums": {}}',
+        b'{"enums": [], "text": []}',
+        b'{"enums": {"chr": 1}, "text": []}',
+        b'{"enums": {"chr": {"a": "b"}}, "text": []}',
+        b'{"enums": {"chr": {"a": 1.5}}, "text": []}',
+        b'{"enums": {"chr": {"a": true}}, "text": []}',
+        b'{"enums": {"chr": ["ab"]}, "text": []}',
+        b'{"enums": {"other": {"a": 1}}, "text": []}',
+        b'{"enums": {"in": {"a": 1}}, "text": []}',
+        b'{"enums": {"x": {"a": 1}}, "text": []}',
+        b'{"enums": {}, "text": ["x"]}',
+        b'{"enums": {}, "text": ["other"]}',
+        b'{"enums": {}, "text": [1]}',
+        b'{"enums": {}, "text": [[]]}',
+        b'{"enums": {}, "text": "chr"}',
+        b'{"enums": {}, "text": [], "table": {"rows": 1, "columns": [["x", "u1", 0]]}}',
         b" " * (1 << 25) + b"{}",
     ],
     ids=lambda trailer: trailer[:20].decode("latin-1"),
@@ -214,10 +223,10 @@ def test_names_go_where_the_array_goes(two_files, backing):
 def test_a_damaged_trailer_is_refused(tmp_path, trailer):
     with share(np.zeros(2, RECORD), backing=tmp_path) as array:
         path = array.segment.path
-        data, mark, _ = pathlib.Path(path).read_bytes().partition(b"shmkit enums\n")
+        data, mark, _ = pathlib.Path(path).read_bytes().partition(b"shmkit trailer\n")
         other = f"{path.rpartition('-')[0]}-1000000.npy"
         pathlib.Path(other).write_bytes(data + mark + trailer)
-        with pytest.raises(SegmentError, match="damaged: the names of its categories"):
+        with pytest.raises(SegmentError, match="damaged: its trailer"):
             attach(other)
 
 

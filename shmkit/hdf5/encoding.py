@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._categories import enum_of, names_of, with_enums, with_formats
+from shmkit._categories import enum_of, names_of, with_enums
 from shmkit.hdf5.chunks import blocks, chunk_shape
+from shmkit.metadata import with_formats
 
 __all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dtype", "stored_dtype"]
 

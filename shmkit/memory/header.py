@@ -1,6 +1,6 @@
 """The image of an array that .npy files and segments hold: a header, then the data (NEP 1).
 
-    header │ data │ trailer: the names of its categories, if it has any (_categories)
+    header │ data │ trailer: what numpy's header cannot say, if there is anything (trailer.py)
 
 What reads .npy files does not look behind the data.
 """
@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from shmkit._categories import enums, with_enums
 from shmkit.errors import SegmentError
+from shmkit.memory.layout import layout_of
+from shmkit.memory.trailer import read_trailer
 
 __all__ = [
     "USUAL_NBYTES",
@@ -27,7 +28,6 @@ __all__ = [
     "header_bytes",
     "read_header",
     "read_segment_header",
-    "trailer_bytes",
 ]
 
 _LENGTH = r"-?\d+L?\s*"  # Python 2 wrote an L
@@ -39,8 +39,6 @@ _ALIGNMENT = 64  # of the data in the file; what np.save uses
 USUAL_NBYTES = 512  # more than nearly all headers have
 _VERSIONS = {b"\1\0": (2, "latin1"), b"\2\0": (4, "latin1"), b"\3\0": (4, "utf8")}
 _MAX_HEADER_NBYTES = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
-_TRAILER = b"shmkit enums\n"
-_MAX_TRAILER_NBYTES = 1 << 25  # bytes; a field takes 17 MB at most
 _MAX_DIMENSIONS = 64  # numpy's NPY_MAXDIMS
 
 
@@ -72,6 +70,8 @@ def header_bytes(
     start = npy.MAGIC_PREFIX + bytes([version, 0])
     if length is None:  # room for any other shape of as many dimensions, so that a new length fits
         room = len(start) + 4 + len(encoded) + 20 * len(shape) + 1
+        if layout := layout_of(dtype, shape):
+            room += max(layout.max_description_nbytes() - len(description), 0)
         length = -(-room // _ALIGNMENT) * _ALIGNMENT
     if length > _MAX_HEADER_NBYTES:
         raise ValueError(f"its field names take {length} bytes")
@@ -135,6 +135,8 @@ def read_header(file: BinaryIO) -> Header:
         raise ValueError(f"its header: {type(error).__name__}: {error}") from None
     if dtype.hasobject:
         raise ValueError(f"it holds Python objects ({dtype}), which cannot lie in shared memory")
+    if not _fields_within(dtype):
+        raise ValueError("its items are larger than numpy can tell")
     # numpy's own limits, which hold for an empty array too: it multiplies the other lengths.
     most = sys.maxsize // max(dtype.itemsize, 1)
     if (
@@ -150,8 +152,20 @@ def read_header(file: BinaryIO) -> Header:
     return header
 
 
+def _fields_within(dtype: np.dtype[Any]) -> bool:
+    """Whether all fields lie in the item, also where numpy's sum of their bytes overflowed."""
+    base: np.dtype[Any] = dtype.base
+    if dtype.itemsize != math.prod(dtype.shape) * base.itemsize:
+        return False
+    places = [(field[0], field[1]) for field in (base.fields or {}).values()]
+    return all(
+        0 <= offset <= offset + field.itemsize <= base.itemsize and _fields_within(field)
+        for field, offset in places
+    )
+
+
 def read_segment_header(path: str, file: BinaryIO) -> Header:
-    """What array is in a segment, with the names of its categories; `file` is open at its begin.
+    """What array is in a segment, with what its trailer says; `file` is open at its begin.
 
     Raises
     ------
@@ -160,51 +174,7 @@ def read_segment_header(path: str, file: BinaryIO) -> Header:
     """
     try:
         header = read_header(file)
-        return header._replace(dtype=_read_trailer(file, header))
+        end = header.data_offset + header.nbytes
+        return header._replace(dtype=read_trailer(file, end, header.dtype, header.shape))
     except ValueError as error:
         raise SegmentError(path, f"is not a segment, or is damaged: {error}") from None
-
-
-def trailer_bytes(dtype: np.dtype[Any]) -> bytes:
-    """What stands behind the data: nothing, or the names in the dtype.
-
-    Raises ValueError if they are too long.
-    """
-    found = enums(dtype)
-    if not found:
-        return b""
-    import json  # noqa: PLC0415 - only for categories
-
-    trailer = _TRAILER + json.dumps(found, default=int).encode()
-    if len(trailer) > _MAX_TRAILER_NBYTES:
-        raise ValueError(f"the names of its categories take {len(trailer)} bytes")
-    return trailer
-
-
-def _read_trailer(file: BinaryIO, header: Header) -> np.dtype[Any]:
-    """The header's dtype with the names that stand behind the data.
-
-    Anything else there is no part of the image: what is being loaded may be longer. Raises
-    ValueError for names that are damaged.
-    """
-    at = header.data_offset + header.nbytes
-    if os.fstat(file.fileno()).st_size == at:
-        return header.dtype
-    file.seek(at)
-    if file.read(len(_TRAILER)) != _TRAILER:
-        return header.dtype
-    text = file.read(_MAX_TRAILER_NBYTES + 1)
-    if len(text) > _MAX_TRAILER_NBYTES:
-        raise ValueError("the names of its categories are too long")
-    import json  # noqa: PLC0415 - as above
-
-    try:
-        found = {field: dict(enum) for field, enum in json.loads(text).items()}
-        dtype = with_enums(header.dtype, found)
-        if enums(dtype) != found or not all(
-            type(code) is int for enum in found.values() for code in enum.values()
-        ):
-            raise ValueError("they are of other fields, or their codes are no numbers")
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"the names of its categories: {error}") from None
-    return dtype

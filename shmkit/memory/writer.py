@@ -39,8 +39,9 @@ from numpy.typing import NDArray
 
 from shmkit import _limits
 from shmkit.errors import SegmentError
-from shmkit.memory.header import Header, header_bytes, read_segment_header, trailer_bytes
+from shmkit.memory.header import Header, header_bytes, read_segment_header
 from shmkit.memory.segment import Segment
+from shmkit.memory.trailer import trailer_bytes
 
 __all__ = ["SegmentWriter"]
 

@@ -1,0 +1,231 @@
+"""A table by columns: each a contiguous view, all of them in one segment.
+
+    segment  │ pos pos pos │ pct pct pct │ station station station │        (layout)
+                  ▲             ▲                   ▲
+    t["pos"] ─────┘   t["pct"] ─┘      t["station"] ┘
+    SharedArray       SharedArray      SharedText                          (array, text)
+
+A slice of rows is a table of views of the same memory. Whatever picks rows or columns copies them
+into a `Table`, whose columns are plain arrays in this process's own memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from shmkit._categories import names_of
+from shmkit._format import counted, dtype_text, few_text, nbytes_text
+from shmkit._html import columns_html
+from shmkit.memory import segment as _segment
+from shmkit.memory.array import SharedArray, state_of, view
+from shmkit.memory.layout import layout_of
+from shmkit.memory.segment import Segment
+from shmkit.memory.text import SharedText
+from shmkit.text_dtype import is_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SharedTable", "Table", "table_in"]
+
+_SHOWN_NAMES = 8  # in the repr
+_BLOCK = 1 << 16  # rows; what is looked at stays in the cache
+
+
+class Table:
+    """Columns of equal length, in this process's own memory: what copying from a table gives.
+
+    Parameters
+    ----------
+    columns : mapping of str to array
+        One-dimensional, all of one length.
+
+    Examples
+    --------
+    >>> t = Table({"x": np.arange(3), "name": np.array(["a", "b", "c"])})
+    >>> t[t["x"] > 0]["name"]
+    array(['b', 'c'], dtype='<U1')
+    """
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        self._columns = dict(columns)
+        self._length = len(next(iter(self._columns.values())))
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in order."""
+        return list(self._columns)
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype[Any]]:
+        """The dtype of each column; of text, that of its texts as an array."""
+        return {name: column.dtype for name, column in self._columns.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the columns take."""
+        return sum(column.nbytes for column in self._columns.values())
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """How many values of each column are missing: NaN or NaT. It is counted anew each time."""
+        return {name: _missing_in(column) for name, column in self._columns.items()}
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __getitem__(self, key: Any) -> Any:
+        """A column by its name; rows by a slice, as views; copies by names, a mask or row numbers.
+
+        Raises
+        ------
+        KeyError
+            For a name that no column has.
+        IndexError
+            For a mask that is longer or shorter than the table, and a row that it does not have.
+        TypeError
+            For anything else.
+        """
+        if isinstance(key, str):
+            return self._column(key)
+        if isinstance(key, slice):
+            return self._slice(key)
+        if isinstance(key, list | tuple) and key and all(isinstance(name, str) for name in key):
+            return Table({name: self._column(name).copy() for name in key})
+        rows = np.asarray(key)
+        if rows.ndim != 1 or rows.dtype.kind not in "biu":
+            raise TypeError(
+                f"{key!r} picks nothing from a table: it takes a name, a list of names, a slice of "
+                "rows, a mask, or an array of row numbers"
+            )
+        return Table({name: column[rows] for name, column in self._columns.items()})
+
+    def __setitem__(self, name: str, values: Any) -> None:
+        """Write values into a column that there is."""
+        column = self._column(name)
+        if values is not column:  # after t["x"] += 1
+            column[...] = values
+
+    def head(self, n: int = 5) -> Table:
+        """A copy of the first rows."""
+        return Table({name: column[:n].copy() for name, column in self._columns.items()})
+
+    def to_records(self) -> NDArray[np.void]:
+        """The rows as a structured array, a copy; text is `str`."""
+        records = np.empty(len(self), list(self.dtypes.items()))
+        for name, column in self._columns.items():
+            records[name] = column
+        return records
+
+    def _column(self, name: str) -> Any:
+        try:
+            return self._columns[name]
+        except KeyError:
+            raise KeyError(f"{name!r} is none of {', '.join(self.columns)}") from None
+
+    def _slice(self, rows: slice) -> Table:
+        return Table({name: column[rows] for name, column in self._columns.items()})
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("columns become rows by a copy only")
+        records = self.to_records()
+        return records if dtype is None else records.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        more = ", …" if len(self._columns) > _SHOWN_NAMES else ""
+        names = ", ".join(self.columns[:_SHOWN_NAMES]) + more
+        rows = counted(len(self), "row", "rows")
+        return f"<{type(self).__name__}: {rows} of {names} ({nbytes_text(self.nbytes)})>"
+
+    def _repr_html_(self) -> str:
+        """Types, how many values are missing, and the first and last rows."""
+        about = {"type": {name: _type_text(column) for name, column in self._columns.items()}}
+        if any(missing := self.missing.values()):
+            about["missing"] = {name: str(n or "") for name, n in zip(self, missing, strict=True)}
+        title, summary = type(self).__name__, " · ".join(self._summary())
+        return columns_html(title, summary, self._columns, len(self), about)
+
+    def _summary(self) -> list[str]:
+        return [nbytes_text(self.nbytes)]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.columns
+
+
+class SharedTable(Table):
+    """A table by columns in shared memory; `shared_load`, `share` and `attach` make them.
+
+    A column is a contiguous `SharedArray`, or a `SharedText`: writes to it are seen by everyone, and
+    numpy's functions take it as any array. ``t[10:20]`` is a table of views of the same memory;
+    ``t[["pos", "pct"]]``, ``t[mask]``, ``t[row_numbers]`` and ``t.head()`` are copies: a `Table` of
+    plain arrays. Iterating gives the names of the columns, `len` the number of rows.
+
+    A table, or a column of one, that is sent to a process pool is a reference to the same memory.
+
+    Views stay valid as long as you hold them, also after `close`: closing removes the segment's
+    name, and the memory is given back when the last view of any column is gone.
+
+    Examples
+    --------
+    >>> from shmkit import share
+    >>> with share({"pos": [10, 20, 30], "station": ["a", "b", "a"]}) as t:
+    ...     t["pos"] += 1
+    ...     print(t, t[1:]["pos"].tolist(), t[t["station"] == "a"]["pos"])
+    <SharedTable: 3 rows of pos, station (27 B)> [21, 31] [11 31]
+    """
+
+    def __init__(self, whole: SharedArray, rows: range | None = None) -> None:
+        layout = layout_of(whole.dtype, whole.shape)
+        assert layout is not None
+        self._whole = whole
+        self._rows = range(layout.rows) if rows is None else rows
+        data = whole.reshape(-1).view(np.uint8)
+        columns = {}
+        for name, dtype, offset in layout.columns:
+            column = data[offset : offset + layout.rows * dtype.itemsize].view(dtype)
+            column = column[_as_slice(self._rows)]
+            columns[name] = SharedText(column) if is_text(dtype) else column
+        super().__init__(columns)
+
+    @property
+    def segment(self) -> Segment | None:
+        """The segment in which the columns are."""
+        return self._whole.segment
+
+    def close(self) -> None:
+        """Unlink the segment, as `SharedArray.close`: the views of all columns stay valid."""
+        self._whole.close()
+
+    def publish(self, name: str) -> None:
+        """Give the segment a name by which other processes can `attach` to it.
+
+        It takes what `SharedArray.publish` takes, and raises what that raises: ValueError also if
+        this is a slice of a table.
+        """
+        if self._rows != range(len(self._rows)) or self._rows != range(_length(self._whole)):
+            raise ValueError("only the whole table of a segment is published; publish that one")
+        self._whole.publish(name)
+
+    def _slice(self, rows: slice) -> SharedTable:
+        return SharedTable(self._whole, self._rows[rows])
+
+    def _summary(self) -> list[str]:
+        assert self.segment is not None
+        return [*super()._summary(), state_of(self.segment), self.segment.path]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

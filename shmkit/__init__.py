@@ -33,9 +33,12 @@ if TYPE_CHECKING:
         ShmkitError,
         TooManySegmentsError,
     )
-    from shmkit.memory.array import SharedArray, attach
+    from shmkit.memory.array import SharedArray
     from shmkit.memory.arrays import SharedArrays
+    from shmkit.memory.attach import attach
     from shmkit.memory.share import share, shared_empty
+    from shmkit.memory.table import SharedTable, Table
+    from shmkit.memory.text import SharedText
     from shmkit.plotting import preview
 
 __all__ = [
@@ -47,7 +50,10 @@ __all__ = [
     "SegmentGoneError",
     "SharedArray",
     "SharedArrays",
+    "SharedTable",
+    "SharedText",
     "ShmkitError",
+    "Table",
     "TooManySegmentsError",
     "attach",
     "panel",
@@ -64,7 +70,10 @@ __all__ = [
 _MODULES = {
     "SharedArray": "memory.array",
     "SharedArrays": "memory.arrays",
-    "attach": "memory.array",
+    "SharedTable": "memory.table",
+    "SharedText": "memory.text",
+    "Table": "memory.table",
+    "attach": "memory.attach",
     "panel": "display.memory_panel",
     "preview": "plotting",
     "share": "memory.share",

@@ -27,14 +27,13 @@ from numpy.typing import DTypeLike, NDArray
 from shmkit._categories import names_of
 from shmkit._format import nbytes_text
 from shmkit._html import array_html
-from shmkit.cleanup import published as _published
 from shmkit.errors import SegmentGoneError
 from shmkit.memory import pools
 from shmkit.memory.header import Header
 from shmkit.memory.reference import Reference, reference_to, sent
 from shmkit.memory.segment import Mapped, Segment, mapping_of
 
-__all__ = ["SharedArray", "attach", "state_of", "view"]
+__all__ = ["SharedArray", "state_of", "view"]
 
 
 class SharedArray(np.ndarray[Any, np.dtype[Any]]):
@@ -215,7 +214,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         Examples
         --------
         >>> import os
-        >>> from shmkit import share
+        >>> from shmkit import attach, share
         >>> with share([1, 2, 3]) as a:
         ...     a.publish(f"example-{os.getpid()}")
         ...     attach(f"example-{os.getpid()}").tolist()
@@ -306,48 +305,3 @@ def view(segment: Segment, header: Header | None = None, *, writable: bool = Tru
 def _whole(mapped: Mapped) -> SharedArray:
     dtype, shape, fortran_order, data_offset = mapped.segment.header
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")
-
-
-def attach(
-    path_or_name: str | os.PathLike[str], *, writable: bool = False, any_user: bool = False
-) -> SharedArray:
-    """The array in a segment of another process or notebook.
-
-    Parameters
-    ----------
-    path_or_name : path or str
-        The segment's path (``array.segment.path``, or what ``shmkit ls`` lists), or the name it was
-        given with `SharedArray.publish`.
-    writable : bool, default False
-        Whether what is written to the array is to change it for its owner too. Without it, nothing
-        can be written: neither with other flags, nor by other libraries.
-
-    Returns
-    -------
-    SharedArray
-        With dtype and shape from the segment. Its memory stays valid as long as you hold it, also
-        when the owner closes it or ends. The owner unlinks the segment: closing this array, or
-        the end of this process, does nothing to it.
-
-    Raises
-    ------
-    SegmentGoneError
-        If there is no segment (any more) at this path, or under this name.
-    SegmentError
-        If what is there is not a segment, is damaged, may not be opened, or is another user's
-        (see `any_user`). Nothing in it was run.
-    ValueError
-        If it is neither a path nor a name: a path has a ``/`` in it.
-
-    Examples
-    --------
-    >>> from shmkit import share
-    >>> with share([1, 2, 3]) as a:
-    ...     b = attach(a.segment.path)
-    ...     a[0] = 7
-    >>> b
-    SharedArray([7, 2, 3])
-    """
-    text = os.fspath(path_or_name)
-    path = os.path.abspath(text) if os.sep in text else _published.published_path(text)
-    return view(Segment.attach(path, any_user=any_user), writable=writable)

@@ -1,19 +1,22 @@
-"""New arrays in shared memory: zeros for workers to fill, or a copy of an array."""
+"""New arrays in shared memory: zeros for workers to fill, or a copy of an array or a table."""
 
 from __future__ import annotations
 
 import math
 import operator
 import os
-from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from shmkit.memory.array import SharedArray, view
 from shmkit.memory.backing import choose_backing
+from shmkit.memory.frames import columns_of, stored_columns
+from shmkit.memory.layout import Layout
 from shmkit.memory.segment import Segment, segment_nbytes
+from shmkit.memory.table import SharedTable
 from shmkit.memory.writer import SegmentWriter
 
 __all__ = ["share", "shared_empty"]
@@ -61,19 +64,29 @@ def shared_empty(
     return _new(dtype, shape, fortran_order=False, backing=backing)
 
 
-def share(array: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> SharedArray:
-    """Copy an array into a new segment.
+@overload
+def share(
+    source: Mapping[str, ArrayLike], *, backing: str | os.PathLike[str] = "auto"
+) -> SharedTable: ...
+@overload
+def share(source: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> SharedArray: ...
+def share(source: Any, *, backing: str | os.PathLike[str] = "auto") -> SharedArray | SharedTable:
+    """Copy an array, or a table, into a new segment.
 
     Parameters
     ----------
-    array : array_like
-        Any shape and dtype but Python objects; a Fortran-ordered array stays so.
+    source : array_like, or a table
+        An array of any shape and dtype but Python objects; a Fortran-ordered one stays so. Or a
+        table: a mapping of column names to arrays of one length, a data frame of pandas or polars,
+        a table of pyarrow. Its text becomes UTF-8 of a fixed width, or codes where it is held by
+        categories; what is missing becomes NaN, NaT, and the empty text; whole numbers of which
+        some are missing become float64. An index of pandas is a column if it has a name.
     backing : {"auto", "shm", "memfd"} or a directory
         Where the segment lives; see `shared_load`.
 
     Returns
     -------
-    SharedArray
+    SharedArray or SharedTable
         With the same lifetime as that of `shared_empty`.
 
     Raises
@@ -81,7 +94,9 @@ def share(array: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> Shar
     NotEnoughMemoryError
         If there is no room. Nothing is left behind.
     TypeError
-        If the array holds Python objects, or is masked.
+        If the array, or a column, holds Python objects that are no text, or is masked.
+    ValueError
+        If the columns are not of one length, or have more dimensions than one.
 
     Examples
     --------
@@ -89,14 +104,33 @@ def share(array: ArrayLike, *, backing: str | os.PathLike[str] = "auto") -> Shar
     >>> with share(range(1_000_000)) as a, get_context("spawn").Pool(1) as pool:
     ...     pool.apply(sum, (a[:10],))        # the worker maps the memory of a
     np.int64(45)
+    >>> with share({"x": [1, 2], "who": ["me", "you"]}) as t:
+    ...     t["who"][1]
+    'you'
     """
-    if isinstance(array, np.ma.MaskedArray):
+    columns = columns_of(source)
+    return _share_array(source, backing) if columns is None else _share_table(columns, backing)
+
+
+def _share_array(source: Any, backing: str | os.PathLike[str]) -> SharedArray:
+    if isinstance(source, np.ma.MaskedArray):
         raise TypeError("a masked array's mask would be lost; share array.filled(...) instead")
-    array = np.asarray(array)
+    array = np.asarray(source)
     fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
     shared = _new(array.dtype, array.shape, fortran_order=fortran_order, backing=backing)
     shared[...] = array
     return shared
+
+
+def _share_table(columns: Mapping[str, Any], backing: str | os.PathLike[str]) -> SharedTable:
+    stored = stored_columns(columns)
+    rows = len(next(iter(stored.values()), ()))
+    layout = Layout.new([(name, column.dtype) for name, column in stored.items()], rows)
+    dtype, shape = layout.image()
+    table = SharedTable(_new(dtype, shape, fortran_order=False, backing=backing))
+    for name, column in stored.items():
+        table.stored(name)[:] = column
+    return table
 
 
 def _new(

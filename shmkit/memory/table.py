@@ -12,27 +12,23 @@ into a `Table`, whose columns are plain arrays in this process's own memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from shmkit._categories import names_of
-from shmkit._format import counted, dtype_text, few_text, nbytes_text
+from shmkit._format import counted, nbytes_text
 from shmkit._html import columns_html
-from shmkit.memory import segment as _segment
-from shmkit.memory.array import SharedArray, state_of, view
+from shmkit.memory.array import SharedArray, state_of
 from shmkit.memory.layout import layout_of
-from shmkit.memory.segment import Segment
+from shmkit.memory.segment import Segment, is_worker
 from shmkit.memory.text import SharedText
 from shmkit.text_dtype import is_text
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["SharedTable", "Table"]
 
-__all__ = ["SharedTable", "Table", "table_in"]
-
-_SHOWN_NAMES = 8  # in the repr
+_MAX_NAMES = 8  # in the repr
 _BLOCK = 1 << 16  # rows; what is looked at stays in the cache
 
 
@@ -143,8 +139,8 @@ class Table:
         return records if dtype is None else records.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
-        more = ", …" if len(self._columns) > _SHOWN_NAMES else ""
-        names = ", ".join(self.columns[:_SHOWN_NAMES]) + more
+        more = ", …" if len(self._columns) > _MAX_NAMES else ""
+        names = ", ".join(self.columns[:_MAX_NAMES]) + more
         rows = counted(len(self), "row", "rows")
         return f"<{type(self).__name__}: {rows} of {names} ({nbytes_text(self.nbytes)})>"
 
@@ -166,8 +162,8 @@ class Table:
 class SharedTable(Table):
     """A table by columns in shared memory; `shared_load`, `share` and `attach` make them.
 
-    A column is a contiguous `SharedArray`, or a `SharedText`: writes to it are seen by everyone, and
-    numpy's functions take it as any array. ``t[10:20]`` is a table of views of the same memory;
+    A column is a contiguous `SharedArray`, or a `SharedText`: writes to it are seen by everyone,
+    and numpy's functions take it as any array. ``t[10:20]`` is a table of views of the same memory;
     ``t[["pos", "pct"]]``, ``t[mask]``, ``t[row_numbers]`` and ``t.head()`` are copies: a `Table` of
     plain arrays. Iterating gives the names of the columns, `len` the number of rows.
 
@@ -191,12 +187,13 @@ class SharedTable(Table):
         self._whole = whole
         self._rows = range(layout.rows) if rows is None else rows
         data = whole.reshape(-1).view(np.uint8)
-        columns = {}
+        columns: dict[str, SharedArray | SharedText] = {}
         for name, dtype, offset in layout.columns:
-            column = data[offset : offset + layout.rows * dtype.itemsize].view(dtype)
-            column = column[_as_slice(self._rows)]
+            whole_column: Any = data[offset : offset + layout.rows * dtype.itemsize].view(dtype)
+            column: SharedArray = whole_column[_slice_of(self._rows)]
             columns[name] = SharedText(column) if is_text(dtype) else column
         super().__init__(columns)
+        self._is_whole = self._rows == range(layout.rows)
 
     @property
     def segment(self) -> Segment | None:
@@ -213,9 +210,14 @@ class SharedTable(Table):
         It takes what `SharedArray.publish` takes, and raises what that raises: ValueError also if
         this is a slice of a table.
         """
-        if self._rows != range(len(self._rows)) or self._rows != range(_length(self._whole)):
+        if not self._is_whole:
             raise ValueError("only the whole table of a segment is published; publish that one")
         self._whole.publish(name)
+
+    def stored(self, name: str) -> SharedArray:
+        """A column as it lies in memory: text as UTF-8, or codes."""
+        column = self._column(name)
+        return column.stored if isinstance(column, SharedText) else column
 
     def _slice(self, rows: slice) -> SharedTable:
         return SharedTable(self._whole, self._rows[rows])
@@ -229,3 +231,30 @@ class SharedTable(Table):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        segment = self.segment
+        # As an array's: what a worker made and returns would be gone before its reference arrives.
+        if segment is None or not segment.linked or (segment.owned and is_worker()):
+            return Table, ({name: column.copy() for name, column in self._columns.items()},)
+        return SharedTable, (self._whole, self._rows)
+
+
+def _slice_of(rows: range) -> slice:
+    """The slice that picks these rows, of a range from 0 on."""
+    return slice(rows.start, rows.stop if rows.stop >= 0 else None, rows.step)
+
+
+def _missing_in(column: Any) -> int:
+    if column.dtype.kind not in "fcmM":
+        return 0
+    values = np.asarray(column)
+    blocks = (values[start : start + _BLOCK] for start in range(0, len(values), _BLOCK))
+    return sum(int(np.count_nonzero(np.isnan(block))) for block in blocks)
+
+
+def _type_text(column: Any) -> str:
+    if column.dtype.kind == "U":
+        return "text"
+    names = names_of(column.dtype)
+    return str(column.dtype) if names is None else counted(len(names), "category", "categories")

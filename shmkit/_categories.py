@@ -21,6 +21,7 @@ __all__ = [
     "MAX_NAME_NBYTES",
     "category",
     "coded",
+    "compared",
     "enum_of",
     "enums",
     "names_of",
@@ -58,6 +59,21 @@ def names_of(dtype: np.dtype[Any]) -> NDArray[np.str_] | None:
     for name, code in enum.items():
         names[code] = name
     return np.array(names)
+
+
+def compared(comparison: np.ufunc, codes: NDArray[Any], other: object) -> NDArray[np.bool_] | None:
+    """The texts of codes compared with a text; None for another `other`, or what are no codes.
+
+    >>> compared(np.less, np.array([0, 1], category(["chr2", "chr1"])), "chr2").tolist()
+    [False, True]
+    """
+    if not isinstance(other, str):
+        return None
+    names = names_of(codes.dtype)
+    if names is None:
+        return None
+    found: NDArray[np.bool_] = comparison(names, other)[np.asarray(codes)]
+    return found
 
 
 def enums(dtype: np.dtype[Any], name: str = "") -> dict[str, dict[str, int]]:

@@ -24,7 +24,7 @@ from typing import Any, Literal, Self, SupportsIndex
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from shmkit._categories import names_of
+from shmkit._categories import compared, names_of
 from shmkit._format import nbytes_text
 from shmkit._html import array_html
 from shmkit.errors import SegmentGoneError
@@ -168,7 +168,8 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
     def categories(self) -> NDArray[np.str_] | None:
         """The texts that the codes of this field stand for; None if it has no categories.
 
-        Index it with codes: ``categories[field]`` is the text. The codes of all arrays of one load
+        Index it with codes: ``categories[field]`` is the text. Comparing the field with a `str`
+        compares texts. The codes of all arrays of one load
         agree. Arrays that are not shared keep the names in their dtype alone, where
         ``h5py.check_enum_dtype`` finds them.
 
@@ -237,6 +238,38 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         if self.segment is not None:
             summary += [state_of(self.segment), self.segment.path]
         return array_html("SharedArray", " · ".join(summary), np.asarray(self))
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        from shmkit.memory import arrow, capsule  # noqa: PLC0415 - only for those who hand it over
+
+        del requested_schema  # the library casts what it gets
+        return capsule.array_capsules(arrow.arrow_column(self))
+
+    def __eq__(self, other: object) -> Any:
+        by_text = compared(np.equal, self, other)
+        return super().__eq__(other) if by_text is None else by_text
+
+    def __ne__(self, other: object) -> Any:
+        by_text = compared(np.not_equal, self, other)
+        return super().__ne__(other) if by_text is None else by_text
+
+    def __lt__(self, other: Any) -> Any:
+        by_text = compared(np.less, self, other)
+        return super().__lt__(other) if by_text is None else by_text
+
+    def __le__(self, other: Any) -> Any:
+        by_text = compared(np.less_equal, self, other)
+        return super().__le__(other) if by_text is None else by_text
+
+    def __gt__(self, other: Any) -> Any:
+        by_text = compared(np.greater, self, other)
+        return super().__gt__(other) if by_text is None else by_text
+
+    def __ge__(self, other: Any) -> Any:
+        by_text = compared(np.greater_equal, self, other)
+        return super().__ge__(other) if by_text is None else by_text
+
+    __hash__ = None  # type: ignore[assignment] # as numpy.ndarray's
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         # The data: the pickler takes a plain array as it takes any, joblib.dump to be mapped again.

@@ -1,8 +1,9 @@
-"""Tables of others as columns that a segment can hold.
+"""Data frames: tables of others as columns that a segment can hold, and columns for pandas.
 
     pandas, polars, pyarrow, a mapping of arrays ──▶ {"station": S6 that is text, "temp": <f8, …}
+    pandas                                       ◀── (the others take a table by arrow.py)
 
-None of the three packages is imported: who has a table of one has imported it. Missing values
+None of the three packages is imported for `share`: who has a table of one has it. Missing values
 become NaN and NaT; a missing text becomes the empty one. Text that a frame holds by categories
 becomes codes.
 """
@@ -11,17 +12,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._categories import MAX_NAMES
+from shmkit._categories import MAX_NAMES, names_of
 from shmkit.memory.table import Table
 from shmkit.memory.text import SharedText
 from shmkit.text_dtype import coded_text, encoded, text_dtype
 
-__all__ = ["columns_of", "stored_columns"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["columns_of", "stored_columns", "to_pandas"]
 
 _MAX_EXACT = 2**53  # whole numbers up to here are exact as float64
 
@@ -58,6 +62,23 @@ def stored_columns(columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         told = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
         raise ValueError(f"the columns of a table have one length, but {told}")
     return stored
+
+
+def to_pandas(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A data frame of these columns, over their memory where pandas can have it so."""
+    import pandas as pd  # noqa: PLC0415 - only for those who have it
+
+    return pd.DataFrame({name: _for_pandas(column) for name, column in columns.items()}, copy=False)
+
+
+def _for_pandas(column: Any) -> Any:
+    names = column.categories if isinstance(column, SharedText) else names_of(column.dtype)
+    if names is not None:
+        import pandas as pd  # noqa: PLC0415 - as above
+
+        return pd.Categorical.from_codes(np.asarray(getattr(column, "stored", column)), names)
+    array = np.asarray(column)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _stored(name: str, values: Any) -> NDArray[Any]:

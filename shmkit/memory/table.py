@@ -12,10 +12,10 @@ into a `Table`, whose columns are plain arrays in this process's own memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from shmkit._categories import names_of
 from shmkit._format import counted, nbytes_text
@@ -25,6 +25,9 @@ from shmkit.memory.layout import layout_of
 from shmkit.memory.segment import Segment, is_worker
 from shmkit.memory.text import SharedText
 from shmkit.text_dtype import is_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["SharedTable", "Table"]
 
@@ -132,11 +135,48 @@ class Table:
     def _slice(self, rows: slice) -> Table:
         return Table({name: column[rows] for name, column in self._columns.items()})
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("columns become rows by a copy only")
-        records = self.to_records()
-        return records if dtype is None else records.astype(dtype, copy=False)
+    def __array__(self, dtype: object = None, copy: object = None) -> NDArray[Any]:
+        # pandas.DataFrame(t) would be one column of rows, or of the names.
+        raise TypeError(
+            "a table is no array; take a column, t['name'], the rows, t.to_records(), or make a "
+            "data frame by t.to_pandas(), polars.DataFrame(t), pyarrow.table(t)"
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table as a data frame of pandas: numbers and times over the same memory.
+
+        Writes are seen on both sides as long as pandas has not copied a column by itself. Texts,
+        bool beside missing values and codes are pandas' own, in a copy. The memory stays valid as
+        long as the frame, or what was made of it without a copy, is there.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not there.
+
+        Examples
+        --------
+        >>> from shmkit import share
+        >>> with share({"x": [1.5, 2.5], "name": ["a", "b"]}) as t:
+        ...     frame = t.to_pandas()
+        ...     t["x"][0] = 7
+        >>> frame["x"].tolist(), frame["name"].tolist()
+        ([7.0, 2.5], ['a', 'b'])
+        """
+        from shmkit.memory.frames import to_pandas  # noqa: PLC0415 - only for those who have pandas
+
+        return to_pandas(self._columns)
+
+    def __arrow_c_schema__(self) -> object:
+        from shmkit.memory import arrow, capsule  # noqa: PLC0415 - only for those who hand it over
+
+        return capsule.schema_capsule(arrow.arrow_struct(self._columns, len(self)))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        from shmkit.memory import arrow, capsule  # noqa: PLC0415 - as above
+
+        del requested_schema  # the library casts what it gets
+        return capsule.stream_capsule(arrow.arrow_struct(self._columns, len(self)))
 
     def __repr__(self) -> str:
         more = ", …" if len(self._columns) > _MAX_NAMES else ""

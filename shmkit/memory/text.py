@@ -235,6 +235,12 @@ class SharedText(NDArrayOperatorsMixin):
         keys = stored.astype(wide).view(">u8").astype(np.uint64)
         return keys, lambda keys: decoded(keys.astype(">u8").view(wide).astype(dtype))
 
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        from shmkit.memory import arrow, capsule  # noqa: PLC0415 - only for those who hand it over
+
+        del requested_schema  # the library casts what it gets
+        return capsule.array_capsules(arrow.arrow_column(self))
+
     def __reduce__(self) -> Any:
         return _text_of, (self.stored,)
 

@@ -90,7 +90,7 @@ def _stored(name: str, values: Any) -> NDArray[Any]:
     if array.ndim != 1:
         raise ValueError(f"column {name!r} has the shape {array.shape}; a column has one dimension")
     if array.dtype.kind == "O":
-        array = _text_of_objects(name, array)
+        array = _of_objects(name, array)
     if array.dtype.kind not in "UT":
         return array
     try:
@@ -100,20 +100,23 @@ def _stored(name: str, values: Any) -> NDArray[Any]:
     return utf8.astype(text_dtype(int(np.max(np.strings.str_len(utf8), initial=1))))
 
 
-def _text_of_objects(name: str, array: NDArray[Any]) -> NDArray[np.str_]:
-    """Objects that are all str, or missing, as text."""
-    texts = ["" if _is_missing(item) else item for item in array.tolist()]
-    for item in texts:
-        if not isinstance(item, str):
-            raise TypeError(
-                f"column {name!r} holds Python objects ({type(item).__name__}), which cannot lie "
-                "in shared memory; give it a numeric, time or string dtype first"
+def _of_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Objects that are all str, or all bytes, where they are not missing."""
+    there = [item for item in array.tolist() if not _is_missing(item)]
+    for kind in (str, bytes):
+        if all(isinstance(item, kind) for item in there):
+            return np.array(
+                [kind() if _is_missing(item) else item for item in array.tolist()], kind
             )
-    return np.array(texts, np.str_)
+    kinds = sorted({type(item).__name__ for item in there})
+    raise TypeError(
+        f"column {name!r} holds Python objects ({', '.join(kinds)}), which cannot lie in shared "
+        "memory; give it a numeric, time or string dtype first"
+    )
 
 
 def _is_missing(item: Any) -> bool:
-    return item is None or (not isinstance(item, str) and item != item)  # noqa: PLR0124 - NaN, NaT
+    return item is None or (isinstance(item, float) and item != item)  # noqa: PLR0124 - NaN
 
 
 def _codes(codes: NDArray[Any], names: Iterable[Any]) -> NDArray[Any] | None:
@@ -164,6 +167,8 @@ def _of_series(name: str, series: Any) -> NDArray[Any]:
         return _whole_with_missing(name, numbers)
     elif dtype.kind == "f":
         return series.to_numpy(getattr(dtype, "numpy_dtype", dtype), na_value=np.nan)  # type: ignore[no-any-return]
+    elif dtype.kind == "O":
+        return series.to_numpy(object, na_value=None)  # type: ignore[no-any-return]
     return series.to_numpy()  # type: ignore[no-any-return]
 
 
@@ -195,5 +200,5 @@ def _of_arrow(name: str, column: Any) -> NDArray[Any]:
             return found
         column = column.cast(column.type.value_type)
     if pa.types.is_integer(column.type) and column.null_count:
-        return _whole_with_missing(name, column.cast(pa.float64()).to_numpy())
+        return _whole_with_missing(name, column.cast(pa.float64(), safe=False).to_numpy())
     return column.to_numpy()  # type: ignore[no-any-return]

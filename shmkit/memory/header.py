@@ -120,6 +120,7 @@ def read_header(file: BinaryIO) -> Header:
             raise ValueError("its shape is no tuple of numbers, or stands there twice")
         (found,) = places
         dtype, order = _but_shape(f"{text[: found.start()]}:(){text[found.end() :]}")
+        _check_items(dtype)
         dtype = dtype.newbyteorder("|")  # a copy: names= changes a dtype in place
         lengths = filter(None, map(str.strip, found[1].split(",")))
         shape = tuple(int(length.rstrip("L")) for length in lengths)
@@ -133,10 +134,6 @@ def read_header(file: BinaryIO) -> Header:
         TypeError,
     ) as error:
         raise ValueError(f"its header: {type(error).__name__}: {error}") from None
-    if dtype.hasobject:
-        raise ValueError(f"it holds Python objects ({dtype}), which cannot lie in shared memory")
-    if not _fields_within(dtype):
-        raise ValueError("its items are larger than numpy can tell")
     # numpy's own limits, which hold for an empty array too: it multiplies the other lengths.
     most = sys.maxsize // max(dtype.itemsize, 1)
     if (
@@ -150,6 +147,14 @@ def read_header(file: BinaryIO) -> Header:
         raise ValueError(f"shape {shape} of {dtype} takes {need} bytes, the file has {nbytes}")
     file.seek(data_offset)
     return header
+
+
+def _check_items(dtype: np.dtype[Any]) -> None:
+    """Raise ValueError for a dtype that ends the process if numpy does more with it."""
+    if dtype.hasobject:
+        raise ValueError(f"it holds Python objects ({dtype}), which cannot lie in shared memory")
+    if not _fields_within(dtype):
+        raise ValueError("its items are larger than numpy can tell")
 
 
 def _fields_within(dtype: np.dtype[Any]) -> bool:

@@ -281,7 +281,9 @@ class SharedTable(Table):
 
 
 def _slice_of(rows: range) -> slice:
-    """The slice that picks these rows, of a range from 0 on."""
+    """The slice that picks these rows."""
+    if not rows:
+        return slice(0, 0)
     return slice(rows.start, rows.stop if rows.stop >= 0 else None, rows.step)
 
 

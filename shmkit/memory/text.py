@@ -123,7 +123,7 @@ class SharedText(NDArrayOperatorsMixin):
             view._names = self._names
             return view
         texts = self._texts(np.asarray(found))
-        return texts if isinstance(found, np.ndarray) else str(texts[()])
+        return texts if isinstance(found, np.ndarray) else texts.item()
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write texts.
@@ -171,6 +171,12 @@ class SharedText(NDArrayOperatorsMixin):
     def copy(self) -> NDArray[np.str_]:
         """The texts as a plain array of `str`, in this process's own memory."""
         return self._texts(np.asarray(self.stored))
+
+    def __copy__(self) -> NDArray[np.str_]:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> NDArray[np.str_]:
+        return self.copy()
 
     def astype(self, dtype: DTypeLike) -> NDArray[Any]:
         """The texts as a plain array: of `str`, StringDType, `object`, or the numbers they say.

@@ -212,6 +212,10 @@ class SegmentWriter:
         if shape != self.header.shape:
             self._write_header(self.header._replace(shape=shape))
 
+    def describe(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """Give the array the dtype and shape that it has in the end: those of a table's rows."""
+        self._write_header(self.header._replace(dtype=dtype, shape=shape))
+
     def set_dtype(self, dtype: np.dtype[Any]) -> None:
         """Give the array another dtype with items as long: one that names its codes."""
         self._write_header(self.header._replace(dtype=dtype))

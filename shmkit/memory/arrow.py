@@ -135,12 +135,14 @@ def _text(utf8: NDArray[np.bytes_], letter: str) -> ArrowColumn:
     offsets = np.zeros(len(utf8) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     data = np.empty(offsets[-1], np.uint8)
-    width = np.arange(utf8.itemsize)
     for start in range(0, len(utf8), _BLOCK):
         block = np.ascontiguousarray(utf8[start : start + _BLOCK])
+        place = data[offsets[start] : offsets[start + len(block)]]
         letters = block.view(np.uint8).reshape(len(block), -1)
-        used = width < lengths[start : start + _BLOCK, None]
-        data[offsets[start] : offsets[start + len(block)]] = letters[used]
+        used = letters[letters != 0]
+        if len(used) < len(place):  # there are zeros within
+            used = letters[np.arange(utf8.itemsize) < lengths[start : start + _BLOCK, None]]
+        place[:] = used
     if offsets[-1] <= _MAX_OFFSET:
         return ArrowColumn(letter, len(utf8), [None, offsets.astype(np.int32), data])
     return ArrowColumn(letter.upper(), len(utf8), [None, offsets, data])

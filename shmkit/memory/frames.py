@@ -102,21 +102,18 @@ def _stored(name: str, values: Any) -> NDArray[Any]:
 
 def _of_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """Objects that are all str, or all bytes, where they are not missing."""
-    there = [item for item in array.tolist() if not _is_missing(item)]
+    items = array.tolist()
+    if float in set(map(type, items)):
+        items = [None if item != item else item for item in items]  # noqa: PLR0124 - NaN
+    kinds = set(map(type, items)) - {type(None)}
     for kind in (str, bytes):
-        if all(isinstance(item, kind) for item in there):
-            return np.array(
-                [kind() if _is_missing(item) else item for item in array.tolist()], kind
-            )
-    kinds = sorted({type(item).__name__ for item in there})
+        if all(issubclass(found, kind) for found in kinds):
+            return np.array([kind() if item is None else item for item in items], kind)
+    told = ", ".join(sorted(found.__name__ for found in kinds))
     raise TypeError(
-        f"column {name!r} holds Python objects ({', '.join(kinds)}), which cannot lie in shared "
+        f"column {name!r} holds Python objects ({told}), which cannot lie in shared "
         "memory; give it a numeric, time or string dtype first"
     )
-
-
-def _is_missing(item: Any) -> bool:
-    return item is None or (isinstance(item, float) and item != item)  # noqa: PLR0124 - NaN
 
 
 def _codes(codes: NDArray[Any], names: Iterable[Any]) -> NDArray[Any] | None:

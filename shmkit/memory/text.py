@@ -166,7 +166,10 @@ class SharedText(NDArrayOperatorsMixin):
 
     def tolist(self) -> Any:
         """The texts as a list of `str`."""
-        return self.copy().tolist()
+        names = self.categories
+        if names is None:
+            return self.copy().tolist()
+        return names.astype(object)[np.asarray(self.stored)].tolist()  # one str a category
 
     def copy(self) -> NDArray[np.str_]:
         """The texts as a plain array of `str`, in this process's own memory."""
@@ -185,7 +188,7 @@ class SharedText(NDArrayOperatorsMixin):
         """
         wanted = np.dtype(dtype)
         if wanted.kind in "ST":  # numpy reads UTF-8 itself
-            return self._of_each(lambda utf8: utf8.astype(wanted))
+            return self._of_each(np.asarray).astype(wanted)
         return self.copy().astype(wanted, copy=False)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:

@@ -111,7 +111,8 @@ def test_polars_takes_a_table_over_the_same_memory(table):
 
 
 def test_duckdb_queries_a_table():
-    columns = {name: column for name, column in COLUMNS.items() if name != "f2"}  # has no such type
+    # It has no float16, and trips over a NaT beside durations in s and ms.
+    columns = {name: COLUMNS[name] for name in COLUMNS if name not in ("f2", "for_s", "for_ms")}
     with share(columns) as table:
         duckdb_queries(table)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.metadata import given, said
+from shmkit._metadata import given, said
 
 __all__ = [
     "MAX_NAMES",

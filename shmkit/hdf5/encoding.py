@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import enum_of, names_of, with_enums
+from shmkit._metadata import with_formats
 from shmkit.hdf5.chunks import blocks, chunk_shape
-from shmkit.metadata import with_formats
 
 __all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dtype", "stored_dtype"]
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import names_of
+from shmkit._text_dtype import encoded, is_text
 from shmkit.memory.capsule import ArrowColumn
-from shmkit.text_dtype import encoded, is_text
 
 __all__ = ["arrow_column", "arrow_struct"]
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import MAX_NAMES, names_of
+from shmkit._text_dtype import coded_text, encoded, text_dtype
 from shmkit.memory.table import Table
 from shmkit.memory.text import SharedText
-from shmkit.text_dtype import coded_text, encoded, text_dtype
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from shmkit._categories import names_of
 from shmkit._format import counted, nbytes_text
 from shmkit._html import columns_html
+from shmkit._text_dtype import is_text
 from shmkit.memory.array import SharedArray, state_of
 from shmkit.memory.layout import layout_of
 from shmkit.memory.segment import Segment, is_worker
 from shmkit.memory.text import SharedText
-from shmkit.text_dtype import is_text
 
 if TYPE_CHECKING:
     import pandas as pd

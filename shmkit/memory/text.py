@@ -24,9 +24,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
 from shmkit._categories import enum_of, names_of
+from shmkit._text_dtype import decoded, encoded
 from shmkit.memory.array import SharedArray
 from shmkit.memory.segment import Segment
-from shmkit.text_dtype import decoded, encoded
 
 __all__ = ["SharedText"]
 

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from shmkit._categories import enums, with_enums
+from shmkit._text_dtype import text_fields, with_text
 from shmkit.memory.layout import Layout, described_in_trailer
-from shmkit.text_dtype import text_fields, with_text
 
 __all__ = ["read_trailer", "trailer_bytes"]
 

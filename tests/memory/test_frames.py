@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from shmkit import SharedArray, SharedText, Table, share
 from shmkit._categories import category
+from shmkit._text_dtype import coded_text
 from shmkit.memory import arrow, capsule
-from shmkit.text_dtype import coded_text
 
 NAN = float("nan")
 WHEN = np.array(["2024-01-01T00:00:01", "NaT", "1969-12-31T23:59:59"], "M8[s]")

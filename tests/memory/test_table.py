@@ -25,12 +25,12 @@ from shmkit import (
     share,
 )
 from shmkit._categories import category
+from shmkit._text_dtype import coded_text
 from shmkit.memory import layout as _layout
 from shmkit.memory.backing import choose_backing
 from shmkit.memory.layout import Layout, layout_of
 from shmkit.memory.segment import Segment
 from shmkit.memory.writer import SegmentWriter
-from shmkit.text_dtype import coded_text
 
 COLUMNS = {
     "pos": np.array([30, 10, 20, 40], "i4"),

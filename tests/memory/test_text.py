@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmkit import SharedArray, SharedText, attach, share
-from shmkit.text_dtype import coded_text, decoded, encoded, is_text, text_dtype
+from shmkit._text_dtype import coded_text, decoded, encoded, is_text, text_dtype
 
 STATIONS = ["Oslo", "Århus", "Oslo", "", "東京", "a b", "Oslo\N{MUSICAL SYMBOL G CLEF}", "Z"]
 COMPARISONS = [

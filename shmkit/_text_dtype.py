@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import category
-from shmkit.metadata import given, said
+from shmkit._metadata import given, said
 
 __all__ = [
     "coded_text",

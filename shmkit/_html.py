@@ -189,7 +189,7 @@ def columns_html(
     True
     """
     shown = list(columns)[:_MAX_FIELDS]
-    headings = [">", *(f"{'<>'[columns[n].dtype.kind in 'iufc']}{n}" for n in shown)]
+    headings = [">", *(f"{'<>'[_is_numeric(columns[n])]}{n}" for n in shown)]
     numbers = range(length)
     first, last = numbers[:_FIRST_ROWS], numbers[_FIRST_ROWS:][-_LAST_ROWS:]
     rows = [
@@ -202,6 +202,10 @@ def columns_html(
     notes = [f"and {counted(hidden, 'more field', 'more fields')}"] if hidden else []
     summary = f"{counted(length, 'row', 'rows')} · {summary}"
     return table_html(title, summary, headings, said + rows, notes)
+
+
+def _is_numeric(column: Any) -> bool:
+    return column.ndim == 1 and column.dtype.kind in "iufc"
 
 
 def _value_text(value: Any) -> str:

@@ -15,7 +15,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from matplotlib import dates
@@ -143,7 +143,16 @@ def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
     return ax
 
 
-def preview(array: ArrayLike) -> Axes | NDArray[Any]:
+@runtime_checkable
+class _ByColumns(Protocol):
+    """A table by columns: shmkit's, or a data frame of pandas."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice, /) -> Self: ...
+    def to_records(self) -> NDArray[Any]: ...
+
+
+def preview(array: ArrayLike | _ByColumns) -> Axes | NDArray[Any]:
     """Draw what is in an array: histograms and counts of a table, an image of a grid.
 
     Of a large array an evenly spaced sample is read; then the title says so.
@@ -174,11 +183,14 @@ def preview(array: ArrayLike) -> Axes | NDArray[Any]:
     >>> preview(np.arange(12).reshape(3, 4)).get_title(loc="left")
     '3 \N{MULTIPLICATION SIGN} 4'
     """
+    if isinstance(array, _ByColumns):
+        rows = array[:: math.ceil(len(array) / _MAX_ROWS) or 1].to_records()
+        return _draw_fields(rows, len(array))
     data = array if isinstance(array, np.ma.MaskedArray) else np.asarray(array)
     if data.ndim == 0 or data.dtype.names == ():
         raise ValueError(f"nothing to draw in {data!r}: it has no dimensions, or no fields")
     if data.dtype.names is not None:
-        return _draw_fields(data)
+        return _draw_fields(_sample(data), data.size)
     _, ax = plt.subplots(layout="constrained")
     if data.ndim > 1 and data.dtype.kind in "biufc":
         title = _draw_image(ax, data)
@@ -190,20 +202,20 @@ def preview(array: ArrayLike) -> Axes | NDArray[Any]:
     return ax
 
 
-def _draw_fields(table: NDArray[Any]) -> NDArray[Any]:
-    """A small picture of each field."""
-    sample, names = _sample(table), list(table.dtype.names or ())
+def _draw_fields(sample: NDArray[Any], size: int) -> NDArray[Any]:
+    """A small picture of each field of some of so many rows."""
+    names = list(sample.dtype.names or ())
     shown = names[:_MAX_FIELDS]
     columns = min(len(shown), 3)
     rows = math.ceil(len(shown) / columns)
-    size = 3.2 * columns, 0.4 + 2 * rows
-    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=size, layout="constrained")
+    inches = 3.2 * columns, 0.4 + 2 * rows
+    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=inches, layout="constrained")
     for ax in axes.flat[len(shown) :]:
         ax.remove()
     for ax, field in zip(axes.flat, shown, strict=False):
         _draw_values(ax, sample[field].ravel()[:_MAX_ROWS])  # a field may hold an array a row
         ax.set_title(field, loc="left", size="medium", parse_math=False)
-    title = _of(len(sample), table.size, "row", "rows")
+    title = _of(len(sample), size, "row", "rows")
     if len(shown) < len(names):
         title += f", {_of(len(shown), len(names), 'field', 'fields')}"
     figure.suptitle(title, x=0.01, ha="left", size="medium")

@@ -311,3 +311,14 @@ def test_the_style_of_the_user_is_kept(board, two_arrays):
 def test_without_dimensions_or_fields_there_is_nothing_to_draw(array):
     with pytest.raises(ValueError, match="no dimensions, or no fields"):
         preview(array)
+
+
+def test_a_table_by_columns_is_drawn_as_records_are():
+    with share({"x": np.arange(250_000.0), "s": ["a", "b"] * 125_000}) as table:
+        axes = preview(table)
+        assert [ax.get_title(loc="left") for ax in axes] == ["x", "s"]
+        assert [label.get_text() for label in axes[1].get_yticklabels()] == ["a", "b"]
+        title = axes[0].figure.get_suptitle()
+        assert title == "83\u202f334 of 250\u202f000 rows"
+        assert preview(table["s"]).get_title(loc="left").endswith("of 250\u202f000 values")
+        assert len(preview(table.head())) == 2

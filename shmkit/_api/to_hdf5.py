@@ -35,7 +35,7 @@ def to_hdf5(
     level: int | None = Settings.level,
     shuffle: bool = Settings.shuffle,
     chunks: int | tuple[int, ...] | None = Settings.chunks,
-    layout: Literal["table", "columns"] = Settings.layout,
+    layout: Literal["table", "columns"] | None = Settings.layout,
     concat: bool = Settings.concat,
     attrs: Mapping[str, Any] | None = Settings.attrs,
     progress: bool | None = None,
@@ -50,7 +50,7 @@ def to_hdf5(
     ----------
     path : path-like
         The file.
-    arrays : mapping, sequence of ndarray, or ndarray
+    arrays : mapping, sequence of ndarray, ndarray, or SharedTable
         A mapping from names to arrays, where a mapping as a value becomes a group; what
         `shared_load` returns; a sequence (datasets ``array0``, ``array1``, ...); or one array
         (dataset ``data``).
@@ -76,9 +76,10 @@ def to_hdf5(
         Rows of a chunk, or its shape; cut to the array's. By default chunks hold whole rows and
         up to 1 MiB: the chunk cache of most HDF5 readers holds no larger one, and would inflate it
         anew for every row that is read.
-    layout : {"table", "columns"}
-        Whether a structured array becomes one dataset, or a group with a dataset for each field,
-        which can be read by column. Fields of fields become groups.
+    layout : {"table", "columns"}, optional
+        Whether a table, or a structured array, becomes one dataset, or a group with a dataset for
+        each column, which can be read by column. Fields of fields become groups. By default
+        tables by columns become groups, and structured arrays one dataset.
     concat : bool
         Whether all arrays become one dataset ``data``, whose first dimension can grow, and
         ``source``, a table that says which rows came from where: ``name``, ``file``, ``start``,
@@ -124,7 +125,9 @@ def to_hdf5(
     HDF5 has no strings of numpy's ``U`` kind and no times, also not as fields:
 
     - ``U`` becomes fixed-length UTF-8; h5py gives bytes, or strings by ``dataset.asstr()``.
-    - ``datetime64`` and ``timedelta64`` become int64.
+    - ``datetime64`` and ``timedelta64`` become int64, of which ``units`` and ``calendar`` say what
+      they count, as the CF conventions do: xarray decodes them.
+    - Text columns of a `SharedTable` are such UTF-8 too, however they lie in memory.
 
     The attribute ``numpy_dtype`` (for a field, ``numpy_dtype.<field>``) says what they were:
     ``dataset[:].view(dataset.attrs["numpy_dtype"])`` gives times. `shared_load` does so itself.
@@ -132,7 +135,8 @@ def to_hdf5(
     The group has the attributes ``shmkit_version`` and ``created`` (ISO 8601, UTC), unless `attrs`
     has others by these names. A dataset that `shared_load` read has ``source_file`` and
     ``source_options``, the reader's options as JSON; an option JSON cannot express stands there
-    as its ``repr``.
+    as its ``repr``. Of the column of a table, ``column`` is its place, and ``missing`` how many of
+    its values are NaN or NaT.
 
     At most a few chunks for each CPU are in memory at a time.
 

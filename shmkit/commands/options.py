@@ -59,8 +59,8 @@ def add_options(parser: argparse.ArgumentParser) -> Any:
         "--layout",
         choices=get_args(Layout),
         metavar="KIND",
-        help="table (the default): an array with fields is one dataset; columns: it is a group "
-        "with a dataset for each field",
+        help="table: an array with fields is one dataset; columns: it is a group with a dataset "
+        "for each field (the default for a table by columns)",
     )
     how.add_argument(
         "--concat",

@@ -42,7 +42,7 @@ from shmkit._html import Table
 from shmkit.commands.cells import Ran, run_cell
 from shmkit.commands.options import add_no_progress, add_options, settings_of
 from shmkit.errors import SegmentGoneError
-from shmkit.hdf5.datasets import Arrays, datasets, named_arrays
+from shmkit.hdf5.datasets import ARRAY_TYPES, Arrays, datasets, named_arrays
 from shmkit.hdf5.export import COLUMNS, row
 from shmkit.hdf5.settings import Layout, Mode, plugins
 from shmkit.hdf5.storage import check_path
@@ -240,7 +240,7 @@ _TOOLS = (types.ModuleType, io.IOBase, types.NoneType)
 
 def _why_not(value: Any) -> str | None:
     """Why a value is not saved; None if it is."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, ARRAY_TYPES):
         return None
     kind = type(value).__name__
     if isinstance(value, np.generic):

@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 from shmkit.memory.arrays import SharedArrays
 from shmkit.memory.segment import Segment, mapping_of
+from shmkit.memory.table import SharedTable
+from shmkit.memory.text import SharedText
 
 __all__ = ["held_by", "shell", "shell_variables"]
 
@@ -70,6 +72,8 @@ def _items(value: Any) -> Iterable[Any]:
 
 def _segment_of(value: Any) -> Segment | None:
     """The segment that a value keeps mapped."""
+    if isinstance(value, SharedTable | SharedText):
+        return value.segment
     mapped = mapping_of(value)
     return None if mapped is None else mapped.segment
 

@@ -39,8 +39,10 @@ from shmkit.cleanup.orphans import is_orphan, kill_orphaned_loaders, remove_orph
 from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
 from shmkit.display.holders import held_by
+from shmkit.errors import SegmentError
 from shmkit.memory.backing import NAMES
-from shmkit.memory.header import Header, read_header
+from shmkit.memory.header import Header, read_segment_header
+from shmkit.memory.layout import as_rows
 from shmkit.memory.segment import mapped_here
 
 __all__ = ["FoundSegment", "Listing", "list_segments", "remove_left", "total"]
@@ -211,11 +213,12 @@ def _places(directories: Iterable[str]) -> list[str]:
 
 def _row(segment: FoundSegment) -> tuple[str, ...]:
     owner, header = segment.owner, segment.header
+    dtype, shape = as_rows(header.dtype, header.shape) if header else (None, ())
     whose = f"{owner.pid}, ended" if segment.orphan else str(owner.pid)
     return (
         few_text(segment.holders),
-        shape_text(header.shape) if header else "?",
-        cut_text(dtype_text(header.dtype), _MAX_LETTERS) if header else "?",
+        shape_text(shape) if dtype else "?",
+        cut_text(dtype_text(dtype), _MAX_LETTERS) if dtype else "?",
         nbytes_text(segment.nbytes),
         "this process" if owner == this_process() else whose,
         seconds_text(max(time.time() - segment.written, 0)) if segment.written else "",
@@ -249,6 +252,6 @@ def _header(path: str) -> Header | None:
     follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | follow), "rb") as file:
-            return read_header(file)
-    except (OSError, ValueError):
+            return read_segment_header(path, file)
+    except (OSError, SegmentError):
         return None

@@ -1,8 +1,9 @@
 """What an export puts where: arrays, mappings and sequences of them, as named datasets.
 
-    {"night": {"mean": a}, "calls": table}
+    {"night": {"mean": a}, "calls": records or table}
         layout="table"     ──▶ night/mean    calls                      (compound)
-        layout="columns"   ──▶ night/mean    calls/chr  calls/pos …     (a dataset a field)
+        layout="columns"   ──▶ night/mean    calls/chr  calls/pos …     (a dataset a column)
+        None: as it lies in memory, a table by columns, records as a table
     [first, second], concat=True
                            ──▶ data          all rows, one after another
                                source        name, file, first and last row of each
@@ -24,14 +25,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import enums, with_enums
+from shmkit._text_dtype import text_fields, with_text
 from shmkit.hdf5.chunks import Block
+from shmkit.hdf5.columns import Rows, Utf8, column_of
 from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_dtype
 from shmkit.memory.array import SharedArray
 from shmkit.memory.arrays import SharedArrays
+from shmkit.memory.table import Table
+from shmkit.memory.text import SharedText
 
-__all__ = ["Arrays", "DatasetSource", "datasets", "named_arrays", "parts_of_name"]
+__all__ = ["ARRAY_TYPES", "Arrays", "DatasetSource", "datasets", "named_arrays", "parts_of_name"]
 
-Arrays = Mapping[Any, Any] | Sequence[NDArray[Any]] | NDArray[Any]  # what `to_hdf5` takes
+# What `to_hdf5` takes.
+Arrays = Mapping[Any, Any] | Sequence[NDArray[Any] | Table] | NDArray[Any] | Table
+ARRAY_TYPES = (np.ndarray, Table, SharedText)  # of what has one name in it
+_Array = NDArray[Any] | Rows | Utf8
 _Value = TypeVar("_Value")
 
 
@@ -53,9 +61,11 @@ class DatasetSource:
     """
 
     def __init__(
-        self, name: str, arrays: Sequence[NDArray[Any]], *, grows: bool, is_index: bool = False
+        self, name: str, arrays: Sequence[_Array], *, grows: bool, is_index: bool = False
     ) -> None:
-        self._arrays = [np.asarray(array) for array in arrays]
+        self._arrays: list[Any] = [
+            array if isinstance(array, Rows | Utf8) else np.asarray(array) for array in arrays
+        ]
         self._stops = list(itertools.accumulate(map(len, arrays))) if len(arrays) > 1 else []
         self.dtype = self._arrays[0].dtype
         self.shape = self._arrays[0].shape
@@ -64,7 +74,8 @@ class DatasetSource:
         self.attrs = _origin(arrays[0]) if len(arrays) == 1 else {}
         if len(arrays) > 1:
             if {array.dtype for array in self._arrays} != {self.dtype}:
-                joined = np.result_type(*self._arrays)
+                joined = np.result_type(*(array.dtype for array in self._arrays))
+                joined = with_text(joined, text_fields(self.dtype))
                 self.dtype = with_enums(joined, enums(self.dtype))
             self.shape = self._stops[-1], *self.shape[1:]
         self.attrs |= kind_attrs(self.dtype)
@@ -76,7 +87,7 @@ class DatasetSource:
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the data take."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return int(math.prod(self.shape) * self.dtype.itemsize)
 
     def block(self, where: Block) -> NDArray[Any]:
         """A part of it as it stands in the file: a view of the array where that is possible."""
@@ -97,7 +108,7 @@ class DatasetSource:
         return encode(joined, self.stored)
 
 
-def datasets(arrays: Arrays, *, layout: str, concat: bool) -> dict[str, DatasetSource]:
+def datasets(arrays: Arrays, *, layout: str | None, concat: bool) -> dict[str, DatasetSource]:
     """Every dataset by its path in the file; raises TypeError and ValueError as `to_hdf5` does."""
     named = named_arrays(arrays)
     for name, array in named.items():
@@ -115,18 +126,31 @@ def datasets(arrays: Arrays, *, layout: str, concat: bool) -> dict[str, DatasetS
 
 
 def _laid_out(
-    name: str, arrays: Sequence[NDArray[Any]], layout: str, *, grows: bool
+    name: str, arrays: Sequence[_Array], layout: str | None, *, grows: bool
 ) -> Iterator[tuple[str, DatasetSource]]:
     fields = arrays[0].dtype.names
-    if layout == "table" or fields is None:
+    by_columns = isinstance(arrays[0], Rows) if layout is None else layout == "columns"
+    if fields is None or not by_columns:
         yield name, DatasetSource(name, arrays, grows=grows)
         return
-    for field in fields:
+    for number, field in enumerate(fields):
         columns = [array[field] for array in arrays]
-        yield from _laid_out("/".join([name, *parts_of_name(field)]), columns, layout, grows=grows)
+        path = "/".join([name, *parts_of_name(field)])
+        for dataset, source in _laid_out(path, columns, layout, grows=grows):
+            if isinstance(arrays[0], Rows):
+                source.attrs |= _column_attrs(number, field, arrays)
+            yield dataset, source
 
 
-def _check_rows(named: Mapping[str, NDArray[Any]]) -> None:
+def _column_attrs(number: int, field: str, tables: Sequence[Any]) -> dict[str, Any]:
+    """What a dataset says of the column of a table: its place, and how many values are missing."""
+    attrs: dict[str, Any] = {"column": number}
+    if tables[0].dtype[field].kind in "fcmM":
+        attrs["missing"] = sum(table.missing[field] for table in tables)
+    return attrs
+
+
+def _check_rows(named: Mapping[str, _Array]) -> None:
     """Raise a `ValueError` unless the arrays can be one."""
     first, array = next(iter(named.items()))
     for name, other in named.items():
@@ -136,7 +160,7 @@ def _check_rows(named: Mapping[str, NDArray[Any]]) -> None:
                 f"{array.shape} and {name} {other.shape}"
             )
         try:
-            np.result_type(array, other)
+            np.result_type(array.dtype, other.dtype)
             alike = kinds(array.dtype) == kinds(other.dtype)
         except TypeError:
             alike = False
@@ -148,7 +172,7 @@ def _check_rows(named: Mapping[str, NDArray[Any]]) -> None:
             )
 
 
-def _index(named: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+def _index(named: Mapping[str, _Array]) -> NDArray[Any]:
     """Which rows came from where: a row for each array, `stop` excluded."""
     stops = np.cumsum([len(array) for array in named.values()])
     rows = [
@@ -160,9 +184,9 @@ def _index(named: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     return np.array(rows, dtype)
 
 
-def _origin(array: NDArray[Any]) -> dict[str, str]:
+def _origin(array: _Array) -> dict[str, str]:
     """Which file an array was loaded from, and how."""
-    source = array.segment.source if isinstance(array, SharedArray) and array.segment else {}
+    source = array.segment.source if isinstance(array, SharedArray | Rows) and array.segment else {}
     if not source:
         return {}
     # A file's name may hold bytes that are no text, which HDF5 refuses.
@@ -171,13 +195,13 @@ def _origin(array: NDArray[Any]) -> dict[str, str]:
     return {"source_file": file, "source_options": options}
 
 
-def named_arrays(arrays: Arrays) -> dict[str, NDArray[Any]]:
+def named_arrays(arrays: Arrays) -> dict[str, _Array]:
     """Every array by its path in the file; see `shmkit.to_hdf5` for what `arrays` may be.
 
     >>> list(named_arrays({"a": np.arange(3), "group": {"b": np.arange(2)}}))
     ['a', 'group/b']
     """
-    if isinstance(arrays, np.ndarray | np.generic):
+    if isinstance(arrays, (*ARRAY_TYPES, np.generic)):
         arrays = {"data": arrays}
     elif isinstance(arrays, list | tuple):
         arrays = {f"array{i}": array for i, array in enumerate(arrays)}
@@ -198,7 +222,16 @@ def _by_name(pairs: Iterable[tuple[str, _Value]]) -> dict[str, _Value]:
     return found
 
 
-def _walk(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+def _walk(name: str, value: Any) -> Iterator[tuple[str, _Array]]:
+    try:
+        if isinstance(value, Table):
+            yield name, Rows(value)
+            return
+        if isinstance(value, SharedText):
+            yield name, column_of(value)
+            return
+    except UnicodeEncodeError as error:
+        raise TypeError(f"{name} holds text that UTF-8 does not have: {error}") from None
     if isinstance(value, np.ndarray | np.generic):
         yield name, np.asanyarray(value)
         return

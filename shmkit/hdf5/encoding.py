@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from shmkit._categories import enum_of, names_of, with_enums
 from shmkit._metadata import with_formats
+from shmkit._text_dtype import is_text
 from shmkit.hdf5.chunks import blocks, chunk_shape
 
 __all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dtype", "stored_dtype"]
@@ -25,10 +26,19 @@ __all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dty
 _KIND = "numpy_dtype"  # the attribute that says what was stored as something else
 _MAX_ENUM_NBYTES = 65_000  # HDF5 describes the type of a dataset in a header of 64 kB
 _STORED_AS = {"i": "mM", "S": "U"}
+_CF_UNITS = {
+    "D": "days",
+    "h": "hours",
+    "m": "minutes",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+}
 
 
-def check_array(name: str, array: NDArray[Any]) -> None:
-    """Raise a `TypeError` for what HDF5 cannot hold."""
+def check_array(name: str, array: Any) -> None:
+    """Raise a `TypeError` for an array, or what has the dtype of one, that HDF5 cannot hold."""
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, and HDF5 has no masks; save {name}.filled(...), or "
@@ -110,13 +120,36 @@ def decode(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return table
 
 
-def kind_attrs(dtype: np.dtype[Any]) -> dict[str, str]:
+def kind_attrs(dtype: np.dtype[Any]) -> dict[str, Any]:
     """The attributes of a dataset that say what its arrays were, where that is not to be seen.
+
+    Times say it also as the CF conventions do, which xarray and others know.
 
     >>> kind_attrs(np.dtype([("at", "M8[ns]"), ("price", "f8")]))
     {'numpy_dtype.at': '<M8[ns]'}
+    >>> kind_attrs(np.dtype("m8[ms]"))["units"]
+    'milliseconds'
     """
-    return {key: field.str for key, field in _fields(_KIND, dtype) if field.kind in "mMU"}
+    attrs: dict[str, Any] = {}
+    for key, field in _fields(_KIND, dtype):
+        if field.kind in "mMU":
+            attrs[key] = field.str
+        elif is_text(field):
+            attrs[key] = f"<U{field.itemsize}"
+    return attrs | _cf_attrs(dtype)
+
+
+def _cf_attrs(dtype: np.dtype[Any]) -> dict[str, Any]:
+    if dtype.kind not in "mM":
+        return {}
+    unit, count = np.datetime_data(dtype)
+    if unit not in _CF_UNITS or count != 1:
+        return {}
+    missing = {"_FillValue": np.int64(np.iinfo(np.int64).min)}
+    if dtype.kind == "m":
+        return {"units": _CF_UNITS[unit], **missing}
+    since = f"{_CF_UNITS[unit]} since 1970-01-01"
+    return {"units": since, "calendar": "proleptic_gregorian", **missing}
 
 
 def loaded_dtype(
@@ -154,6 +187,8 @@ def _kind(field: np.dtype[Any]) -> str:
     names, numbers = names_of(field), "biufc"
     if names is not None:
         return str(names.tolist())
+    if is_text(field):
+        return "U"
     return numbers if field.kind in numbers else field.kind
 
 

@@ -41,7 +41,7 @@ class Settings:
     level: int | None = None
     shuffle: bool = True
     chunks: int | tuple[int, ...] | None = None
-    layout: Layout = "table"
+    layout: Layout | None = None
     concat: bool = False
     attrs: Mapping[str, Any] | None = None
 
@@ -50,7 +50,7 @@ class Settings:
             ("mode", self.mode, get_args(Mode)),
             ("layout", self.layout, get_args(Layout)),
         ):
-            if value not in known:
+            if value not in known and not (option == "layout" and value is None):
                 raise ValueError(f"{option}={value!r} is none of {', '.join(map(repr, known))}")
         if self.group.strip("/"):
             parts_of_name(self.group.strip("/"))

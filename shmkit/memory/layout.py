@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-__all__ = ["Column", "Layout", "described_in_trailer", "layout_of"]
+__all__ = ["Column", "Layout", "as_rows", "described_in_trailer", "layout_of"]
 
 _ALIGNMENT = 64  # bytes; no two columns share a cache line
 _MAX_NBYTES = 2**31 - 1  # that an item may have
@@ -143,6 +143,12 @@ def layout_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Layout | None:
         return None
     columns = zip(dtype.names, fields, strict=True)
     return Layout(shape[0], tuple(Column(name, field[0].base, field[1]) for name, field in columns))
+
+
+def as_rows(dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """What a header describes, a table as the array of its rows: for whoever shows it."""
+    layout = layout_of(dtype, shape)
+    return (dtype, shape) if layout is None else (layout.row_dtype(), (layout.rows,))
 
 
 def described_in_trailer(dtype: np.dtype[Any]) -> Layout | None:

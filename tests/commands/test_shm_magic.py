@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 from IPython.lib.pretty import pretty
 
 from shmkit import panel, share
+from shmkit.memory import layout
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +83,13 @@ def test_in_a_terminal_it_is_a_table_of_text(shell, capsys):
 def test_any_other_word_is_a_usage_error(shell):
     with pytest.raises(UsageError, match=r"%shm cg: there are %shm and %shm gc"):
         shell.run_line_magic("shm", "cg")
+
+
+def test_a_table_is_shown_by_its_rows_and_columns(shell, monkeypatch):
+    for most in (layout._MAX_NBYTES, 0):  # described in the header, and in the trailer
+        monkeypatch.setattr(layout, "_MAX_NBYTES", most)
+        with share({"x": np.zeros(2000), "station": ["Oslo"] * 2000}) as table:
+            shell.user_ns["t"] = table
+            row = row_of(shell.run_line_magic("shm", ""), table.segment.path)
+            assert row.startswith("t 2 000 x station 24.")
+            del shell.user_ns["t"]

@@ -601,3 +601,14 @@ def test_in_a_kernel_every_error_ends_run_all(tmp_path, line, error):
         execute(tmp_path, "%load_ext shmkit", f"%%to_hdf5 {line}\nn = 3", "open('on', 'w')")
     assert caught.value.ename == error
     assert os.listdir(tmp_path) == []
+
+
+def test_tables_that_a_cell_makes_are_saved(run):
+    run("from shmkit import share")
+    done = run(
+        "%%to_hdf5 results.h5\nt = share({'x': [1, 2], 's': ['é', 'b']})\nwho = t['s']\nt.close()"
+    )
+    assert done.success
+    with h5py.File("results.h5") as file:
+        assert file["t/x"][:].tolist() == [1, 2]
+        assert file["t/s"].asstr()[:].tolist() == file["who"].asstr()[:].tolist() == ["é", "b"]

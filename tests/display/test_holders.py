@@ -56,3 +56,16 @@ def test_what_was_released_or_closed_holds_nothing():
     arrays = SharedArrays({"one": array})
     arrays.close()
     assert held_by({0: segment}, {"_oh": {}, "buffer": buffer, "arrays": arrays}) == {}
+
+
+def test_tables_and_their_columns_hold_the_segment():
+    with share({"x": [1, 2], "s": ["a", "b"]}) as table:
+        variables = {
+            "table": table,
+            "part": table[1:],
+            "column": table["x"],
+            "text": table["s"][:1],
+            "copied": table.head(),
+            "_oh": {},
+        }
+    assert held_by({0: table.segment}, variables) == {0: ["table", "part", "column", "text"]}

@@ -405,7 +405,7 @@ def test_what_cannot_be_a_column_is_refused():
         ({"x": [[1, 2]]}, ValueError, r"column 'x' has the shape \(1, 2\)"),
         ({"x": 5}, ValueError, r"column 'x' has the shape \(\)"),
         ({"x": [object()]}, TypeError, r"column 'x' holds Python objects \(object\)"),
-        ({"x": [1, "a", None]}, TypeError, r"column 'x' holds Python objects \(int\)"),
+        ({"x": [1, "a", None]}, TypeError, r"column 'x' holds Python objects \(int, str\)"),
         ({"x": np.zeros(2, "i4,i4")}, TypeError, "column 'x': .* cannot be a column"),
         ({"x": ["\ud800"]}, TypeError, "column 'x' holds text that UTF-8 does not have"),
         ({"x": np.ma.masked_equal([1, 2], 1)}, TypeError, "column 'x' has a mask"),

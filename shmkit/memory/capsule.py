@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-__all__ = ["ArrowColumn", "array_capsules", "schema_capsule", "stream_capsule"]
+__all__ = ["ArrowColumn", "array_capsules", "in_use", "schema_capsule", "stream_capsule"]
 
 _NULLABLE = 2
 
@@ -113,6 +113,11 @@ _Stream._fields_ = [
 
 _held: dict[int, Any] = {}  # what structures stand on that are not released yet
 _numbers = itertools.count(1)
+
+
+def in_use() -> int:
+    """How many structures somebody has, here or in another library."""
+    return len(_held)
 
 
 def _hold(*what: Any) -> int:

@@ -17,7 +17,6 @@ each such result is looked at (`_honest`), be it of a method, of a function, or 
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any, Literal, Self, SupportsIndex
 
@@ -269,7 +268,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         by_text = compared(np.greater_equal, self, other)
         return super().__ge__(other) if by_text is None else by_text
 
-    __hash__ = None  # type: ignore[assignment] # as numpy.ndarray's
+    __hash__ = None  # as numpy.ndarray's
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         # The data: the pickler takes a plain array as it takes any, joblib.dump to be mapped again.

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._categories import enum_of
 from shmkit.errors import SegmentError, SegmentGoneError, ShmkitError
 from shmkit.memory import lease as _lease
 from shmkit.memory.files import Identity
 from shmkit.memory.gone import GoneArray
+from shmkit.memory.layout import as_rows
 from shmkit.memory.lease import Lease
 from shmkit.memory.segment import Mapped, Segment, is_worker, mapping_of
 
@@ -100,10 +100,12 @@ class Reference(NamedTuple):
         from shmkit.memory.array import SharedArray  # noqa: PLC0415 - it stands on this module
 
         try:
-            named = isinstance(self.dtype, tuple)
-            dtype: Any = mapped.segment.header.dtype if named else self.dtype
-            for name in self.dtype if isinstance(self.dtype, tuple) else ():
-                dtype = dtype[name]
+            header = mapped.segment.header
+            dtype = header.dtype if isinstance(self.dtype, tuple) else self.dtype
+            if isinstance(self.dtype, tuple) and self.dtype:
+                dtype, _ = as_rows(dtype, header.shape)
+                for name in self.dtype:
+                    dtype = dtype[name]
             return SharedArray(mapped, dtype, self.shape, self.offset, self.strides)
         except (KeyError, TypeError, ValueError) as error:
             raise SegmentError(
@@ -116,14 +118,17 @@ def reference_to(array: NDArray[Any], mapped: Mapped, *, writable: bool) -> Refe
     segment = mapped.segment
     start = np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
     offset = array.__array_interface__["data"][0] - start
-    dtype = _fields_to(array.dtype, segment.header.dtype)
+    whole: np.dtype[Any] = segment.header.dtype
+    if array.dtype is not whole:
+        whole, _ = as_rows(whole, segment.header.shape)
+    dtype = _fields_to(array.dtype, whole)
     place = segment.path, segment.identity, offset
     return Reference(*place, dtype, array.shape, array.strides, writable)
 
 
 def _fields_to(dtype: np.dtype[Any], whole: np.dtype[Any]) -> np.dtype[Any] | tuple[str, ...]:
     """The names of fields that lead to a long dtype in another; itself if it is short, or none."""
-    if dtype.names is None and enum_of(dtype) is None:
+    if dtype.names is None and dtype.metadata is None:
         return dtype
     if dtype is whole:
         return ()

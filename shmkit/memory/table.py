@@ -12,7 +12,7 @@ into a `Table`, whose columns are plain arrays in this process's own memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,11 @@ from shmkit._categories import names_of
 from shmkit._format import counted, nbytes_text
 from shmkit._html import columns_html
 from shmkit._text_dtype import is_text
+from shmkit.memory import pools
 from shmkit.memory.array import SharedArray, state_of
 from shmkit.memory.layout import layout_of
-from shmkit.memory.segment import Segment, is_worker
+from shmkit.memory.reference import sent
+from shmkit.memory.segment import Segment
 from shmkit.memory.text import SharedText
 
 if TYPE_CHECKING:
@@ -207,10 +209,18 @@ class SharedTable(Table):
     ``t[["pos", "pct"]]``, ``t[mask]``, ``t[row_numbers]`` and ``t.head()`` are copies: a `Table` of
     plain arrays. Iterating gives the names of the columns, `len` the number of rows.
 
-    A table, or a column of one, that is sent to a process pool is a reference to the same memory.
+    A table, or a column of one, goes to the processes of a pool as a reference to the same memory,
+    as a SharedArray does, and everywhere else as data: a `Table`.
 
     Views stay valid as long as you hold them, also after `close`: closing removes the segment's
     name, and the memory is given back when the last view of any column is gone.
+
+    Attributes
+    ----------
+    whole : SharedArray
+        What lies in the segment: all columns, as its header describes them.
+    rows : range
+        Which rows of those these are.
 
     Examples
     --------
@@ -224,25 +234,25 @@ class SharedTable(Table):
     def __init__(self, whole: SharedArray, rows: range | None = None) -> None:
         layout = layout_of(whole.dtype, whole.shape)
         assert layout is not None
-        self._whole = whole
-        self._rows = range(layout.rows) if rows is None else rows
+        self.whole = whole
+        self.rows = range(layout.rows) if rows is None else rows
         data = whole.reshape(-1).view(np.uint8)
         columns: dict[str, SharedArray | SharedText] = {}
         for name, dtype, offset in layout.columns:
             whole_column: Any = data[offset : offset + layout.rows * dtype.itemsize].view(dtype)
-            column: SharedArray = whole_column[_slice_of(self._rows)]
+            column: SharedArray = whole_column[_slice_of(self.rows)]
             columns[name] = SharedText(column) if is_text(dtype) else column
         super().__init__(columns)
-        self._is_whole = self._rows == range(layout.rows)
+        self._is_whole = self.rows == range(layout.rows)
 
     @property
     def segment(self) -> Segment | None:
         """The segment in which the columns are."""
-        return self._whole.segment
+        return self.whole.segment
 
     def close(self) -> None:
         """Unlink the segment, as `SharedArray.close`: the views of all columns stay valid."""
-        self._whole.close()
+        self.whole.close()
 
     def publish(self, name: str) -> None:
         """Give the segment a name by which other processes can `attach` to it.
@@ -252,7 +262,7 @@ class SharedTable(Table):
         """
         if not self._is_whole:
             raise ValueError("only the whole table of a segment is published; publish that one")
-        self._whole.publish(name)
+        self.whole.publish(name)
 
     def stored(self, name: str) -> SharedArray:
         """A column as it lies in memory: text as UTF-8, or codes."""
@@ -260,7 +270,7 @@ class SharedTable(Table):
         return column.stored if isinstance(column, SharedText) else column
 
     def _slice(self, rows: slice) -> SharedTable:
-        return SharedTable(self._whole, self._rows[rows])
+        return SharedTable(self.whole, self.rows[rows])
 
     def _summary(self) -> list[str]:
         assert self.segment is not None
@@ -272,12 +282,23 @@ class SharedTable(Table):
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        segment = self.segment
-        # As an array's: what a worker made and returns would be gone before its reference arrives.
-        if segment is None or not segment.linked or (segment.owned and is_worker()):
-            return Table, ({name: column.copy() for name, column in self._columns.items()},)
-        return SharedTable, (self._whole, self._rows)
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The data, of these rows only.
+        return Table, ({name: column.copy() for name, column in self._columns.items()},)
+
+
+def _reduced(table: SharedTable) -> tuple[Any, ...]:
+    """How a pool pickles it: as a reference to the whole, and which of its rows."""
+    reference = sent(table.whole)
+    return table.__reduce__() if reference is None else (_received, (*reference, table.rows))
+
+
+def _received(function: Any, arguments: tuple[Any, ...], rows: range) -> Any:
+    whole = function(*arguments)
+    return SharedTable(whole, rows) if isinstance(whole, SharedArray) else whole  # it is gone
+
+
+pools.register(SharedTable, _reduced)
 
 
 def _slice_of(rows: range) -> slice:

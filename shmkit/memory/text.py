@@ -261,10 +261,12 @@ class SharedText(NDArrayOperatorsMixin):
         return f"SharedText([{first}, ..., {last}])"
 
 
-def _text_of(stored: NDArray[Any]) -> Any:
+def _text_of(stored: Any) -> Any:
     """What arrives where a column was sent: a view of the same memory, or a plain array."""
     if isinstance(stored, SharedArray):
         return SharedText(stored)
+    if not isinstance(stored, np.ndarray):
+        return stored  # it is gone, and says so when it is used
     if stored.dtype.kind == "S":
         return decoded(stored)
     names = names_of(stored.dtype)

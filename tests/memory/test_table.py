@@ -6,6 +6,7 @@ import os
 import pathlib
 import pickle
 import re
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -349,6 +350,34 @@ def test_a_worker_gets_the_same_memory(table, method):
         assert table["pos"][0] == 99
         assert pool.apply(look, (table[3:0:-2],)) == ("SharedTable", 2, TEXTS["chr"][3:0:-2])
     assert table["pos"].tolist() == [99, 10, 20, 99]
+
+
+def test_a_reference_is_small_whatever_the_columns_are():
+    names = [f"station {i}" for i in range(20_000)]
+    codes = np.arange(20_000).astype(coded_text(names))
+    columns = {f"c{i}": codes for i in range(20)} | {"s": names, "x": codes * 1.5}
+    with share(columns) as table:
+        for sent in (table, table[5:], table["c0"], table["c19"][::2], table["s"], table["x"]):
+            message = bytes(ForkingPickler.dumps(sent))
+            assert len(message) < 600
+            got = pickle.loads(message)
+            assert type(got) is type(sent)
+            assert len(got) == len(sent)
+        assert pickle.loads(ForkingPickler.dumps(table["c19"][7:]))[0] == "station 7"
+
+
+def size(message):
+    return len(pickle.loads(message))
+
+
+@pytest.mark.parametrize("part", [lambda t: t[1:], lambda t: t["pos"][1:], lambda t: t["chr"][1:]])
+def test_what_was_closed_on_its_way_arrives_once_and_says_so_later(table, part):
+    message = bytes(ForkingPickler.dumps(part(table)))
+    table.close()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(size, (message,)) == 3
+        with pytest.raises(SegmentGoneError):
+            pool.apply(size, (message,))
 
 
 def make(rows):

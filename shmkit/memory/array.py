@@ -304,6 +304,7 @@ def _with_honest_result(method: Callable[..., Any]) -> Callable[..., Any]:
     def honest(*arguments: Any, **options: Any) -> Any:
         return _honest(method(*arguments, **options))
 
+    honest.__doc__ = f"As `numpy.ndarray.{method.__name__}`."  # numpy's has examples of its own
     return honest
 
 

@@ -171,6 +171,10 @@ class SharedText(NDArrayOperatorsMixin):
             return self.copy().tolist()
         return names.astype(object)[np.asarray(self.stored)].tolist()  # one str a category
 
+    def item(self) -> str:
+        """The text, if there is just one."""
+        return self.copy().item()
+
     def copy(self) -> NDArray[np.str_]:
         """The texts as a plain array of `str`, in this process's own memory."""
         return self._texts(np.asarray(self.stored))

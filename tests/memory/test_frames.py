@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,6 +187,17 @@ def test_a_column_alone(table):
         array[0] = 9
         assert taken.to_pylist() == [9, 1, 2, 3]
         assert pl.Series(array).to_list() == [9, 1, 2, 3]
+
+
+def test_xarray_takes_columns(table):
+    numbers = xr.DataArray(table["f8"])
+    assert np.shares_memory(numbers.to_numpy(), table["f8"])
+    table["f8"][0] = 7
+    assert float(numbers[0]) == 7
+    text = xr.DataArray(table["text"], dims="row")
+    assert text.isel(row=2).item() == "größe"
+    assert (text == "a").to_numpy().tolist() == [True, False, False]
+    assert "größe" in repr(text)
 
 
 def test_records_alone_are_a_struct():

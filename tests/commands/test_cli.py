@@ -109,7 +109,9 @@ def test_info_says_which_parser_is_in_use():
     compiled = importlib.util.find_spec("shmkit.readers.text._parser") is not None
     assert ("text parser       compiled" in done.stdout) == compiled
     with open("/proc/cpuinfo") as file:
-        avx2 = " avx2 " in file.read()
-    assert ("compiled, for AVX2\n" in done.stdout) == (compiled and avx2)
+        flags = file.read()
+    avx2, avx512 = " avx2 " in flags, " avx512_vbmi2 " in flags
+    assert ("compiled, for AVX-512\n" in done.stdout) == (compiled and avx512)
+    assert ("compiled, for AVX2\n" in done.stdout) == (compiled and avx2 and not avx512)
     assert ("text parser       np.loadtxt" in done.stdout) != compiled
     assert "/dev/shm          " in done.stdout

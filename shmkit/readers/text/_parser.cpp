@@ -7,6 +7,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "_columns_python.hpp"
 #include "_parser.hpp"
 
 namespace {
@@ -144,18 +145,41 @@ PyObject* ends(PyObject*, PyObject* args) {
                          static_cast<long long>(found.without_row));
 }
 
+PyCFunction with_options(PyCFunctionWithKeywords function) {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
 PyMethodDef methods[] = {
     {"code", code, METH_VARARGS,
      "code($module, table, name, /)\n--\n\n"
      "The code of a name in a table of parse, a new one if need be; -1 if it does not fit."},
+    {"count", with_options(shmkit::python::count), METH_VARARGS | METH_KEYWORDS,
+     "count($module, text, start, stop, *, delimiter=None, quotechar='\"', comment=None)\n--\n\n"
+     "Count lines as if the text began outside of quotes, and as if inside; _parser.pyi tells more."},
     {"ends", ends, METH_VARARGS,
      "ends($module, text, start, stop, mark, /)\n--\n\n"
      "Count lines, and those that are sure to give no row; _parser.pyi tells more."},
-    {"parse", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(parse)),
-     METH_VARARGS | METH_KEYWORDS,
+    {"infer", with_options(shmkit::python::infer), METH_VARARGS | METH_KEYWORDS,
+     "infer($module, text, fields, facts, missing, weak, *, delimiter=None, quotechar='\"', "
+     "comment=None, decimal='.', skip_blanks=False)\n--\n\n"
+     "What the fields of a sample are, column by column; _parser.pyi tells more."},
+    {"parse", with_options(parse), METH_VARARGS | METH_KEYWORDS,
      "parse($module, data, start, stop, out, itemsize, fields, *, delimiter=None, comments=None, "
      "quotechar=None, columns=-1, utf8=False, tables=bytearray(), max_rows=sys.maxsize)\n--\n\n"
      "Parse lines of text into records, as far as they are covered; _parser.pyi tells more."},
+    {"parse_columns", with_options(shmkit::python::parse_columns), METH_VARARGS | METH_KEYWORDS,
+     "parse_columns($module, data, start, stop, columns, out, missing, tallies, fields, *, "
+     "delimiter=None, quotechar='\"', comment=None, decimal='.', skip_blanks=False, "
+     "tables=bytearray(), max_rows=sys.maxsize)\n--\n\n"
+     "Parse lines of text into columns, up to a field that does not fit; _parser.pyi tells more."},
+    {"split", with_options(shmkit::python::split), METH_VARARGS | METH_KEYWORDS,
+     "split($module, text, *, delimiter=None, quotechar='\"', comment=None, skip_blanks=False, "
+     "max_rows=sys.maxsize)\n--\n\n"
+     "The fields of each line of a sample, without their quotes."},
+    {"widths", with_options(shmkit::python::widths), METH_VARARGS | METH_KEYWORDS,
+     "widths($module, text, *, delimiter=None, quotechar='\"', comment=None, skip_blanks=False, "
+     "max_rows=sys.maxsize)\n--\n\n"
+     "How many fields each line of a sample has."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -166,13 +190,25 @@ PyModuleDef_Slot slots[] = {
     {0, nullptr},
 };
 
-#ifdef PARSER_AVX2
+// Each CPU has the first of these that it can run.
+#if defined(PARSER_AVX512)
+#define NAME "_parser_avx512"
+#define INIT PyInit__parser_avx512
+bool runs_here() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt") &&
+           __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("pclmul");
+}
+#elif defined(PARSER_AVX2)
 #define NAME "_parser_avx2"
 #define INIT PyInit__parser_avx2
 bool runs_here() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
            __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt") &&
-           __builtin_cpu_supports("popcnt");
+           __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("pclmul");
 }
 #else
 #define NAME "_parser"

@@ -542,21 +542,6 @@ class Parser {
         return at;
     }
 
-    // Writes n bytes with zeros behind them.
-    [[gnu::always_inline]] static void copy(const byte* p, int64_t n, byte* out, int64_t width) {
-        for (;; width -= 8, out += 8, n -= 8, p += 8) {
-            uint64_t word = 0;
-            if (n > 0) word = n < 8 ? load8(p) & ((uint64_t{1} << 8 * n) - 1) : load8(p);
-            if (width < 8) {
-                if (width & 4) std::memcpy(out, &word, 4), out += 4, word >>= 32;
-                if (width & 2) std::memcpy(out, &word, 2), out += 2, word >>= 16;
-                if (width & 1) *out = static_cast<byte>(word);
-                return;
-            }
-            std::memcpy(out, &word, 8);
-        }
-    }
-
     [[gnu::always_inline]] Place category(const Step& step, Place at, byte* out) {
         bool ascii = true;
         const byte* const p = at.p;

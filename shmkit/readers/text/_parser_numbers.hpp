@@ -63,6 +63,21 @@ inline uint64_t value_of(uint64_t digits) {
     return (digits & 0x0000ffff0000ffff) * (1 + (uint64_t{10000} << 32)) >> 32;
 }
 
+// Writes n bytes with zeros behind them; 7 bytes behind them may be loaded.
+[[gnu::always_inline]] inline void copy(const byte* p, int64_t n, byte* out, int64_t width) {
+    for (;; width -= 8, out += 8, n -= 8, p += 8) {
+        uint64_t word = 0;
+        if (n > 0) word = n < 8 ? load8(p) & ((uint64_t{1} << 8 * n) - 1) : load8(p);
+        if (width < 8) {
+            if (width & 4) std::memcpy(out, &word, 4), out += 4, word >>= 32;
+            if (width & 2) std::memcpy(out, &word, 2), out += 2, word >>= 16;
+            if (width & 1) *out = static_cast<byte>(word);
+            return;
+        }
+        std::memcpy(out, &word, 8);
+    }
+}
+
 // The first n of 8 bytes behind zeros; 1 <= n <= 8.
 inline uint64_t first(uint64_t word, int64_t n) { return word << (-8 * n & 63); }
 

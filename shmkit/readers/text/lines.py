@@ -6,6 +6,7 @@ bytes, decompressed ──(encoding)──▶ lines, each ended by \n, \r\n or \
 from __future__ import annotations
 
 import codecs
+import importlib
 import io
 import itertools
 import operator
@@ -13,8 +14,8 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,13 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.readers.compression import decompressed, position
 
-try:
-    from shmkit.readers.text import _parser_avx2 as parser
-except ImportError:  # another CPU
-    try:
-        from shmkit.readers.text import _parser as parser  # type: ignore[no-redef]
-    except ImportError:  # there was no compiler
-        parser = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from shmkit.readers.text import _parser as parser
+else:
+    parser = None  # where there was no compiler
+    for _build in ("_parser", "_parser_avx2", "_parser_avx512"):  # the last that this CPU can run
+        with suppress(ImportError):
+            parser = importlib.import_module(f"shmkit.readers.text.{_build}")
 
 __all__ = [
     "LINE_END",

@@ -55,12 +55,11 @@ from shmkit.readers.text.lines import LINE_END, Lines, loadtxt, parser
 
 __all__ = ["PARSER", "Rows", "by_lines", "lines_are_bytes"]
 
+_CPU = {"_parser_avx512": ", for AVX-512", "_parser_avx2": ", for AVX2", "_parser": ""}
 PARSER = (
     "np.loadtxt (none was compiled on installation)"
     if parser is None
-    else "compiled, for AVX2"
-    if parser.__name__.endswith("avx2")
-    else "compiled"
+    else f"compiled{_CPU[parser.__name__.rpartition('.')[2]]}"
 )
 
 # Together they stay in the cache of a core: a block until it is parsed, its rows until written.

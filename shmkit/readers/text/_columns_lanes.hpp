@@ -1,0 +1,422 @@
+// Eight numbers of a column at once, in as many lanes of a vector as the CPU has.
+//
+//   texts    "87.5"   "-3"     "1e5"         each in a lane of 8 bytes, its last byte the highest
+//   digits   00008705 00000003  1?5          sign and point taken out, what is before them zeros
+//   value    875      3         odd          `values`: neighbours joined three times
+//   number   87.5     -3        odd          divided by 10**1, sign put on
+//
+// A lane that holds anything else is odd: it is read by itself, by read_double. So is what a lane
+// could not read exactly. The rounding is that of _parser_numbers.hpp: a quotient or a product of
+// two exact doubles rounds once, and for more digits `nearest` is done in lanes, 64 x 64 bits and all.
+//
+// The vectors are those of GCC and Clang, of 8, 4 or 2 lanes: one text for each CPU. Only what these
+// do badly is said in intrinsics. FMA must be off, as it rounds once where two are wanted.
+
+#pragma once
+
+#include "_parser_numbers.hpp"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace shmkit {
+
+constexpr int group = 8;  // numbers
+
+#if defined(__AVX512DQ__)
+constexpr int in_vector = 8;
+#elif defined(__AVX2__)
+constexpr int in_vector = 4;
+#else
+constexpr int in_vector = 2;
+#endif
+
+typedef uint64_t Words __attribute__((vector_size(8 * in_vector)));
+typedef int64_t Masks __attribute__((vector_size(8 * in_vector)));  // all bits of a lane, or none
+typedef double Doubles __attribute__((vector_size(8 * in_vector)));
+typedef byte Bytes __attribute__((vector_size(8 * in_vector)));
+
+inline Words all(uint64_t x) { return x - Words{}; }
+inline Words as_words(Masks x) { return reinterpret_cast<Words>(x); }
+template <typename T>
+inline Words select(T mask, Words yes, Words no) {
+    const Words m = reinterpret_cast<Words>(mask);
+    return (m & yes) | (~m & no);
+}
+
+// All bits of the bytes that are c.
+inline Words bytes_equal(Words x, byte c) {
+    return reinterpret_cast<Words>(reinterpret_cast<Bytes>(x) == (c - Bytes{}));
+}
+
+// Whether any byte of a lane is no digit.
+inline Masks not_digits(Words digits) {
+#if defined(__AVX512BW__)
+    const __m512i x = reinterpret_cast<__m512i>(digits);
+    return reinterpret_cast<Masks>(_mm512_subs_epu8(x, _mm512_set1_epi8(9))) != 0;
+#elif defined(__AVX2__)
+    const __m256i x = reinterpret_cast<__m256i>(digits);
+    return reinterpret_cast<Masks>(_mm256_subs_epu8(x, _mm256_set1_epi8(9))) != 0;
+#elif defined(__SSE2__)
+    const __m128i x = reinterpret_cast<__m128i>(digits);
+    return reinterpret_cast<Masks>(_mm_subs_epu8(x, _mm_set1_epi8(9))) != 0;
+#else
+    return (((digits + ones * (0x80 - 10)) | digits) & highs) != 0;
+#endif
+}
+
+// Products of the lower halves.
+inline Words multiply_low(Words a, Words b) {
+#if defined(__AVX512DQ__)
+    return reinterpret_cast<Words>(
+        _mm512_mul_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif defined(__AVX2__)
+    return reinterpret_cast<Words>(
+        _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif defined(__SSE2__)
+    return reinterpret_cast<Words>(
+        _mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+    return (a & 0xffffffff) * (b & 0xffffffff);
+#endif
+}
+
+// The number that the 8 digits of each lane spell.
+inline Words values(Words digits) {
+#if defined(__AVX512BW__)
+    __m512i x = reinterpret_cast<__m512i>(digits);
+    x = _mm512_maddubs_epi16(x, _mm512_set1_epi16(10 + (1 << 8)));
+    const Words fours =
+        reinterpret_cast<Words>(_mm512_madd_epi16(x, _mm512_set1_epi32(100 + (1 << 16))));
+#elif defined(__AVX2__)
+    __m256i x = reinterpret_cast<__m256i>(digits);
+    x = _mm256_maddubs_epi16(x, _mm256_set1_epi16(10 + (1 << 8)));
+    const Words fours =
+        reinterpret_cast<Words>(_mm256_madd_epi16(x, _mm256_set1_epi32(100 + (1 << 16))));
+#elif defined(__SSE2__)
+    __m128i x = reinterpret_cast<__m128i>(digits);
+    x = _mm_srli_epi16(_mm_mullo_epi16(x, _mm_set1_epi16(1 + (10 << 8))), 8);
+    const Words fours =
+        reinterpret_cast<Words>(_mm_madd_epi16(x, _mm_set1_epi32(100 + (1 << 16))));
+#else
+    Words fours = digits * (1 + (10 << 8)) >> 8;
+    fours = ((fours & 0x00ff00ff00ff00ff) * (1 + (100 << 16)) >> 16) & 0x0000ffff0000ffff;
+#endif
+    return multiply_low(fours, all(10000)) + (fours >> 32);
+}
+
+// How many bytes of each lane are not zero: each is 0 or 0xff.
+inline Words count_bytes(Words x) {
+    x &= ones;
+#if defined(__AVX512BW__)
+    const __m512i sums = _mm512_sad_epu8(reinterpret_cast<__m512i>(x), _mm512_setzero_si512());
+    return reinterpret_cast<Words>(sums);
+#elif defined(__AVX2__)
+    const __m256i sums = _mm256_sad_epu8(reinterpret_cast<__m256i>(x), _mm256_setzero_si256());
+    return reinterpret_cast<Words>(sums);
+#elif defined(__SSE2__)
+    return reinterpret_cast<Words>(_mm_sad_epu8(reinterpret_cast<__m128i>(x), _mm_setzero_si128()));
+#else
+    return x * ones >> 56;
+#endif
+}
+
+// Of whole numbers below 2**53, exactly; with AVX-512 below 2**63, rounded.
+inline Doubles as_doubles(Words x) {
+#if defined(__AVX512DQ__)
+    return reinterpret_cast<Doubles>(_mm512_cvtepi64_pd(reinterpret_cast<__m512i>(x)));
+#else
+    // The halves as the lowest bits of doubles between powers of two, which are taken off again.
+    const Doubles low = reinterpret_cast<Doubles>((x & 0xffffffff) | 0x4330000000000000);
+    const Doubles high = reinterpret_cast<Doubles>(x >> 32 | 0x4530000000000000);
+    return (high - 0x1.00000001p84) + low;
+#endif
+}
+
+// A bit for each lane whose mask is set.
+inline unsigned lanes_of(Masks mask) {
+#if defined(__AVX512DQ__)
+    return _mm512_movepi64_mask(reinterpret_cast<__m512i>(mask));
+#elif defined(__AVX2__)
+    return static_cast<unsigned>(_mm256_movemask_pd(reinterpret_cast<__m256d>(mask)));
+#elif defined(__SSE2__)
+    return static_cast<unsigned>(_mm_movemask_pd(reinterpret_cast<__m128d>(mask)));
+#else
+    unsigned found = 0;
+    for (int i = 0; i < in_vector; ++i) found |= (mask[i] & 1) << i;
+    return found;
+#endif
+}
+
+// The entries of a table, as they lie in memory.
+template <typename T, int count>
+inline Words look_up(const T (&table)[count], Words i) {
+    static_assert(sizeof(T) == 8);
+#if defined(__AVX512DQ__)
+    return reinterpret_cast<Words>(_mm512_i64gather_epi64(reinterpret_cast<__m512i>(i), table, 8));
+#else
+    T found[in_vector];
+    for (int k = 0; k < in_vector; ++k) found[k] = table[i[k]];
+    Words words;
+    std::memcpy(&words, found, sizeof words);
+    return words;
+#endif
+}
+
+// Texts of one column: they lie before `end`, and up to 32 bytes before may be loaded.
+struct Group {
+    const byte* text;
+    uint32_t start[group], end[group];
+};
+
+// The 8 bytes of each text from `end + offset` on.
+inline Words load(const Group& texts, int first, int offset) {
+#if defined(__AVX512DQ__)
+    const __m256i ends = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.end + first));
+    const __m256i at = _mm256_add_epi32(ends, _mm256_set1_epi32(offset));
+    return reinterpret_cast<Words>(_mm512_i32gather_epi64(at, texts.text, 1));
+#else
+    Words found;
+    for (int i = 0; i < in_vector; ++i) {
+        found[i] = load8(texts.text + texts.end[first + i] + offset);
+    }
+    return found;
+#endif
+}
+
+inline Masks lengths(const Group& texts, int first) {
+#if defined(__AVX512DQ__)
+    const __m256i n =
+        _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.end + first)),
+                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.start + first)));
+    return reinterpret_cast<Masks>(_mm512_cvtepu32_epi64(n));
+#else
+    Masks n;
+    for (int i = 0; i < in_vector; ++i) n[i] = texts.end[first + i] - texts.start[first + i];
+    return n;
+#endif
+}
+
+// How numbers are written, and what is a number.
+struct Style {
+    byte point;         // '.' or ','
+    bool keeps_zeros;   // whole numbers that begin with a zero are odd, but for 0 itself
+};
+
+constexpr uint64_t sign_bit = uint64_t{1} << 63;
+
+// The highest n bytes of each lane; n up to 8.
+inline Words last_bytes(Masks n) {
+    // Shifted in two steps, as one by 64 bits is not defined.
+    const Words bits = reinterpret_cast<Words>(8 - n) * 8;
+    return (all(~uint64_t{0}) << (bits >> 1)) << (bits - (bits >> 1));
+}
+
+// ---- up to 8 characters -------------------------------------------------------------------------
+
+// Numbers of at most 8 characters, as doubles or int64; gives the odd ones.
+template <bool real>
+[[gnu::always_inline]] inline unsigned short_numbers(const Group& texts, const Style& style,
+                                                     uint64_t* out) {
+    unsigned odd_lanes = 0;
+    for (int first = 0; first < group; first += in_vector, out += in_vector) {
+        const Masks n = lengths(texts, first);
+        Masks odd = (n < 1) | (n > 8);
+        Words kept = last_bytes(n & 15);  // of more, it does not matter
+        const Words text = load(texts, first, -8) & kept;
+        const Words begin = kept & ~(kept << 8);
+        const Words minus = bytes_equal(text, '-') & begin;
+        const Masks negative = minus != 0;
+        kept &= ~minus;
+        Words digits = (text ^ ones * '0') & kept;
+        Masks count = n + negative;  // digits: a mask that is set is -1
+        Words behind{};
+        Masks pointed{};
+        if constexpr (real) {
+            const Words points = bytes_equal(digits, style.point ^ '0');
+            const Words point = points & -points, before = point - 1;  // its lowest bit, and below
+            pointed = points != 0;
+            odd |= points != (point << 8) - point;  // two points
+            const Words rest = digits & ~(before | points);
+            digits = select(pointed, rest | (digits & before) << 8, digits);
+            count += pointed;
+            behind = select(pointed, count_bytes(~(before | points)), Words{});
+        }
+        odd |= (count < 1) | not_digits(digits);
+        if (style.keeps_zeros) {
+            const Words head = kept & ~(kept << 8);
+            odd |= ((digits & head) == 0) & (count > 1) & ~pointed;
+        }
+        Words value = values(digits);
+        if constexpr (real) {
+            Doubles number = as_doubles(value);
+#if defined(__AVX512DQ__)
+            const __m512d tens = _mm512_setr_pd(1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7);
+            number /= reinterpret_cast<Doubles>(
+                _mm512_permutexvar_pd(reinterpret_cast<__m512i>(behind), tens));
+#else
+            Doubles tens;
+            for (int i = 0; i < in_vector; ++i) tens[i] = powers.of10[behind[i] & 7];
+            number /= tens;
+#endif
+            value = reinterpret_cast<Words>(number) ^ (as_words(negative) & sign_bit);
+        } else {
+            value = (value ^ as_words(negative)) - as_words(negative);
+        }
+        std::memcpy(out, &value, sizeof value);
+        odd_lanes |= lanes_of(odd) << first;
+    }
+    return odd_lanes;
+}
+
+// ---- up to 24 digits, and exponents -------------------------------------------------------------
+
+// value * 10**exponent, rounded as `nearest` does it; adds those to `odd` that it cannot: where the
+// value is 0 or the exponent not in -27..-1.
+inline Doubles nearest_lanes(Words value, Masks exponent, Masks& odd) {
+    Masks i = -exponent;
+    const Masks wrong = (value == 0) | (i < 1) | (i > 27);
+    odd |= wrong;
+#if defined(__AVX512DQ__)
+    i = (i & ~wrong) - wrong;
+    const Words shift = reinterpret_cast<Words>(_mm512_lzcnt_epi64(reinterpret_cast<__m512i>(value)));
+    const Words x = value << (shift & 63);
+    const Words inverse = look_up(powers.inverse, reinterpret_cast<Words>(i));
+    const Words up = reinterpret_cast<Words>(_mm512_cvtepi32_epi64(
+        _mm512_i64gather_epi32(reinterpret_cast<__m512i>(i), powers.up, 4)));
+    // The upper half of the product of x and inverse, from those of their halves.
+    const Words ll = multiply_low(x, inverse), lh = multiply_low(x, inverse >> 32);
+    const Words hl = multiply_low(x >> 32, inverse), hh = multiply_low(x >> 32, inverse >> 32);
+    const Words middle = (ll >> 32) + (lh & 0xffffffff) + (hl & 0xffffffff);
+    Words cut = hh + (middle >> 32) + (lh >> 32) + (hl >> 32);
+    const Words half = all(1 << 9) << (cut >> 63);
+    odd |= (cut & (2 * half - 1)) == half - 1;
+    cut = cut >> 1 | 1;
+    const Words binary = reinterpret_cast<Words>(exponent) - shift + up - 62 + 1023;
+    return as_doubles(cut) * reinterpret_cast<Doubles>(binary << 52);
+#else
+    // There is no product of 64 bits in lanes: one after another.
+    Doubles found{};
+    for (int k = 0; k < in_vector; ++k) {
+        if (!wrong[k]) found[k] = nearest(value[k], static_cast<int>(exponent[k]));
+    }
+    return found;
+#endif
+}
+
+// Numbers of up to 24 characters, behind which may be an exponent of four, as e+00; as doubles or,
+// without a point, as int64. Gives the odd ones.
+template <bool real, bool scientific>
+[[gnu::always_inline]] inline unsigned long_numbers(const Group& texts, const Style& style,
+                                                    uint64_t* out) {
+    static_assert(real || !scientific);
+    unsigned odd_lanes = 0;
+    for (int first = 0; first < group; first += in_vector, out += in_vector) {
+        constexpr int tail = scientific ? 4 : 0;
+        Masks n = lengths(texts, first) - tail;
+        Masks odd = (n < 1) | (n > 24);
+        n &= 31;
+        // Lane by lane: the last 8 bytes, those before, and the ones before these.
+        Words kept[3], digits[3];
+        Masks left = n;
+        for (int k = 2; k >= 0; --k, left -= 8) {
+            const Masks here = (left & (left > 0));
+            const Masks most = (here & (here < 8)) | (8 & (here >= 8));
+            kept[k] = last_bytes(most);
+            digits[k] = load(texts, first, 8 * (k - 3) - tail) & kept[k];
+        }
+        Masks negative{};
+        Words carried = all(0);  // the byte before the lane is kept
+        for (int k = 0; k < 3; ++k) {
+            const Words begin = kept[k] & ~(kept[k] << 8 | carried);
+            const Words minus = bytes_equal(digits[k], '-') & begin;
+            carried = kept[k] >> 56;
+            negative |= minus != 0;
+            kept[k] &= ~minus;
+            digits[k] = (digits[k] ^ ones * '0') & kept[k];
+        }
+        Masks count = n + negative;
+        Masks pointed{};
+        Words behind{};
+        if constexpr (real) {
+            // From the last lane on: what is before the point moves up by a byte, over it.
+            for (int k = 2; k >= 0; --k) {
+                const Words from_before = k ? digits[k - 1] >> 56 : Words{};
+                const Words points = bytes_equal(digits[k], style.point ^ '0');
+                const Words point = points & -points, before = point - 1;
+                const Masks here = points != 0;
+                odd |= (points != (point << 8) - point) | (here & pointed);
+                const Words rest = digits[k] & ~(before | points);
+                const Words moved = (digits[k] & before) << 8 | from_before;
+                digits[k] = select(here, rest | moved,
+                                   select(pointed, digits[k] << 8 | from_before, digits[k]));
+                behind += select(here, count_bytes(~(before | points)), Words{}) +
+                          select(here | pointed, Words{}, all(8));
+                pointed |= here;
+            }
+            behind &= as_words(pointed);
+            count += pointed;
+        }
+        odd |= (count < 1) | not_digits(digits[0]) | not_digits(digits[1]) | not_digits(digits[2]);
+        if (style.keeps_zeros && !scientific) {
+            Words head{};
+            carried = Words{};
+            for (int k = 0; k < 3; ++k) {
+                head |= digits[k] & kept[k] & ~(kept[k] << 8 | carried);
+                carried = kept[k] >> 56;
+            }
+            odd |= (head == 0) & (count > 1) & ~pointed;
+        }
+        const Words top = values(digits[0]);
+        odd |= top > 999;  // more than 19 digits: it may not fit in 64 bits
+        Words value = top * 10000000000000000 +
+                      (multiply_low(values(digits[1]), all(100000000)) + values(digits[2]));
+        if constexpr (real) {
+            Masks exponent = -reinterpret_cast<Masks>(behind);
+            if constexpr (scientific) {
+                const Words text = load(texts, first, -8) >> 32;  // e, sign, two digits
+                const Words tens = (text >> 16 & 0xff) - '0', one = (text >> 24) - '0';
+                const Words sign = text >> 8 & 0xff;
+                odd |= ((text & 0xdf) != 'E') | (tens > 9) | (one > 9) |
+                       ((sign != '-') & (sign != '+'));
+                const Words power = tens * 10 + one;
+                exponent += reinterpret_cast<Masks>(select(sign == '-', -power, power));
+            }
+            Doubles number;
+            const Masks large = ((value >> 53) != 0) | (exponent < -22) | (exponent > 22);
+            if (!lanes_of(large & ~odd)) {
+                const Masks divided = exponent < 0;
+                Masks power = reinterpret_cast<Masks>(
+                    select(divided, reinterpret_cast<Words>(-exponent), reinterpret_cast<Words>(exponent)));
+                power &= ~large;
+                const Doubles whole = as_doubles(value);
+                const Doubles ten = reinterpret_cast<Doubles>(look_up(powers.of10, reinterpret_cast<Words>(power)));
+                number = reinterpret_cast<Doubles>(
+                    select(divided, reinterpret_cast<Words>(whole / ten), reinterpret_cast<Words>(whole * ten)));
+            } else {
+                number = nearest_lanes(value, exponent, odd);
+            }
+            value = reinterpret_cast<Words>(number) ^ (as_words(negative) & sign_bit);
+        } else {
+            odd |= value > reinterpret_cast<Words>(0x7fffffffffffffff - Masks{});
+            value = (value ^ as_words(negative)) - as_words(negative);
+        }
+        std::memcpy(out, &value, sizeof value);
+        odd_lanes |= lanes_of(odd) << first;
+    }
+    return odd_lanes;
+}
+
+// Numbers as doubles or int64, eight at once; gives the odd ones, of which nothing is written.
+template <bool real>
+inline unsigned numbers(const Group& texts, const Style& style, uint64_t* out) {
+    const byte* const end = texts.text + texts.end[0];
+    if (texts.end[0] - texts.start[0] <= 8) return short_numbers<real>(texts, style, out);
+    if constexpr (real) {
+        if ((end[-4] | 0x20) == 'e') return long_numbers<true, true>(texts, style, out);
+    }
+    return long_numbers<real, false>(texts, style, out);
+}
+
+}  // namespace shmkit

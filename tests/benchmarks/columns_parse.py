@@ -96,7 +96,7 @@ def prepare(text, skip, decimal):
     step = (len(text) - start) // PIECES
     head = b""
     for at in range(start, len(text) - step + 1, step):  # from all over it
-        first = text.index(b"\n", at - 1) + 1
+        first = start if at == start else text.index(b"\n", at - 1) + 1
         head += text[first : text.rindex(b"\n", first, at + SAMPLE_NBYTES // PIECES) + 1]
     dialect = Dialect(best_delimiter(head[:20_000], Dialect()), decimal=decimal)
     fields = columns_module.parser.widths(head, max_rows=1, **dialect.splitting)[0]

@@ -122,45 +122,54 @@ class Columns {
     Misfit read_numbers(int64_t i, int64_t rows) {
         Target& target = targets_[i];
         const Column& column = target.column;
-        Times& times = times_[static_cast<size_t>(i)];
         const Style style{static_cast<byte>(dialect_.decimal), column.guessed != 0};
         const MissingWords& missing = *target.missing;
         const bool special = !missing.numbers().empty();
+        const bool direct = column.width == 8 && (column.kind == 'i' || real);
+        const Texts texts = rows_.column(column.field);
         byte* out = target.out;
+        byte found[8 * group * most_groups], odds[most_groups];
         int64_t row = 0;
-        for (; row + group <= rows; row += group, out += group * column.width) {
-            uint64_t found[group];
-            const Group texts = rows_.group_at(row, column.field);
-            unsigned odd = numbers<real>(texts, style, found);
-            if (special) odd |= special_lanes<real>(found, missing);
-            if (!put<real>(column, found, out, odd)) {
-                odd = (1 << group) - 1;
-            }
-            for (; odd; odd &= odd - 1) {
-                const int64_t k = __builtin_ctz(odd);
-                const Text text = rows_.field(row + k, column.field);
-                const Fit fit = text.begin == text.end && missing.empty()
-                                    ? no_value(target, out + k * column.width)
-                                    : one(target, text, out + k * column.width, times);
-                if (fit != Fit::good) return {fit, row + k, i, text};
+        while (row + group <= rows) {
+            const int64_t groups = std::min((rows - row) / group, most_groups);
+            numbers<real>(texts.from(row), groups, style, direct ? out : found, odds);
+            for (int64_t g = 0; g < groups; ++g, row += group, out += group * column.width) {
+                const byte* const values = direct ? out : found + 8 * group * g;
+                unsigned odd = odds[g];
+                if (special) odd |= special_lanes<real>(values, missing);
+                if (!direct && !put<real>(column, values, out, odd)) odd = (1 << group) - 1;
+                for (; odd; odd &= odd - 1) {
+                    const int64_t k = __builtin_ctz(odd);
+                    byte* const here = out + k * column.width;
+                    const bool empty = texts.start[row + k] == texts.end[row + k];
+                    const Fit fit = empty && missing.empty() ? no_value(target, here)
+                                                             : one(target, row + k, here, i);
+                    if (fit != Fit::good) return misfit(fit, row + k, i);
+                }
             }
         }
         for (; row < rows; ++row, out += column.width) {
-            const Text text = rows_.field(row, column.field);
-            const Fit fit = one(target, text, out, times);
-            if (fit != Fit::good) return {fit, row, i, text};
+            const Fit fit = one(target, row, out, i);
+            if (fit != Fit::good) return misfit(fit, row, i);
         }
         return {Fit::good, rows, i, {}};
+    }
+    static constexpr int64_t most_groups = 64;  // whose values are kept in between
+
+    Misfit misfit(Fit fit, int64_t row, int64_t i) const {
+        return {fit, row, i, rows_.field(row, targets_[i].column.field)};
     }
 
     // The lanes whose numbers may be missing.
     template <bool real>
-    static unsigned special_lanes(const uint64_t (&found)[group], const MissingWords& missing) {
+    static unsigned special_lanes(const byte* found, const MissingWords& missing) {
         unsigned lanes = 0;
         for (int k = 0; k < group; ++k) {
             double number;
-            std::memcpy(&number, &found[k], 8);
-            if (!real) number = static_cast<double>(static_cast<int64_t>(found[k]));
+            int64_t whole;
+            std::memcpy(&number, found + 8 * k, 8);
+            std::memcpy(&whole, found + 8 * k, 8);
+            if (!real) number = static_cast<double>(whole);
             lanes |= unsigned{missing.has(number)} << k;
         }
         return lanes;
@@ -168,21 +177,16 @@ class Columns {
 
     // Writes the numbers of eight lanes that are not odd; says whether the type holds all of those.
     template <bool real>
-    static bool put(const Column& column, const uint64_t (&found)[group], byte* out, unsigned odd) {
+    static bool put(const Column& column, const byte* found, byte* out, unsigned odd) {
         if constexpr (real) {
-            if (column.width == 8) {
-                std::memcpy(out, found, sizeof found);
-            } else {
-                double numbers[group];
-                std::memcpy(numbers, found, sizeof found);
-                float small[group];
-                for (int k = 0; k < group; ++k) small[k] = static_cast<float>(numbers[k]);
-                std::memcpy(out, small, sizeof small);
-            }
+            double numbers[group];
+            std::memcpy(numbers, found, sizeof numbers);
+            float small[group];
+            for (int k = 0; k < group; ++k) small[k] = static_cast<float>(numbers[k]);
+            std::memcpy(out, small, sizeof small);
             return true;
         } else {
             switch (column.kind << 4 | column.width) {
-                case 'i' << 4 | 8: std::memcpy(out, found, sizeof found); return true;
                 case 'i' << 4 | 4: return put_as<int32_t>(found, out, odd);
                 case 'i' << 4 | 2: return put_as<int16_t>(found, out, odd);
                 case 'i' << 4 | 1: return put_as<int8_t>(found, out, odd);
@@ -195,11 +199,13 @@ class Columns {
         }
     }
     template <typename T>
-    static bool put_as(const uint64_t (&found)[group], byte* out, unsigned odd) {
+    static bool put_as(const byte* found, byte* out, unsigned odd) {
         T values[group];
+        int64_t wholes[group];
+        std::memcpy(wholes, found, sizeof wholes);
         bool good = true;
         for (int k = 0; k < group; ++k) {
-            const int64_t value = static_cast<int64_t>(found[k]);
+            const int64_t value = wholes[k];
             values[k] = static_cast<T>(value);
             bool same = static_cast<int64_t>(values[k]) == value;
             if (std::is_same_v<T, uint64_t>) same = value >= 0;
@@ -214,22 +220,28 @@ class Columns {
     Misfit read_others(int64_t i, int64_t rows) {
         Target& target = targets_[i];
         const Column column = target.column;
+        const Index& index = rows_.index();
         byte* out = target.out;
-        Times& times = times_[static_cast<size_t>(i)];
-        const bool plain = !rows_.index().quoted && !rows_.index().zeros && rows_.index().ascii;
-        if (plain && column.kind == 'S') {
-            for (int64_t row = 0; row < rows; ++row, out += column.width) {
-                const Text text = rows_.field(row, column.field);
-                if (text.nbytes() > column.width) return {Fit::too_long, row, i, text};
-                copy(text.begin, text.nbytes(), out, column.width);
-            }
-            return {Fit::good, rows, i, {}};
-        }
+        Times times = times_[static_cast<size_t>(i)];
+        // What needs no second look is read in one go.
+        const bool plain = index.simple && index.ascii && !index.zeros;
+        const Texts texts = plain ? rows_.column(column.field) : Texts{};
         for (int64_t row = 0; row < rows; ++row, out += column.width) {
-            const Text text = rows_.field(row, column.field);
-            const Fit fit = one(target, text, out, times);
-            if (fit != Fit::good) return {fit, row, i, text};
+            if (plain) {
+                const byte* const begin = texts.text + texts.start[row];
+                const byte* const end = texts.text + texts.end[row];
+                if (column.kind == 'S' && end - begin <= column.width) {
+                    copy(begin, end - begin, out, column.width);
+                    continue;
+                }
+                if (column.kind == 'M' && time(column, {begin, end}, out, times) == Fit::good) {
+                    continue;
+                }
+            }
+            const Fit fit = one(target, row, out, i);
+            if (fit != Fit::good) return misfit(fit, row, i);
         }
+        times_[static_cast<size_t>(i)] = times;
         return {Fit::good, rows, i, {}};
     }
 
@@ -254,9 +266,10 @@ class Columns {
         return Fit::good;
     }
 
-    [[gnu::noinline]] Fit one(Target& target, Text text, byte* out, Times& times) {
+    [[gnu::noinline]] Fit one(Target& target, int64_t row, byte* out, int64_t i) {
         const Column& column = target.column;
-        text = content(text, dialect_.quote, scratch_);
+        Times& times = times_[static_cast<size_t>(i)];
+        Text text = content(rows_.field(row, column.field), dialect_.quote, scratch_);
         if (column.kind == 'S' || column.kind == 'C') return put_text(target, text, out);
         text = text.trimmed();
         const Fit fit = value(target, text, out, times);
@@ -329,7 +342,7 @@ class Columns {
         return Fit::good;
     }
 
-    static Fit time(const Column& column, Text text, byte* out, Times& times) {
+    [[gnu::always_inline]] static Fit time(const Column& column, Text text, byte* out, Times& times) {
         Time found;
         if (!times.read(text.begin, text.end, found)) return Fit::no_number;
         if (found.offset != (column.offsets != 0)) return Fit::offset;

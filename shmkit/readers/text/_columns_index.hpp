@@ -130,6 +130,7 @@ struct Quotes {
     uint64_t inside;           // all bits: the text so far ended inside of quotes
     uint64_t may_open = 1;     // bit 0: the byte before may be before an opening quote,
     uint64_t just_closed = 0;  // or was a closing one
+    uint64_t doubled = 0;      // not 0: some were, inside of others
 
     explicit Quotes(bool begins_inside = false) : inside(-uint64_t{begins_inside}) {}
 
@@ -140,6 +141,7 @@ struct Quotes {
         const uint64_t closing = quotes & ~within;
         strays |= quotes & within & ~(around << 1 | may_open);
         strays |= (closing << 1 | just_closed) & ~around;
+        doubled |= (closing << 1 | just_closed) & quotes;
         may_open = around >> 63;
         just_closed = closing >> 63;
         inside = filled(within);
@@ -162,7 +164,8 @@ class Index {
     // Of the last call.
     uint32_t fields = 0, lines = 0;
     uint32_t lines_end = 0;  // behind the last line end
-    bool quoted = false, returns = false, ascii = true, zeros = false;  // of the whole piece
+    // Of all bytes of the piece. `simple`: a field is its text, or its text between two quotes.
+    bool quoted = false, simple = true, returns = false, ascii = true, zeros = false;
 
     // Where a field ends, and begins if not one byte behind the end of the one before it.
     const uint32_t* ends() const { return ends_.get() + 1; }
@@ -182,6 +185,7 @@ class Index {
         const bool good = dialect_.delimiter < 0 ? find_in<true>(text, nbytes)
                                                  : find_in<false>(text, nbytes);
         if (!good) by_rules(text, nbytes);
+        simple &= good;
         if (dialect_.delimiter >= 0 && stored_) skip_blanks(text);
     }
 
@@ -283,6 +287,7 @@ class Index {
         fields = static_cast<uint32_t>(end - first);
         lines = static_cast<uint32_t>(last - last_fields_.get());
         quoted = quotes_found != 0;
+        simple = quotes.doubled == 0;
         returns = returns_found != 0;
         ascii = not_ascii == 0;
         zeros = zeros_found != 0;

@@ -109,27 +109,30 @@ class Inference {
         const bool special = !words_.numbers().empty() || !weak_.numbers().empty();
         bool lanes = lanes_good_[static_cast<size_t>(column)];
         constexpr unsigned all_lanes = (1 << group) - 1;
+        const Texts texts = rows_.column(column);
         int64_t row = 0;
         for (; row + group <= rows; row += group) {
             unsigned left = all_lanes;
             if (lanes && !special) {
-                const Group texts = rows_.group_at(row, column);
-                uint64_t found[group];
-                const unsigned wholes = all_lanes & ~numbers<false>(texts, style, found);
+                byte odd;
+                int64_t found[group];
+                byte* const out = reinterpret_cast<byte*>(found);
+                numbers<false>(texts.from(row), 1, style, out, &odd);
                 unsigned small = 0;
                 for (int k = 0; k < group; ++k) {
-                    const int64_t value = static_cast<int64_t>(found[k]);
-                    small |= unsigned{-exact <= value && value <= exact} << k;
+                    small |= unsigned{-exact <= found[k] && found[k] <= exact} << k;
                 }
+                const unsigned wholes = all_lanes & ~odd;
                 left &= ~(wholes & small);
                 tell(facts, whole, wholes & small, rows_before, row, column);
                 if (left) {
-                    const unsigned reals = left & ~wholes & ~numbers<true>(texts, style, found);
+                    numbers<true>(texts.from(row), 1, style, out, &odd);
+                    const unsigned reals = left & ~wholes & ~unsigned{odd};
                     tell(facts, real, reals, rows_before, row, column);
                     left &= ~reals;
                 }
                 for (int k = 0; k < group; ++k) {
-                    const int64_t nbytes = texts.end[k] - texts.start[k];
+                    const int64_t nbytes = texts.end[row + k] - texts.start[row + k];
                     facts.nbytes = std::max(facts.nbytes, left >> k & 1 ? 0 : nbytes);
                 }
             }

@@ -149,12 +149,21 @@ inline unsigned lanes_of(Masks mask) {
 #endif
 }
 
-// The entries of a table, as they lie in memory.
+// The entries of a table of at most 32; by shuffles, as gathers are slow on many CPUs.
 template <typename T, int count>
 inline Words look_up(const T (&table)[count], Words i) {
-    static_assert(sizeof(T) == 8);
+    static_assert(sizeof(T) == 8 && count >= 16 && count <= 32);
 #if defined(__AVX512DQ__)
-    return reinterpret_cast<Words>(_mm512_i64gather_epi64(reinterpret_cast<__m512i>(i), table, 8));
+    const __m512i at = reinterpret_cast<__m512i>(i);
+    const auto some = [&table](int from) {
+        constexpr int in_last = count % 8;
+        const __mmask8 there = from + 8 <= count ? 0xff : from < count ? (1 << in_last) - 1 : 0;
+        return _mm512_maskz_loadu_epi64(there, table + (from < count ? from : 0));
+    };
+    const __m512i low = _mm512_permutex2var_epi64(some(0), at, some(8));
+    const __m512i high = _mm512_permutex2var_epi64(some(16), at, some(24));
+    const __mmask8 is_high = _mm512_cmpgt_epi64_mask(at, _mm512_set1_epi64(15));
+    return reinterpret_cast<Words>(_mm512_mask_mov_epi64(low, is_high, high));
 #else
     T found[in_vector];
     for (int k = 0; k < in_vector; ++k) found[k] = table[i[k]];
@@ -164,36 +173,57 @@ inline Words look_up(const T (&table)[count], Words i) {
 #endif
 }
 
-// Texts of one column: they lie before `end`, and up to 32 bytes before may be loaded.
-struct Group {
+// Texts of a column, as offsets into the whole; up to 32 bytes before an end may be loaded.
+struct Texts {
     const byte* text;
-    uint32_t start[group], end[group];
+    const uint32_t *start, *end;
+    Texts from(int64_t i) const { return {text, start + i, end + i}; }
 };
 
-// The 8 bytes of each text from `end + offset` on.
-inline Words load(const Group& texts, int first, int offset) {
-#if defined(__AVX512DQ__)
-    const __m256i ends = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.end + first));
-    const __m256i at = _mm256_add_epi32(ends, _mm256_set1_epi32(offset));
-    return reinterpret_cast<Words>(_mm512_i32gather_epi64(at, texts.text, 1));
-#else
+// The last 8 bytes of each text.
+inline Words last_words(const Texts& texts) {
     Words found;
-    for (int i = 0; i < in_vector; ++i) {
-        found[i] = load8(texts.text + texts.end[first + i] + offset);
-    }
+    for (int i = 0; i < in_vector; ++i) found[i] = load8(texts.text + texts.end[i] - 8);
     return found;
+}
+
+// The last bytes of each text before its `tail` last: 8, those before them, and those before these.
+inline void last_words(const Texts& texts, int tail, Words (&found)[3]) {
+#if defined(__AVX512DQ__)
+    // Two texts of 32 bytes in each vector, which are then transposed.
+    __m512i two[4];
+    for (int i = 0; i < 4; ++i) {
+        const auto load = [&](int k) {
+            const byte* const p = texts.text + texts.end[k] - tail - 32;
+            return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+        };
+        two[i] = _mm512_inserti64x4(_mm512_castsi256_si512(load(2 * i)), load(2 * i + 1), 1);
+    }
+    const __m512i first_ones = _mm512_setr_epi64(1, 5, 9, 13, 2, 6, 10, 14);
+    const __m512i last_ones = _mm512_setr_epi64(3, 7, 11, 15, 3, 7, 11, 15);
+    const __m512i a = _mm512_permutex2var_epi64(two[0], first_ones, two[1]);
+    const __m512i b = _mm512_permutex2var_epi64(two[2], first_ones, two[3]);
+    const __m512i c = _mm512_permutex2var_epi64(two[0], last_ones, two[1]);
+    const __m512i d = _mm512_permutex2var_epi64(two[2], last_ones, two[3]);
+    found[0] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(a, b, 0x44));
+    found[1] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(a, b, 0xee));
+    found[2] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(c, d, 0x44));
+#else
+    for (int i = 0; i < in_vector; ++i) {
+        const byte* const p = texts.text + texts.end[i] - tail;
+        for (int k = 0; k < 3; ++k) found[k][i] = load8(p + 8 * (k - 3));
+    }
 #endif
 }
 
-inline Masks lengths(const Group& texts, int first) {
+inline Masks lengths(const Texts& texts) {
 #if defined(__AVX512DQ__)
-    const __m256i n =
-        _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.end + first)),
-                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.start + first)));
+    const __m256i n = _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.end)),
+                                       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.start)));
     return reinterpret_cast<Masks>(_mm512_cvtepu32_epi64(n));
 #else
     Masks n;
-    for (int i = 0; i < in_vector; ++i) n[i] = texts.end[first + i] - texts.start[first + i];
+    for (int i = 0; i < in_vector; ++i) n[i] = texts.end[i] - texts.start[i];
     return n;
 #endif
 }
@@ -217,14 +247,12 @@ inline Words last_bytes(Masks n) {
 
 // Numbers of at most 8 characters, as doubles or int64; gives the odd ones.
 template <bool real>
-[[gnu::always_inline]] inline unsigned short_numbers(const Group& texts, const Style& style,
-                                                     uint64_t* out) {
-    unsigned odd_lanes = 0;
-    for (int first = 0; first < group; first += in_vector, out += in_vector) {
-        const Masks n = lengths(texts, first);
+[[gnu::always_inline]] inline unsigned short_numbers(const Texts& texts, const Style& style,
+                                                     byte* out) {
+        const Masks n = lengths(texts);
         Masks odd = (n < 1) | (n > 8);
         Words kept = last_bytes(n & 15);  // of more, it does not matter
-        const Words text = load(texts, first, -8) & kept;
+        const Words text = last_words(texts) & kept;
         const Words begin = kept & ~(kept << 8);
         const Words minus = bytes_equal(text, '-') & begin;
         const Masks negative = minus != 0;
@@ -265,9 +293,7 @@ template <bool real>
             value = (value ^ as_words(negative)) - as_words(negative);
         }
         std::memcpy(out, &value, sizeof value);
-        odd_lanes |= lanes_of(odd) << first;
-    }
-    return odd_lanes;
+        return lanes_of(odd);
 }
 
 // ---- up to 24 digits, and exponents -------------------------------------------------------------
@@ -283,8 +309,8 @@ inline Doubles nearest_lanes(Words value, Masks exponent, Masks& odd) {
     const Words shift = reinterpret_cast<Words>(_mm512_lzcnt_epi64(reinterpret_cast<__m512i>(value)));
     const Words x = value << (shift & 63);
     const Words inverse = look_up(powers.inverse, reinterpret_cast<Words>(i));
-    const Words up = reinterpret_cast<Words>(_mm512_cvtepi32_epi64(
-        _mm512_i64gather_epi32(reinterpret_cast<__m512i>(i), powers.up, 4)));
+    // powers.up, by the logarithm of 5.
+    const Words up = 63 - (multiply_low(reinterpret_cast<Words>(i), all(1217359)) >> 19);
     // The upper half of the product of x and inverse, from those of their halves.
     const Words ll = multiply_low(x, inverse), lh = multiply_low(x, inverse >> 32);
     const Words hl = multiply_low(x >> 32, inverse), hh = multiply_low(x >> 32, inverse >> 32);
@@ -308,23 +334,22 @@ inline Doubles nearest_lanes(Words value, Masks exponent, Masks& odd) {
 // Numbers of up to 24 characters, behind which may be an exponent of four, as e+00; as doubles or,
 // without a point, as int64. Gives the odd ones.
 template <bool real, bool scientific>
-[[gnu::always_inline]] inline unsigned long_numbers(const Group& texts, const Style& style,
-                                                    uint64_t* out) {
+[[gnu::always_inline]] inline unsigned long_numbers(const Texts& texts, const Style& style,
+                                                    byte* out) {
     static_assert(real || !scientific);
-    unsigned odd_lanes = 0;
-    for (int first = 0; first < group; first += in_vector, out += in_vector) {
         constexpr int tail = scientific ? 4 : 0;
-        Masks n = lengths(texts, first) - tail;
+        Masks n = lengths(texts) - tail;
         Masks odd = (n < 1) | (n > 24);
         n &= 31;
         // Lane by lane: the last 8 bytes, those before, and the ones before these.
-        Words kept[3], digits[3];
+        Words kept[3], digits[3] = {};
+        last_words(texts, tail, digits);
         Masks left = n;
         for (int k = 2; k >= 0; --k, left -= 8) {
             const Masks here = (left & (left > 0));
             const Masks most = (here & (here < 8)) | (8 & (here >= 8));
             kept[k] = last_bytes(most);
-            digits[k] = load(texts, first, 8 * (k - 3) - tail) & kept[k];
+            digits[k] &= kept[k];
         }
         Masks negative{};
         Words carried = all(0);  // the byte before the lane is kept
@@ -375,7 +400,7 @@ template <bool real, bool scientific>
         if constexpr (real) {
             Masks exponent = -reinterpret_cast<Masks>(behind);
             if constexpr (scientific) {
-                const Words text = load(texts, first, -8) >> 32;  // e, sign, two digits
+                const Words text = last_words(texts) >> 32;  // e, sign, two digits
                 const Words tens = (text >> 16 & 0xff) - '0', one = (text >> 24) - '0';
                 const Words sign = text >> 8 & 0xff;
                 odd |= ((text & 0xdf) != 'E') | (tens > 9) | (one > 9) |
@@ -403,20 +428,33 @@ template <bool real, bool scientific>
             value = (value ^ as_words(negative)) - as_words(negative);
         }
         std::memcpy(out, &value, sizeof value);
-        odd_lanes |= lanes_of(odd) << first;
-    }
-    return odd_lanes;
+        return lanes_of(odd);
 }
 
-// Numbers as doubles or int64, eight at once; gives the odd ones, of which nothing is written.
+// Groups of eight numbers as doubles or int64; writes a bit for each odd one, whose value is void.
 template <bool real>
-inline unsigned numbers(const Group& texts, const Style& style, uint64_t* out) {
-    const byte* const end = texts.text + texts.end[0];
-    if (texts.end[0] - texts.start[0] <= 8) return short_numbers<real>(texts, style, out);
-    if constexpr (real) {
-        if ((end[-4] | 0x20) == 'e') return long_numbers<true, true>(texts, style, out);
+[[gnu::noinline]] inline void numbers(Texts texts, int64_t groups, const Style& style, byte* out,
+                                      byte* odd) {
+    const Style own = style;
+    for (int64_t i = 0; i < groups; ++i) {
+        unsigned found = 0;
+        for (int lane = 0; lane < group; lane += in_vector) {
+            // The first text says how the others are likely to be written.
+            const byte* const end = texts.text + *texts.end;
+            unsigned here;
+            if (*texts.end - *texts.start <= 8) {
+                here = short_numbers<real>(texts, own, out);
+            } else if (real && (end[-4] | 0x20) == 'e') {
+                here = long_numbers<real, real>(texts, own, out);
+            } else {
+                here = long_numbers<real, false>(texts, own, out);
+            }
+            found |= here << lane;
+            texts = texts.from(in_vector);
+            out += 8 * in_vector;
+        }
+        odd[i] = static_cast<byte>(found);
     }
-    return long_numbers<real, false>(texts, style, out);
 }
 
 }  // namespace shmkit

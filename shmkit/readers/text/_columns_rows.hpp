@@ -119,42 +119,30 @@ class Rows {
         return field_at(first_fields[static_cast<size_t>(row)] + static_cast<uint32_t>(number));
     }
 
-    // The texts of eight fields of a column, for the lanes: without quotes, if they are simple.
-    Group group_at(int64_t row, int64_t number) const {
-        Group texts;
-        texts.text = text_;
-        const uint32_t* const rows = first_fields.data() + row;
-#if defined(__AVX512DQ__)
-        const __m256i i =
-            _mm256_add_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows)),
-                             _mm256_set1_epi32(static_cast<int>(number)));
-        const auto gather = [i](const uint32_t* from) {
-            return _mm256_i32gather_epi32(reinterpret_cast<const int*>(from), i, 4);
-        };
-        const __m256i one = _mm256_set1_epi32(1);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(texts.end), gather(index_.ends()));
-        _mm256_storeu_si256(
-            reinterpret_cast<__m256i*>(texts.start),
-            stored ? gather(index_.starts()) : _mm256_add_epi32(gather(index_.ends() - 1), one));
-#else
-        for (int k = 0; k < group; ++k) {
-            const uint32_t i = rows[k] + static_cast<uint32_t>(number);
-            texts.start[k] = start_of(i);
-            texts.end[k] = index_.ends()[i];
+    // The fields of a column, one after another; without quotes, where the index is simple.
+    Texts column(int64_t number) {
+        const size_t rows = first_fields.size();
+        if (starts_.size() < rows + group) starts_.resize(rows + group), ends_.resize(rows + group);
+        const uint32_t* const ends = index_.ends() + number;
+        const uint32_t* const starts = stored ? index_.starts() + number : ends - 1;
+        for (size_t row = 0; row < rows; ++row) {
+            const uint32_t first = first_fields[row];
+            starts_[row] = stored ? starts[first] : starts[int64_t{first}] + 1;
+            ends_[row] = ends[first];
         }
-#endif
-        const bool cut = number == fields_ - 1 && dialect_.delimiter >= 0 && index_.returns;
-        if (index_.quoted || cut) {
-            for (int k = 0; k < group; ++k) {
-                const byte *const p = text_ + texts.start[k], *const end = text_ + texts.end[k];
-                if (cut && end > p && end[-1] == '\r') --texts.end[k];
-                if (index_.quoted && *p == dialect_.quote && texts.end[k] - texts.start[k] > 1) {
-                    ++texts.start[k];
-                    --texts.end[k];
-                }
+        if (number == fields_ - 1 && dialect_.delimiter >= 0 && index_.returns) {
+            for (size_t row = 0; row < rows; ++row) {
+                ends_[row] -= ends_[row] > starts_[row] && text_[ends_[row] - 1] == '\r';
             }
         }
-        return texts;
+        if (index_.quoted && index_.simple) {
+            for (size_t row = 0; row < rows; ++row) {
+                const bool is_quoted = text_[starts_[row]] == dialect_.quote;
+                starts_[row] += is_quoted;
+                ends_[row] -= is_quoted;
+            }
+        }
+        return {text_, starts_.data(), ends_.data()};
     }
 
   private:
@@ -164,6 +152,7 @@ class Rows {
     const int64_t fields_;
     Index index_;
     const byte* text_ = nullptr;
+    std::vector<uint32_t> starts_, ends_;  // of the last column
 };
 
 }  // namespace shmkit

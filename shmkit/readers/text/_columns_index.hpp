@@ -38,7 +38,8 @@ struct Dialect {
 
 // ---- 64 bytes -----------------------------------------------------------------------------------
 
-// The next 64 bytes of a text, to be compared with one byte at a time.
+// The next 64 bytes of a text: a bit for each that is some byte, is not ASCII, or is that or a
+// control character.
 class Chunk {
   public:
 #if defined(__AVX512BW__)
@@ -47,6 +48,7 @@ class Chunk {
         return _mm512_cmpeq_epi8_mask(text_, _mm512_set1_epi8(static_cast<char>(c)));
     }
     uint64_t not_ascii() const { return _mm512_movepi8_mask(text_); }
+    uint64_t not_printed() const { return _mm512_cmplt_epi8_mask(text_, _mm512_set1_epi8(' ')); }
 
   private:
     __m512i text_;
@@ -59,6 +61,10 @@ class Chunk {
         return bits(_mm256_cmpeq_epi8(low_, all), _mm256_cmpeq_epi8(high_, all));
     }
     uint64_t not_ascii() const { return bits(low_, high_); }
+    uint64_t not_printed() const {
+        const __m256i all = _mm256_set1_epi8(' ');
+        return bits(_mm256_cmpgt_epi8(all, low_), _mm256_cmpgt_epi8(all, high_));
+    }
 
   private:
     __m256i low_, high_;
@@ -83,6 +89,12 @@ class Chunk {
         for (int i = 0; i < 4; ++i) found |= bits(text_[i]) << 16 * i;
         return found;
     }
+    uint64_t not_printed() const {
+        const __m128i all = _mm_set1_epi8(' ');
+        uint64_t found = 0;
+        for (int i = 0; i < 4; ++i) found |= bits(_mm_cmplt_epi8(text_[i], all)) << 16 * i;
+        return found;
+    }
 
   private:
     __m128i text_[4];
@@ -101,6 +113,14 @@ class Chunk {
     uint64_t not_ascii() const {
         uint64_t found = 0;
         for (int i = 0; i < 8; ++i) found |= bits(text_[i] & highs) << 8 * i;
+        return found;
+    }
+    uint64_t not_printed() const {
+        uint64_t found = 0;
+        for (int i = 0; i < 8; ++i) {
+            const uint64_t below = ~((text_[i] | highs) - ones * ' ') | text_[i];
+            found |= bits(below & highs) << 8 * i;
+        }
         return found;
     }
 
@@ -245,13 +265,16 @@ class Index {
             const uint64_t valid = nbytes - offset < 64 ? (uint64_t{1} << (nbytes - offset)) - 1
                                                         : ~uint64_t{0};
             uint64_t line_ends = chunk.equal('\n') & valid;
-            const uint64_t cut = chunk.equal('\r') & valid;
-            not_ascii |= chunk.not_ascii() & valid;
-            returns_found |= cut;
-            zeros_found |= chunk.equal(0) & valid;
-            uint64_t parts = white ? line_ends | cut | (chunk.equal(' ') | chunk.equal('\t'))
-                                   : line_ends | chunk.equal(dialect_.delimiter);
-            parts &= valid;
+            uint64_t parts = line_ends | (chunk.equal(white ? ' ' : dialect_.delimiter) & valid);
+            uint64_t cut = 0;
+            // What is rare is looked for where there is anything of it.
+            if (chunk.not_printed() & valid & ~parts) {
+                cut = chunk.equal('\r') & valid;
+                not_ascii |= chunk.not_ascii() & valid;
+                zeros_found |= chunk.equal(0) & valid;
+                returns_found |= cut;
+                if (white) parts |= cut | (chunk.equal('\t') & valid);
+            }
             if (dialect_.quote >= 0) {
                 const uint64_t found = chunk.equal(dialect_.quote) & valid;
                 quotes_found |= found;

@@ -96,7 +96,7 @@ class Inference {
     const MissingWords &words_, &weak_;
     Facts* const facts_;
     Rows<stored> rows_;
-    std::vector<bool> lanes_good_;  // of each column: whether some of eight were numbers
+    std::vector<bool> lanes_good_;  // of each column: whether some of the last ones were numbers
     std::vector<byte> scratch_;
     const byte* start_ = nullptr;
     Times times_;
@@ -107,30 +107,36 @@ class Inference {
         const int64_t rows = rows_.count();
         const Style style{static_cast<byte>(dialect_.decimal), true};
         const bool special = !words_.numbers().empty() || !weak_.numbers().empty();
-        bool lanes = lanes_good_[static_cast<size_t>(column)];
+        bool lanes = false;
         constexpr unsigned all_lanes = (1 << group) - 1;
         const Texts texts = rows_.column(column);
+        int64_t wholes[group * at_once];
+        uint64_t reals[group * at_once];
+        byte not_whole[at_once], not_real[at_once];
         int64_t row = 0;
-        for (; row + group <= rows; row += group) {
+        for (int64_t at = at_once; row + group <= rows; row += group, ++at) {
+            if (at == at_once) {
+                const int64_t groups = std::min((rows - row) / group, at_once);
+                lanes = lanes_good_[static_cast<size_t>(column)] && !special;
+                if (lanes) {
+                    const Texts next = texts.from(row);
+                    numbers<false>(next, groups, style, reinterpret_cast<byte*>(wholes), not_whole);
+                    numbers<true>(next, groups, style, reinterpret_cast<byte*>(reals), not_real);
+                }
+                at = 0;
+                lanes_good_[static_cast<size_t>(column)] = false;
+            }
             unsigned left = all_lanes;
-            if (lanes && !special) {
-                byte odd;
-                int64_t found[group];
-                byte* const out = reinterpret_cast<byte*>(found);
-                numbers<false>(texts.from(row), 1, style, out, &odd);
+            if (lanes) {
+                const unsigned odd = not_whole[at];
                 unsigned small = 0;
                 for (int k = 0; k < group; ++k) {
-                    small |= unsigned{-exact <= found[k] && found[k] <= exact} << k;
+                    const int64_t value = wholes[group * at + k];
+                    small |= unsigned{-exact <= value && value <= exact} << k;
                 }
-                const unsigned wholes = all_lanes & ~odd;
-                left &= ~(wholes & small);
-                tell(facts, whole, wholes & small, rows_before, row, column);
-                if (left) {
-                    numbers<true>(texts.from(row), 1, style, out, &odd);
-                    const unsigned reals = left & ~wholes & ~unsigned{odd};
-                    tell(facts, real, reals, rows_before, row, column);
-                    left &= ~reals;
-                }
+                tell(facts, whole, ~odd & small, rows_before, row, column);
+                tell(facts, real, odd & ~not_real[at] & all_lanes, rows_before, row, column);
+                left = (odd & not_real[at]) | (~odd & ~small & all_lanes);
                 for (int k = 0; k < group; ++k) {
                     const int64_t nbytes = texts.end[row + k] - texts.start[row + k];
                     facts.nbytes = std::max(facts.nbytes, left >> k & 1 ? 0 : nbytes);
@@ -143,15 +149,15 @@ class Inference {
                 tell(facts, found, 1U << k, rows_before, row, column);
                 numbers_found |= unsigned{found == whole || found == real} << k;
             }
-            lanes = numbers_found != 0;
+            if (numbers_found) lanes_good_[static_cast<size_t>(column)] = true;
         }
         for (; row < rows; ++row) {
             const Class found = one(facts, rows_.field(row, column));
             tell(facts, found, 1, rows_before, row, column);
         }
-        lanes_good_[static_cast<size_t>(column)] = lanes;
     }
 
+    static constexpr int64_t at_once = 32;  // groups
     static constexpr int64_t exact = int64_t{1} << 53;
 
     // Counts fields from a row on, a bit for each.

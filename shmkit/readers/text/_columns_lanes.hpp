@@ -82,28 +82,30 @@ inline Words multiply_low(Words a, Words b) {
 #endif
 }
 
-// The number that the 8 digits of each lane spell.
-inline Words values(Words digits) {
+// The numbers that the first and the last 4 of 8 digits spell, in the halves of each lane.
+inline Words fours(Words digits) {
 #if defined(__AVX512BW__)
     __m512i x = reinterpret_cast<__m512i>(digits);
     x = _mm512_maddubs_epi16(x, _mm512_set1_epi16(10 + (1 << 8)));
-    const Words fours =
-        reinterpret_cast<Words>(_mm512_madd_epi16(x, _mm512_set1_epi32(100 + (1 << 16))));
+    return reinterpret_cast<Words>(_mm512_madd_epi16(x, _mm512_set1_epi32(100 + (1 << 16))));
 #elif defined(__AVX2__)
     __m256i x = reinterpret_cast<__m256i>(digits);
     x = _mm256_maddubs_epi16(x, _mm256_set1_epi16(10 + (1 << 8)));
-    const Words fours =
-        reinterpret_cast<Words>(_mm256_madd_epi16(x, _mm256_set1_epi32(100 + (1 << 16))));
+    return reinterpret_cast<Words>(_mm256_madd_epi16(x, _mm256_set1_epi32(100 + (1 << 16))));
 #elif defined(__SSE2__)
     __m128i x = reinterpret_cast<__m128i>(digits);
     x = _mm_srli_epi16(_mm_mullo_epi16(x, _mm_set1_epi16(1 + (10 << 8))), 8);
-    const Words fours =
-        reinterpret_cast<Words>(_mm_madd_epi16(x, _mm_set1_epi32(100 + (1 << 16))));
+    return reinterpret_cast<Words>(_mm_madd_epi16(x, _mm_set1_epi32(100 + (1 << 16))));
 #else
-    Words fours = digits * (1 + (10 << 8)) >> 8;
-    fours = ((fours & 0x00ff00ff00ff00ff) * (1 + (100 << 16)) >> 16) & 0x0000ffff0000ffff;
+    const Words pairs = (digits * (1 + (10 << 8)) >> 8) & 0x00ff00ff00ff00ff;
+    return (pairs * (1 + (100 << 16)) >> 16) & 0x0000ffff0000ffff;
 #endif
-    return multiply_low(fours, all(10000)) + (fours >> 32);
+}
+
+// The number that the 8 digits of each lane spell.
+inline Words values(Words digits) {
+    const Words both = fours(digits);
+    return multiply_low(both, all(10000)) + (both >> 32);
 }
 
 // How many bytes of each lane are not zero: each is 0 or 0xff.
@@ -187,8 +189,8 @@ inline Words last_words(const Texts& texts) {
     return found;
 }
 
-// The last bytes of each text before its `tail` last: 8, those before them, and those before these.
-inline void last_words(const Texts& texts, int tail, Words (&found)[3]) {
+// The 32 bytes of each text before its `tail` last ones, by eights.
+inline void last_words(const Texts& texts, int tail, Words (&found)[4]) {
 #if defined(__AVX512DQ__)
     // Two texts of 32 bytes in each vector, which are then transposed.
     __m512i two[4];
@@ -199,19 +201,18 @@ inline void last_words(const Texts& texts, int tail, Words (&found)[3]) {
         };
         two[i] = _mm512_inserti64x4(_mm512_castsi256_si512(load(2 * i)), load(2 * i + 1), 1);
     }
-    const __m512i first_ones = _mm512_setr_epi64(1, 5, 9, 13, 2, 6, 10, 14);
-    const __m512i last_ones = _mm512_setr_epi64(3, 7, 11, 15, 3, 7, 11, 15);
-    const __m512i a = _mm512_permutex2var_epi64(two[0], first_ones, two[1]);
-    const __m512i b = _mm512_permutex2var_epi64(two[2], first_ones, two[3]);
-    const __m512i c = _mm512_permutex2var_epi64(two[0], last_ones, two[1]);
-    const __m512i d = _mm512_permutex2var_epi64(two[2], last_ones, two[3]);
-    found[0] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(a, b, 0x44));
-    found[1] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(a, b, 0xee));
-    found[2] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(c, d, 0x44));
+    const __m512i even = _mm512_setr_epi64(0, 4, 8, 12, 2, 6, 10, 14);
+    const __m512i odd = _mm512_setr_epi64(1, 5, 9, 13, 3, 7, 11, 15);
+    for (int i = 0; i < 2; ++i) {
+        const __m512i low = _mm512_permutex2var_epi64(two[0], i ? odd : even, two[1]);
+        const __m512i high = _mm512_permutex2var_epi64(two[2], i ? odd : even, two[3]);
+        found[i] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(low, high, 0x44));
+        found[i + 2] = reinterpret_cast<Words>(_mm512_shuffle_i64x2(low, high, 0xee));
+    }
 #else
     for (int i = 0; i < in_vector; ++i) {
         const byte* const p = texts.text + texts.end[i] - tail;
-        for (int k = 0; k < 3; ++k) found[k][i] = load8(p + 8 * (k - 3));
+        for (int k = 0; k < 4; ++k) found[k][i] = load8(p + 8 * (k - 4));
     }
 #endif
 }
@@ -331,19 +332,48 @@ inline Doubles nearest_lanes(Words value, Masks exponent, Masks& odd) {
 #endif
 }
 
-// Numbers of up to 24 characters, behind which may be an exponent of four, as e+00; as doubles or,
-// without a point, as int64. Gives the odd ones.
+// What a text says: value * 10**exponent.
+struct Decimals {
+    Words value;
+    Masks exponent, negative, odd;
+};
+
+// As np.savetxt writes them: 1.234567890123456789e+00. Says whether all of these are such.
+[[gnu::always_inline]] inline bool savetxt_decimals(const Texts& texts, const Style& style,
+                                                    Decimals& found) {
+    Words words[4] = {};
+    last_words(texts, 0, words);
+    const Words sign = words[3] >> 40 & 0xff;
+    found.negative = words[0] >> 56 == '-';
+    const Masks odd = (lengths(texts) != 24 - found.negative) |
+                      ((words[1] >> 8 & 0xff) != style.point) |
+                      ((words[3] >> 32 & 0xdf) != 'E') | ((sign != '-') & (sign != '+'));
+    // The first digit moves up over the point; the last ones are of the number, and of its power.
+    const Words first = (words[1] & 0xff) << 8 | (words[1] & ~uint64_t{0xffff});
+    const Words digits[3] = {(first ^ ones * '0') & ~uint64_t{0xff}, words[2] ^ ones * '0',
+                             (words[3] ^ ones * '0') & 0xffff0000ffffffff};
+    if (lanes_of(odd | not_digits(digits[0]) | not_digits(digits[1]) | not_digits(digits[2]))) {
+        return false;
+    }
+    const Words last = fours(digits[2]), power = last >> 32;
+    found.value = values(digits[0]) * 1000000000000 + multiply_low(values(digits[1]), all(10000)) +
+                  (last & 0xffffffff);
+    found.exponent = reinterpret_cast<Masks>(select(sign == '-', -power, power)) - 18;
+    found.odd = Masks{};
+    return true;
+}
+
+// Up to 24 characters, behind which may be an exponent of four, as e+00.
 template <bool real, bool scientific>
-[[gnu::always_inline]] inline unsigned long_numbers(const Texts& texts, const Style& style,
-                                                    byte* out) {
-    static_assert(real || !scientific);
+[[gnu::always_inline]] inline Decimals decimals(const Texts& texts, const Style& style) {
         constexpr int tail = scientific ? 4 : 0;
         Masks n = lengths(texts) - tail;
         Masks odd = (n < 1) | (n > 24);
         n &= 31;
         // Lane by lane: the last 8 bytes, those before, and the ones before these.
-        Words kept[3], digits[3] = {};
-        last_words(texts, tail, digits);
+        Words kept[3], words[4] = {};
+        last_words(texts, tail, words);
+        Words digits[3] = {words[1], words[2], words[3]};
         Masks left = n;
         for (int k = 2; k >= 0; --k, left -= 8) {
             const Masks here = (left & (left > 0));
@@ -397,38 +427,78 @@ template <bool real, bool scientific>
         odd |= top > 999;  // more than 19 digits: it may not fit in 64 bits
         Words value = top * 10000000000000000 +
                       (multiply_low(values(digits[1]), all(100000000)) + values(digits[2]));
+    Masks exponent = -reinterpret_cast<Masks>(behind);
+    if constexpr (scientific) {
+        const Words text = last_words(texts) >> 32;  // e, sign, two digits
+        const Words tens = (text >> 16 & 0xff) - '0', one = (text >> 24) - '0';
+        const Words sign = text >> 8 & 0xff;
+        odd |= ((text & 0xdf) != 'E') | (tens > 9) | (one > 9) | ((sign != '-') & (sign != '+'));
+        const Words power = tens * 10 + one;
+        exponent += reinterpret_cast<Masks>(select(sign == '-', -power, power));
+    }
+    return {value, exponent, negative, odd};
+}
+
+// As doubles, which divide or multiply what is exact, or are nearest to what is not.
+[[gnu::always_inline]] inline Doubles rounded(Decimals& from) {
+    const Masks large =
+        ((from.value >> 53) != 0) | (from.exponent < -22) | (from.exponent > 22);
+    if (lanes_of(large & ~from.odd)) return nearest_lanes(from.value, from.exponent, from.odd);
+    const Masks divided = from.exponent < 0;
+    const Words power = select(divided, reinterpret_cast<Words>(-from.exponent),
+                               reinterpret_cast<Words>(from.exponent));
+    const Doubles whole = as_doubles(from.value);
+    const Doubles ten = reinterpret_cast<Doubles>(look_up(powers.of10, power & ~as_words(large)));
+    return reinterpret_cast<Doubles>(select(divided, reinterpret_cast<Words>(whole / ten),
+                                            reinterpret_cast<Words>(whole * ten)));
+}
+
+// Numbers of more characters, as doubles or, without a point, as int64; gives the odd ones.
+template <bool real, bool scientific>
+[[gnu::always_inline]] inline unsigned long_numbers(const Texts& texts, const Style& style,
+                                                    byte* out) {
+    Decimals found;
+    if (!scientific || !savetxt_decimals(texts, style, found)) {
+        found = decimals<real, scientific>(texts, style);
+    }
+    Words number;
+    if constexpr (real) {
+        number = reinterpret_cast<Words>(rounded(found)) ^ (as_words(found.negative) & sign_bit);
+    } else {
+        found.odd |= (found.value >> 63) != 0;
+        number = (found.value ^ as_words(found.negative)) - as_words(found.negative);
+    }
+    std::memcpy(out, &number, sizeof number);
+    return lanes_of(found.odd);
+}
+
+// The same one after another, by read_double or digits.
+template <bool real>
+[[gnu::always_inline]] inline unsigned each_number(const Texts& texts, const Style& style,
+                                                   byte* out) {
+    unsigned odd = 0;
+    for (int i = 0; i < in_vector; ++i, out += 8) {
+        const byte *p = texts.text + texts.start[i], *const end = texts.text + texts.end[i];
+        const byte* const first = p + (*p == '-');
+        const bool zero_first = first[0] == '0' && static_cast<unsigned>(first[1] - '0') <= 9;
+        bool good = p < end && !zero_first && (static_cast<unsigned>(*first - '0') <= 9 || *first == '.');
         if constexpr (real) {
-            Masks exponent = -reinterpret_cast<Masks>(behind);
-            if constexpr (scientific) {
-                const Words text = last_words(texts) >> 32;  // e, sign, two digits
-                const Words tens = (text >> 16 & 0xff) - '0', one = (text >> 24) - '0';
-                const Words sign = text >> 8 & 0xff;
-                odd |= ((text & 0xdf) != 'E') | (tens > 9) | (one > 9) |
-                       ((sign != '-') & (sign != '+'));
-                const Words power = tens * 10 + one;
-                exponent += reinterpret_cast<Masks>(select(sign == '-', -power, power));
-            }
-            Doubles number;
-            const Masks large = ((value >> 53) != 0) | (exponent < -22) | (exponent > 22);
-            if (!lanes_of(large & ~odd)) {
-                const Masks divided = exponent < 0;
-                Masks power = reinterpret_cast<Masks>(
-                    select(divided, reinterpret_cast<Words>(-exponent), reinterpret_cast<Words>(exponent)));
-                power &= ~large;
-                const Doubles whole = as_doubles(value);
-                const Doubles ten = reinterpret_cast<Doubles>(look_up(powers.of10, reinterpret_cast<Words>(power)));
-                number = reinterpret_cast<Doubles>(
-                    select(divided, reinterpret_cast<Words>(whole / ten), reinterpret_cast<Words>(whole * ten)));
-            } else {
-                number = nearest_lanes(value, exponent, odd);
-            }
-            value = reinterpret_cast<Words>(number) ^ (as_words(negative) & sign_bit);
+            double number = 0;
+            // A whole number is no odd one here that is one below: inference relies on that.
+            good = good && style.point == '.' && read_double(p, end, number) &&
+                   (end - first < most_digits ||
+                    std::memchr(first, '.', static_cast<size_t>(end - first)));
+            std::memcpy(out, &number, 8);
         } else {
-            odd |= value > reinterpret_cast<Words>(0x7fffffffffffffff - Masks{});
-            value = (value ^ as_words(negative)) - as_words(negative);
+            uint64_t value = 0;
+            int count = 0;
+            good = good && end - first < most_digits && digits(first, end, value, count) == end;
+            if (first != p) value = 0 - value;
+            std::memcpy(out, &value, 8);
         }
-        std::memcpy(out, &value, sizeof value);
-        return lanes_of(odd);
+        odd |= unsigned{!good} << i;
+    }
+    return odd;
 }
 
 // Groups of eight numbers as doubles or int64; writes a bit for each odd one, whose value is void.
@@ -444,6 +514,8 @@ template <bool real>
             unsigned here;
             if (*texts.end - *texts.start <= 8) {
                 here = short_numbers<real>(texts, own, out);
+            } else if (in_vector == 2) {  // these take more steps than they save
+                here = each_number<real>(texts, own, out);
             } else if (real && (end[-4] | 0x20) == 'e') {
                 here = long_numbers<real, real>(texts, own, out);
             } else {

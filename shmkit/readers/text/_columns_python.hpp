@@ -99,17 +99,19 @@ bool without_gil(Work work) {
 // A text with a line end, and with room around it.
 class Copied {
   public:
-    explicit Copied(const Buffer& text) : bytes_(static_cast<size_t>(text.nbytes() + 2 * around + 1)) {
-        std::memcpy(bytes_.data() + around, text.begin(), static_cast<size_t>(text.nbytes()));
-        nbytes_ = text.nbytes();
-        if (nbytes_ && begin()[nbytes_ - 1] != '\n') bytes_[static_cast<size_t>(around + nbytes_++)] = '\n';
+    explicit Copied(const Buffer& text) {
+        const byte *const begin = text.begin(), *const end = begin + text.nbytes();
+        bytes_.reserve(static_cast<size_t>(text.nbytes() + 2 * around + 1));
+        bytes_.resize(around);
+        bytes_.insert(bytes_.end(), begin, end);
+        if (begin < end && end[-1] != '\n') bytes_.push_back('\n');
+        bytes_.resize(bytes_.size() + around);
     }
     const byte* begin() const { return bytes_.data() + around; }
-    const byte* end() const { return begin() + nbytes_; }
+    const byte* end() const { return bytes_.data() + bytes_.size() - around; }
 
   private:
     std::vector<byte> bytes_;
-    Py_ssize_t nbytes_;
 };
 
 // ---- parse_columns ------------------------------------------------------------------------------

@@ -40,7 +40,9 @@ def stations(rows, gaps=0.0):
     table = pl.DataFrame(
         {
             "time": np.datetime_as_string(seconds).astype("U19"),
-            "station": np.char.add("STA", np.arange(100, 160)[rng.integers(0, 60, rows)].astype("U3")),
+            "station": np.char.add(
+                "STA", np.arange(100, 160)[rng.integers(0, 60, rows)].astype("U3")
+            ),
             "temp": np.round(rng.normal(12, 8, rows), 2),
             "count": rng.integers(0, 1000, rows),
             "rh": np.round(rng.uniform(0, 100, rows), 1),

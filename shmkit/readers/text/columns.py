@@ -7,9 +7,9 @@
                                   ▼
                                Misfit: the row, the column, why; the rows before it are done
 
-`_parser.pyi` has the rules of the text: quotes, missing words, numbers, times. Types are chosen here
-alone, by rules that do not depend on where in the column a value stands: a type that a later line
-belies is the one that `type_of` gives for facts of both.
+`_parser.pyi` has the rules of the text: quotes, missing words, numbers, times. Types are chosen
+here, by rules that do not depend on where in the column a value stands: where a later line belies
+a type, the right one is what `type_of` gives for the facts of both together.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Fit(enum.IntEnum):
     TOO_MANY = 12  # different texts in a category, or one longer than 255 bytes
 
 
-# Of one column, as `_parser.infer` fills it; `first_start` and `first_stop` are bytes of the sample.
+# Of one column, as `_parser.infer` fills it; first_start and first_stop are bytes of the sample.
 FACTS = np.dtype(
     [
         *((name, "i8", len(Class)) for name in ("count", "first_row", "first_start", "first_stop")),
@@ -211,7 +211,9 @@ def facts(
     ['<f8', '|S1']
     """
     found = np.zeros(fields, FACTS)
-    rows, _, *ragged = parser.infer(sample, fields, found, missing, weak, **dialect._asdict())
+    rows, _, *ragged = parser.infer(
+        sample, fields, found.data, missing, weak, **dialect._asdict()
+    )
     return Sampled(rows, found, *ragged)
 
 
@@ -293,7 +295,7 @@ class Columns:
         }
         self._keys = list(types)
         self._packed = np.array([_packed(key, t) for key, t in types.items()], np.int64)
-        self._outs = [array.view(np.uint8) for array in self.arrays.values()]
+        self._outs = [array.view(np.uint8).data for array in self.arrays.values()]
         self._words = [missing.get(column) for column in types]
         self._tallies = np.zeros((len(types), 2), np.int64)
         self._fields = fields
@@ -313,14 +315,14 @@ class Columns:
     def parse(
         self, data: bytearray | bytes, start: int, stop: int, most: int = sys.maxsize
     ) -> tuple[int, int, Misfit | None]:
-        """Fill the arrays from their begin with rows of the whole lines in these bytes.
+        r"""Fill the arrays from their begin with rows of the whole lines in these bytes.
 
         Before `start` and behind `stop` are `AROUND` bytes, which may be anything. Gives how many
         rows there are now, how many bytes they were, and what did not fit, if that ended it: else
         the lines did, or the room or `most`.
 
         >>> columns = Columns({1: ColumnType(np.dtype("f8"))}, 2, Dialect(","), {1: MISSING}, 100)
-        >>> columns.parse(bytes(64) + b"1,2.5 3,NA 5,x ".replace(b" ", b"\\n") + bytes(64), 64, 79)
+        >>> columns.parse(bytes(64) + b"1,2.5 3,NA 5,x ".replace(b" ", b"\n") + bytes(64), 64, 79)
         (2, 11, Misfit(fit=<Fit.NO_NUMBER: 6>, column=1, start=77, stop=78))
         >>> columns.arrays[1][:2]
         array([2.5, nan])
@@ -329,12 +331,12 @@ class Columns:
             data,
             start,
             stop,
-            self._packed,
+            self._packed.data,
             self._outs,
             self._words,
-            self._tallies,
+            self._tallies.data,
             self._fields,
-            tables=self.tables.view(np.uint8),
+            tables=self.tables.data,
             max_rows=most,
             **self._options,
         )

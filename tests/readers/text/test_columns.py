@@ -32,12 +32,16 @@ GUARD = b"7"  # around the text, where it may be loaded but not seen
 WORDS = MISSING.decode().split("\n")
 WEAK_WORDS = WEAK.decode().split("\n")
 EXACT = 2**53
+GAP = object()  # a missing value
 
-REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity|nan)", re.I)
-WHOLE = re.compile(r"[+-]?[0-9]+")
+REAL = re.compile(
+    r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.ASCII | re.IGNORECASE
+)
+WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 TIME = re.compile(
-    r"([0-9]{4}-[0-9][0-9]-[0-9][0-9])(?:[Tt ]([0-9][0-9]:[0-9][0-9](?::[0-9][0-9])?)(?:(?<=:[0-9][0-9]:[0-9][0-9])[.,]([0-9]+))?"
-    r"([Zz]|[+-][0-9][0-9](?::?[0-9][0-9])?)?)?"
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)[.,](\d+))?"
+    r"([Zz]|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
 )
 
 
@@ -138,9 +142,7 @@ def expected(text, given, missing, decimal):
     text = text.strip(" \t\r")
     value = _value(text, given, missing, decimal)
     if isinstance(value, Fit) and (value is Fit.MISSING or text in missing):
-        if dtype.kind == "M":
-            return np.datetime64("NaT")
-        return np.nan if dtype.kind == "f" else Fit.MISSING
+        return GAP if dtype.kind in "fM" else Fit.MISSING
     return value
 
 
@@ -163,7 +165,9 @@ def _value(text, given, missing, decimal):
     real = number(text, decimal)
     if real is None:
         return Fit.NO_NUMBER
-    if real in [number(word, decimal) for word in missing] or (real != real and text in missing):
+    if math.isnan(real) and text in missing:
+        return Fit.MISSING
+    if real in [number(word, decimal) for word in missing]:
         return Fit.MISSING
     whole = int(text) if WHOLE.fullmatch(text) else None
     if whole is not None and given.guessed and re.match(r"[+-]?0[0-9]", text):
@@ -184,7 +188,9 @@ def _value(text, given, missing, decimal):
 def parsed(text, types, fields, dialect, missing=None, *, rows=None, block=None):
     """The columns, the missing values of each, the bytes that are done, and the misfit."""
     nbytes = text if isinstance(text, bytes) else text.encode()
-    words = dict.fromkeys(types, missing) if missing is None or isinstance(missing, bytes) else missing
+    words = (
+        dict.fromkeys(types, missing) if missing is None or isinstance(missing, bytes) else missing
+    )
 
     def work():
         room = rows or nbytes.count(b"\n") + 1
@@ -221,7 +227,7 @@ def check(text, types, fields, dialect, missing=(), **options):
     """All is as the references say; gives the arrays and the misfit."""
     words = {i: "\n".join(missing).encode() if missing else None for i in types}
     arrays, gaps, done, misfit, _ = parsed(text, types, fields, dialect, words, **options)
-    rows, wrong, lost = [], None, dict.fromkeys(types, 0)
+    rows, wrong = [], None
     for row in records(text, dialect):
         if len(row) != fields:
             wrong = (Fit.RAGGED, len(row))
@@ -232,24 +238,21 @@ def check(text, types, fields, dialect, missing=(), **options):
             wrong = (expected(row[bad[0]], types[bad[0]], missing, dialect.decimal), bad[0])
             break
         rows.append(values)
-    if done < len(text.encode()) and misfit is None:  # quotes that are never closed: no line
-        assert '"' in text.encode()[done:].decode()
-        rows, wrong = rows[: len(arrays[0])], None
+    if done < len(text.encode()) and misfit is None:  # a quote is never closed: that is no line
+        rows, wrong = rows if wrong else rows[:-1], None
     assert (wrong and wrong[0]) == (misfit and misfit.fit), (wrong, misfit)
     if wrong:
         assert wrong[1] == misfit.column
-    for array, (i, given), values in zip(
-        arrays, types.items(), zip(*rows, strict=True) if rows else [[]] * len(types), strict=True
-    ):
+    columns = zip(*rows, strict=True) if rows else [[]] * len(types)
+    for array, of, values, gap_count in zip(arrays, types.values(), columns, gaps, strict=True):
         with np.errstate(over="ignore"):  # of float32, as it is with np.loadtxt
-            right = np.array(list(values), given.dtype)
-        assert len(right) == len(array)
-        assert np.array_equal(np.isnan(right), np.isnan(array)) if given.dtype.kind == "f" else True
-        same = right == right if given.dtype.kind in "fM" else np.ones(len(right), bool)
-        assert right[same].tobytes() == array[same].tobytes(), (i, right, array)
-        lost[i] = len(right) - np.count_nonzero(same)
-    if "nan" in missing and "NAN" not in text and all(t.dtype.kind in "fM" for t in types.values()):
-        assert list(lost.values()) == gaps or "nan" in text.lower()
+            none = np.nan if of.dtype.kind == "f" else np.datetime64("NaT")
+            right = np.array([none if value is GAP else value for value in values], of.dtype)
+        assert sum(value is GAP for value in values) == gap_count
+        assert right.shape == array.shape
+        if of.dtype.kind == "f":  # any NaN is as good as another
+            right[np.isnan(array) & np.isnan(right)] = array[np.isnan(array) & np.isnan(right)]
+        assert right.tobytes() == array.tobytes(), (right, array)
     return arrays, misfit
 
 
@@ -275,13 +278,49 @@ formatted = st.builds(
 )
 wholes = st.one_of(st.integers(-(2**65), 2**65), st.integers(-300, 300)).map(str)
 odd = st.sampled_from(
-    ["", "-", ".", "-.", "+", "1e", "1e+", "e5", "1.2.3", "--1", "+-1", "0x10", "1_0", "1d5", "٣"]
-    + ["inf", "-Infinity", "NaN", "nan", "NA", "-nan", "infinit", "00", "-00", "007", "1e400", "-1e-400"]
-    + ["9007199254740993", "18446744073709551616", "1" * 30, "0." + "1" * 30, "1-2", "12345-78", " 1 "]
+    [
+        "",
+        "-",
+        ".",
+        "-.",
+        "+",
+        "1e",
+        "1e+",
+        "e5",
+        "1.2.3",
+        "--1",
+        "+-1",
+        "0x10",
+        "1_0",
+        "1d5",
+        "٣",
+        "inf",
+        "-Infinity",
+        "NaN",
+        "nan",
+        "NA",
+        "-nan",
+        "infinit",
+        "00",
+        "-00",
+        "007",
+        "1e400",
+        "-1e-400",
+        "9007199254740993",
+        "18446744073709551616",
+        "111111111111111111111111111111",
+        "0.111111111111111111111111111111",
+        "1-2",
+        "12345-78",
+        " 1 ",
+    ]
 )
 number_texts = st.one_of(digits, decimals, floats, formatted, wholes, odd)
 number_types = st.sampled_from(
-    [ColumnType(np.dtype(code)) for code in ("f8", "f4", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1")]
+    [
+        ColumnType(np.dtype(code))
+        for code in ("f8", "f4", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1")
+    ]
     + [ColumnType(np.dtype("f8"), whole=True), ColumnType(np.dtype("f8"), guessed=False)]
 )
 
@@ -330,7 +369,10 @@ def test_halfway_cases_round_to_even_in_every_lane():
     texts = []
     for value in (2**53 + 1, 2**54 + 2, 9007199254740993, 1152921504606847105):
         texts += [str(value), f"{value}.0", f"{value / 1e6!r}", f"{value}e-05", f"{value}e-22"]
-    texts += ["0.500000000000000166533453693773481063544750213623046875", "1.00000000000000011102230246"]
+    texts += [
+        "0.500000000000000166533453693773481063544750213623046875",
+        "1.00000000000000011102230246",
+    ]
     for text in texts:
         check(f"{text}\n" * 16, {0: FLOAT}, 1, Dialect("\n"))
 
@@ -385,7 +427,12 @@ text_types = st.sampled_from([text_of(3), text_of(8), text_of(60), text_of(60), 
 
 
 @settings(deadline=None, max_examples=400)
-@given(csv_texts(), st.lists(text_types, min_size=4, max_size=4), st.sampled_from([(), WORDS]), st.data())
+@given(
+    csv_texts(),
+    st.lists(text_types, min_size=4, max_size=4),
+    st.sampled_from([(), WORDS]),
+    st.data(),
+)
 def test_fields_are_those_of_csv(drawn, types, missing, data):
     text, fields, dialect = drawn
     chosen = data.draw(st.sets(st.integers(0, fields - 1), min_size=1))
@@ -409,7 +456,7 @@ def test_blocks_and_room_make_no_difference(drawn, block, room):
 @settings(deadline=None)
 @given(csv_texts(), st.data())
 def test_count_tells_the_lines_of_any_part(drawn, data):
-    text, fields, dialect = drawn
+    text, _fields, dialect = drawn
     dialect = dialect._replace(comment=None)
     nbytes = text.encode()
     delimiter, quotechar = dialect.delimiter, dialect.quotechar
@@ -464,7 +511,8 @@ def test_split_gives_the_fields_of_a_sample(text, rows):
 @settings(deadline=None)
 @given(
     st.lists(
-        st.lists(st.sampled_from(["a", "1.5", "-2", "é", "x#y"]), min_size=3, max_size=3), max_size=30
+        st.lists(st.sampled_from(["a", "1.5", "-2", "é", "x#y"]), min_size=3, max_size=3),
+        max_size=30,
     ),
     st.lists(st.sampled_from([" ", "  ", "\t", " \t "]), min_size=3, max_size=3),
     st.sampled_from(["", " ", "\t"]),
@@ -550,7 +598,9 @@ def test_missing_times_are_nat_and_truth_has_none():
     assert arrays[0].tolist() == [np.datetime64("2024-02-29").item(), None]
     assert gaps == [1]
     truth = ColumnType(np.dtype("?"))
-    arrays, _, done, misfit, _ = parsed("TRUE\nfalse\nTrue\nNA\n", {0: truth}, 1, Dialect("\n"), MISSING)
+    arrays, _, _done, misfit, _ = parsed(
+        "TRUE\nfalse\nTrue\nNA\n", {0: truth}, 1, Dialect("\n"), MISSING
+    )
     assert arrays[0].tolist() == [True, False, True]
     assert misfit.fit is Fit.MISSING
 
@@ -569,18 +619,46 @@ stamps = st.one_of(
     ),
     st.dates().map(str),
     st.sampled_from(
-        ["2024-02-30", "2023-02-29", "1900-02-29", "2000-02-29", "2024-13-01", "2024-1-1", "20240101"]
-        + ["2024-01-01 24:00", "2024-01-01T23:59:60", "2024-01-01 1:00", "2024-01-01T12:30", "2024-01"]
-        + ["2024-01-01 12:00:00.", "2024-01-01T12:30.5", "2024-01-01T12:30Z", "2024-01-01 12:00:5"]
-        + ["2024-01-01T12:00:00.1234567890", "2024-01-01T12:00:00.1234567891", "0000-01-01", "now"]
-        + ["2262-04-11T23:47:16.854775807", "2262-04-11T23:47:16.854775808", "1677-09-21T00:12:43.145224192"]
-        + ["2024-01-01Z", "2024-01-01T", "2024-01-01 12:00:00 +01:00", "2024/01/01", "１024-01-01"]
+        [
+            "2024-02-30",
+            "2023-02-29",
+            "1900-02-29",
+            "2000-02-29",
+            "2024-13-01",
+            "2024-1-1",
+            "20240101",
+            "2024-01",
+            "now",
+            "2024-01-01 24:00",
+            "2024-01-01T23:59:60",
+            "2024-01-01 1:00",
+            "2024-01-01T12:30",
+            "2024-01-01T12:30.5",
+            "2024-01-01 12:00:00.",
+            "2024-01-01T12:30Z",
+            "2024-01-01 12:00:5",
+            "2024-01-01T12:00:00.1234567890",
+            "2024-01-01T12:00:00.1234567891",
+            "0000-01-01",
+            "2262-04-11T23:47:16.854775807",
+            "2024-01-01Z",
+            "2262-04-11T23:47:16.854775808",
+            "1677-09-21T00:12:43.145224192",
+            "2024-01-01T",
+            "2024/01/01",
+            "2024-01-01 12:00:00 +01:00",
+            "\uff11024-01-01",
+        ]
     ),
 )
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(stamps, min_size=1, max_size=20), st.sampled_from(["D", "s", "ms", "us", "ns"]), st.booleans())
+@given(
+    st.lists(stamps, min_size=1, max_size=20),
+    st.sampled_from(["D", "s", "ms", "us", "ns"]),
+    st.booleans(),
+)
 def test_times_are_those_of_numpy(texts, unit, offsets):
     given = ColumnType(np.dtype(f"M8[{unit}]"), offsets=offsets)
     check("".join(f"{text}\n" for text in texts), {0: given}, 1, Dialect("\n"))
@@ -609,7 +687,11 @@ def test_categories_have_codes_in_the_order_in_which_they_come():
     text = 'b,1,x\na,2,"y ""z"""\nb,3,x\n' * 100 + "new,oops,x\n"
     arrays, *_, misfit, columns = parsed(text, types, 3, Dialect(","))
     assert arrays[0].tolist() == [0, 1, 0] * 100
-    assert columns.tables["names"][0, :3].tolist() == [b"b", b"a", b""]  # not of the row that is none
+    assert columns.tables["names"][0, :3].tolist() == [
+        b"b",
+        b"a",
+        b"",
+    ]  # not of the row that is none
     assert columns.tables["names"][1, :2].tolist() == [b"x", b'y "z"']
     assert misfit.column == 1
     many = "".join(f"{i}\n" for i in range(70_000))
@@ -674,7 +756,11 @@ def test_facts_are_those_of_the_references(texts):
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(any_text, min_size=1, max_size=30), st.sampled_from([number_texts, stamps, any_text]), st.data())
+@given(
+    st.lists(any_text, min_size=1, max_size=30),
+    st.sampled_from([number_texts, stamps, any_text]),
+    st.data(),
+)
 def test_what_is_inferred_fits_its_own_column(texts, kind, data):
     texts = [
         text.replace(";", "").replace("\n", "").replace("\0", "")

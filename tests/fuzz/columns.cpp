@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../../shmkit/readers/text/_columns.hpp"
+#include "../../shmkit/readers/text/_columns_count.hpp"
 #include "../../shmkit/readers/text/_columns_infer.hpp"
 
 using shmkit::around, shmkit::byte, shmkit::Column, shmkit::Dialect, shmkit::MissingWords;
@@ -90,7 +91,8 @@ extern "C" int LLVMFuzzerTestOneInput(const byte* data, size_t size) {
         require(0 <= parsed.rows && parsed.rows <= most);
         require(0 <= parsed.nbytes && parsed.nbytes <= nbytes - start);
         if (parsed.fit != shmkit::Fit::good) {
-            require(0 <= parsed.start && parsed.start <= parsed.stop && parsed.stop <= nbytes - start);
+            require(0 <= parsed.start && parsed.start <= parsed.stop &&
+                    parsed.stop <= nbytes - start);
         }
         for (unsigned i = 0; i < count; ++i) {
             found.columns[i].resize(static_cast<size_t>(parsed.rows * columns[i].width));

@@ -342,7 +342,8 @@ class Columns {
         return Fit::good;
     }
 
-    [[gnu::always_inline]] static Fit time(const Column& column, Text text, byte* out, Times& times) {
+    [[gnu::always_inline]] static Fit time(const Column& column, Text text, byte* out,
+                                           Times& times) {
         Time found;
         if (!times.read(text.begin, text.end, found)) return Fit::no_number;
         if (found.offset != (column.offsets != 0)) return Fit::offset;
@@ -359,7 +360,8 @@ class Columns {
         }
         const int64_t n = text.nbytes();
         if (target.column.kind == 'C') {
-            if (rows_.index().zeros && std::memchr(text.begin, 0, static_cast<size_t>(n))) return Fit::nul;
+            if (rows_.index().zeros && std::memchr(text.begin, 0, static_cast<size_t>(n)))
+                return Fit::nul;
             const int32_t code = target.table->code(text.begin, n);
             if (code < 0) return Fit::too_many;
             const uint16_t small = static_cast<uint16_t>(code);

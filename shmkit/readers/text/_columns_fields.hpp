@@ -22,26 +22,26 @@ namespace shmkit {
 // Why a field does not fit its column; _parser.pyi tells more.
 enum class Fit : int64_t {
     good = 0,
-    ragged = 1,        // the line has another number of fields
-    missing = 2,       // a missing word, where the type has no value for it
-    fraction = 3,      // a number, but no whole one
-    too_large = 4,     // a whole number that the type does not hold, or not exactly
-    zero_first = 5,    // a whole number that begins with a zero, in a column that was guessed
-    no_number = 6,     // no number, time or truth
-    too_long = 7,      // text
-    not_utf8 = 8,      // text
-    nul = 9,           // text that ends in a NUL, which fixed-width text would lose
-    too_fine = 10,     // a time that the unit does not hold
-    offset = 11,       // a time with an offset from UTC among such without, or the other way
-    too_many = 12,     // different texts in a category
+    ragged = 1,      // the line has another number of fields
+    missing = 2,     // a missing word, where the type has no value for it
+    fraction = 3,    // a number, but no whole one
+    too_large = 4,   // a whole number that the type does not hold, or not exactly
+    zero_first = 5,  // a whole number that begins with a zero, in a column that was guessed
+    no_number = 6,   // no number, time or truth
+    too_long = 7,    // text
+    not_utf8 = 8,    // text
+    nul = 9,         // text that ends in a NUL, which fixed-width text would lose
+    too_fine = 10,   // a time that the unit does not hold
+    offset = 11,     // a time with an offset from UTC among such without, or the other way
+    too_many = 12,   // different texts in a category
 };
 
 // Where a column comes from and what it becomes; a row of int64.
 struct Column {
-    int64_t kind;     // 'i', 'u', 'f', 'b', 'M', 'S' as in numpy; 'w' whole as float64; 'C' category
-    int64_t width;    // bytes of a value
-    int64_t field;    // of the line, from 0
-    int64_t unit;     // of 'M'
+    int64_t kind;   // 'i', 'u', 'f', 'b', 'M', 'S' as in numpy; 'w' whole as float64; 'C' category
+    int64_t width;  // bytes of a value
+    int64_t field;  // of the line, from 0
+    int64_t unit;   // of 'M'
     int64_t guessed;  // whether the type was inferred: see Fit::zero_first
     int64_t offsets;  // of 'M': whether its times have an offset
 };
@@ -200,7 +200,8 @@ class MissingWords {
     MissingWords(const byte* words, size_t nbytes, byte point) {
         const byte *p = words, *const end = words + nbytes;
         for (;;) {
-            const auto* next = static_cast<const byte*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
+            const auto* next =
+                static_cast<const byte*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
             if (!next) next = end;
             std::vector<byte> word(p, next);
             const size_t length = word.size();

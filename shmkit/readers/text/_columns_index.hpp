@@ -7,176 +7,20 @@
 //   lines                  ^                  ^    which of the ends is a line's last
 //
 // Whether a byte is inside of quotes depends on nothing but the number of quotes before it. So a
-// file can be cut anywhere: `count` looks at a part as if it began outside of quotes, and as if it
-// began inside; the parts before it then say which is true.
+// file can be cut anywhere (_columns_count.hpp).
 //
 // That holds where a quote opens a field or closes it (or is doubled inside). A quote elsewhere, as
 // in 5" pipe, is a character as any other, by the rules of Python's csv. Such quotes are seen, as
 // the byte before or behind them is no delimiter; then `by_rules` goes through the text one byte
-// after another. `count` says how many there are: with one, nothing that it says is sure.
+// after another.
 
 #pragma once
 
 #include <memory>
 
-#include "_parser_numbers.hpp"
-
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "_columns_chunk.hpp"
 
 namespace shmkit {
-
-// How a text is split into fields.
-struct Dialect {
-    int delimiter;     // a byte; '\n': each line is one field; -1: white space
-    int quote;         // a byte, or -1: none
-    int comment;       // a byte, or -1: none; a line that begins with it is no row
-    int decimal;       // '.' or ','
-    bool skip_blanks;  // whether blanks behind a delimiter are no part of the field
-};
-
-// ---- 64 bytes -----------------------------------------------------------------------------------
-
-// The next 64 bytes of a text: a bit for each that is some byte, is not ASCII, or is that or a
-// control character.
-class Chunk {
-  public:
-#if defined(__AVX512BW__)
-    explicit Chunk(const byte* p) : text_(_mm512_loadu_si512(p)) {}
-    uint64_t equal(int c) const {
-        return _mm512_cmpeq_epi8_mask(text_, _mm512_set1_epi8(static_cast<char>(c)));
-    }
-    uint64_t not_ascii() const { return _mm512_movepi8_mask(text_); }
-    uint64_t not_printed() const { return _mm512_cmplt_epi8_mask(text_, _mm512_set1_epi8(' ')); }
-
-  private:
-    __m512i text_;
-#elif defined(__AVX2__)
-    explicit Chunk(const byte* p)
-        : low_(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))),
-          high_(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))) {}
-    uint64_t equal(int c) const {
-        const __m256i all = _mm256_set1_epi8(static_cast<char>(c));
-        return bits(_mm256_cmpeq_epi8(low_, all), _mm256_cmpeq_epi8(high_, all));
-    }
-    uint64_t not_ascii() const { return bits(low_, high_); }
-    uint64_t not_printed() const {
-        const __m256i all = _mm256_set1_epi8(' ');
-        return bits(_mm256_cmpgt_epi8(all, low_), _mm256_cmpgt_epi8(all, high_));
-    }
-
-  private:
-    __m256i low_, high_;
-    static uint64_t bits(__m256i low, __m256i high) {
-        return static_cast<uint32_t>(_mm256_movemask_epi8(low)) |
-               static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(high))) << 32;
-    }
-#elif defined(__SSE2__)
-    explicit Chunk(const byte* p) {
-        for (int i = 0; i < 4; ++i) {
-            text_[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i));
-        }
-    }
-    uint64_t equal(int c) const {
-        const __m128i all = _mm_set1_epi8(static_cast<char>(c));
-        uint64_t found = 0;
-        for (int i = 0; i < 4; ++i) found |= bits(_mm_cmpeq_epi8(text_[i], all)) << 16 * i;
-        return found;
-    }
-    uint64_t not_ascii() const {
-        uint64_t found = 0;
-        for (int i = 0; i < 4; ++i) found |= bits(text_[i]) << 16 * i;
-        return found;
-    }
-    uint64_t not_printed() const {
-        const __m128i all = _mm_set1_epi8(' ');
-        uint64_t found = 0;
-        for (int i = 0; i < 4; ++i) found |= bits(_mm_cmplt_epi8(text_[i], all)) << 16 * i;
-        return found;
-    }
-
-  private:
-    __m128i text_[4];
-    static uint64_t bits(__m128i x) { return static_cast<uint64_t>(_mm_movemask_epi8(x)); }
-#else
-    explicit Chunk(const byte* p) {
-        for (int i = 0; i < 8; ++i) text_[i] = load8(p + 8 * i);
-    }
-    uint64_t equal(int c) const {
-        uint64_t found = 0;
-        for (int i = 0; i < 8; ++i) {
-            found |= bits(shmkit::equal(text_[i], static_cast<byte>(c))) << 8 * i;
-        }
-        return found;
-    }
-    uint64_t not_ascii() const {
-        uint64_t found = 0;
-        for (int i = 0; i < 8; ++i) found |= bits(text_[i] & highs) << 8 * i;
-        return found;
-    }
-    uint64_t not_printed() const {
-        uint64_t found = 0;
-        for (int i = 0; i < 8; ++i) {
-            const uint64_t below = ~((text_[i] | highs) - ones * ' ') | text_[i];
-            found |= bits(below & highs) << 8 * i;
-        }
-        return found;
-    }
-
-  private:
-    uint64_t text_[8];
-    static uint64_t bits(uint64_t marks) { return (marks >> 7) * 0x0102040810204080 >> 56; }
-#endif
-};
-
-// A bit is set where an odd number of bits is set up to it, itself included.
-inline uint64_t parity_up_to(uint64_t bits) {
-#if defined(__PCLMUL__)
-    const __m128i all = _mm_set1_epi8(-1);
-    const __m128i x = _mm_set_epi64x(0, static_cast<int64_t>(bits));
-    return static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_clmulepi64_si128(x, all, 0)));
-#else
-    for (int i = 1; i < 64; i *= 2) bits ^= bits << i;
-    return bits;
-#endif
-}
-
-// All bits, or none, as the highest one is.
-inline uint64_t filled(uint64_t bits) { return -(bits >> 63); }
-
-// The quotes of a text, chunk by chunk: what is inside of them, and which are out of place.
-struct Quotes {
-    uint64_t inside;           // all bits: the text so far ended inside of quotes
-    uint64_t may_open = 1;     // bit 0: the byte before may be before an opening quote,
-    uint64_t just_closed = 0;  // or was a closing one
-    uint64_t doubled = 0;      // not 0: some were, inside of others
-
-    explicit Quotes(bool begins_inside = false) : inside(-uint64_t{begins_inside}) {}
-
-    // Bits of the bytes that are inside, the opening quote included; adds those of quotes that are
-    // out of place. `parts` are the bytes that part fields: delimiters, line ends and \r.
-    uint64_t pass(uint64_t quotes, uint64_t parts, uint64_t& strays) {
-        const uint64_t within = parity_up_to(quotes) ^ inside, around = parts | quotes;
-        const uint64_t closing = quotes & ~within;
-        strays |= quotes & within & ~(around << 1 | may_open);
-        strays |= (closing << 1 | just_closed) & ~around;
-        doubled |= (closing << 1 | just_closed) & quotes;
-        may_open = around >> 63;
-        just_closed = closing >> 63;
-        inside = filled(within);
-        return within;
-    }
-    // The same where there are no quotes.
-    uint64_t pass_none(uint64_t parts, uint64_t& strays) {
-        strays |= just_closed & ~parts;
-        may_open = parts >> 63;
-        just_closed = 0;
-        return inside;
-    }
-};
-
-// ---- fields and lines ---------------------------------------------------------------------------
 
 // The ends of the fields in a piece of text.
 class Index {
@@ -202,8 +46,8 @@ class Index {
         fields = lines = lines_end = 0;
         quoted = returns = zeros = false;
         ascii = true;
-        const bool good = dialect_.delimiter < 0 ? find_in<true>(text, nbytes)
-                                                 : find_in<false>(text, nbytes);
+        const bool good =
+            dialect_.delimiter < 0 ? find_in<true>(text, nbytes) : find_in<false>(text, nbytes);
         if (!good) by_rules(text, nbytes);
         simple &= good;
         if (dialect_.delimiter >= 0 && stored_) skip_blanks(text);
@@ -262,8 +106,8 @@ class Index {
         uint64_t between = 1;  // bit 0: the byte before separates
         for (uint32_t offset = 0; offset < nbytes; offset += 64) {
             const Chunk chunk(text + offset);
-            const uint64_t valid = nbytes - offset < 64 ? (uint64_t{1} << (nbytes - offset)) - 1
-                                                        : ~uint64_t{0};
+            const uint64_t valid =
+                nbytes - offset < 64 ? (uint64_t{1} << (nbytes - offset)) - 1 : ~uint64_t{0};
             uint64_t line_ends = chunk.equal('\n') & valid;
             uint64_t parts = line_ends | (chunk.equal(white ? ' ' : dialect_.delimiter) & valid);
             uint64_t cut = 0;
@@ -296,14 +140,16 @@ class Index {
                 between = parts >> 63;
                 for (; line_ends; line_ends &= line_ends - 1) {
                     const uint64_t up_to = line_ends ^ (line_ends - 1);
-                    *last++ = static_cast<uint32_t>(before + __builtin_popcountll(ending & up_to) - 1);
+                    *last++ =
+                        static_cast<uint32_t>(before + __builtin_popcountll(ending & up_to) - 1);
                 }
             } else {
                 const uint64_t before = static_cast<uint64_t>(end - first);
                 end = put(end, parts, offset);
                 for (; line_ends; line_ends &= line_ends - 1) {
                     const uint64_t up_to = line_ends ^ (line_ends - 1);
-                    *last++ = static_cast<uint32_t>(before + __builtin_popcountll(parts & up_to) - 1);
+                    *last++ =
+                        static_cast<uint32_t>(before + __builtin_popcountll(parts & up_to) - 1);
                 }
             }
         }
@@ -320,7 +166,8 @@ class Index {
     // Whether a line may be a comment, whose quotes are none.
     bool comments(const byte* text) const {
         for (int64_t i = 0; i < fields; ++i) {
-            const uint32_t begin = stored_ && dialect_.delimiter < 0 ? starts_[i] : ends()[i - 1] + 1;
+            const uint32_t begin =
+                stored_ && dialect_.delimiter < 0 ? starts_[i] : ends()[i - 1] + 1;
             if (text[begin] == dialect_.comment) return true;
         }
         return false;
@@ -388,78 +235,5 @@ class Index {
         }
     }
 };
-
-// ---- counting -----------------------------------------------------------------------------------
-
-// What is in a part of a text that begins outside of quotes, or inside.
-struct Counted {
-    int64_t lines = 0;        // line ends outside of quotes
-    int64_t without_row = 0;  // of lines that are empty, or begin with the comment sign
-    int64_t strays = 0;       // quotes that are out of place
-    int64_t first_end = -1;   // offset of the first such line end
-};
-
-// What is in start..stop for either begin; says whether it ends on the other side. Two bytes before
-// start are looked at.
-inline bool count(const byte* start, const byte* stop, const Dialect& dialect,
-                  Counted (&found)[2]) {
-    const bool white = dialect.delimiter < 0;
-    const int comment = dialect.comment < 0 ? '\n' : dialect.comment;
-    const auto parts_fields = [&](byte c) {
-        return c == '\n' || c == '\r' || (white ? c == ' ' || c == '\t' : c == dialect.delimiter);
-    };
-    Quotes quotes[2] = {Quotes(false), Quotes(true)};
-    for (int i = 0; i < 2; ++i) {
-        const bool is_quote = start[-1] == dialect.quote;
-        quotes[i].may_open = parts_fields(start[-1]) || is_quote;
-        quotes[i].just_closed = is_quote && i == 0;
-    }
-    uint64_t line_end_before = start[-1] == '\n';
-    uint64_t return_at_begin = start[-1] == '\r' && start[-2] == '\n';  // of a line
-    byte rest[64];
-    for (const byte* p = start; p < stop; p += 64) {
-        uint64_t valid = ~uint64_t{0};
-        const byte* here = p;
-        if (stop - p < 64) {
-            std::memset(rest, 0, sizeof rest);
-            std::memcpy(rest, p, stop - p);
-            here = rest;
-            valid = (uint64_t{1} << (stop - p)) - 1;
-        }
-        const Chunk chunk(here);
-        const uint64_t ends = chunk.equal('\n'), cut = chunk.equal('\r');
-        const uint64_t begins = ends << 1 | line_end_before;  // of lines
-        // An empty line is one of \n, or \r\n; it counts where it ends.
-        const uint64_t cut_begin = cut & begins;
-        const uint64_t empty = ends & (begins | cut_begin << 1 | return_at_begin);
-        const uint64_t comments = chunk.equal(comment) & begins & valid;
-        const uint64_t without_row = empty | comments;
-        const uint64_t quotes_here = dialect.quote < 0 ? 0 : chunk.equal(dialect.quote);
-        const bool any = quotes_here || quotes[0].just_closed || quotes[1].just_closed;
-        uint64_t parts = 0;
-        if (dialect.quote >= 0) {
-            parts = ends | cut |
-                    (white ? chunk.equal(' ') | chunk.equal('\t') : chunk.equal(dialect.delimiter));
-        }
-        for (int i = 0; i < 2; ++i) {
-            uint64_t strays = 0, within = quotes[i].inside;
-            if (any) {
-                within = quotes[i].pass(quotes_here, parts, strays);
-                found[i].strays += __builtin_popcountll(strays & valid);
-            } else {
-                quotes[i].may_open = parts >> 63;
-            }
-            const uint64_t lines = ends & ~within;
-            if (found[i].first_end < 0 && lines) {
-                found[i].first_end = p - start + __builtin_ctzll(lines);
-            }
-            found[i].lines += __builtin_popcountll(lines);
-            found[i].without_row += __builtin_popcountll(without_row & ~within);
-        }
-        line_end_before = ends >> 63;
-        return_at_begin = cut_begin >> 63;
-    }
-    return quotes[0].inside != 0;
-}
 
 }  // namespace shmkit

@@ -19,21 +19,21 @@ namespace shmkit {
 // _parser.pyi lists them, too.
 enum Class : int {
     empty_field,
-    missing_word,   // of those that mean missing anywhere but in text
-    weak_word,      // of those that do where all else is numbers
-    whole,          // up to 2**53: float64 holds it
-    whole_int64,    // more, that int64 holds
-    whole_uint64,   // more
-    whole_large,    // more
-    zero_first,     // a whole number that begins with a zero, but for 0
-    real,           // another number; inf and nan too
+    missing_word,  // of those that mean missing anywhere but in text
+    weak_word,     // of those that do where all else is numbers
+    whole,         // up to 2**53: float64 holds it
+    whole_int64,   // more, that int64 holds
+    whole_uint64,  // more
+    whole_large,   // more
+    zero_first,    // a whole number that begins with a zero, but for 0
+    real,          // another number; inf and nan too
     truth,
     date,
-    time_second,    // least unit that holds it
+    time_second,  // least unit that holds it
     time_milli,
     time_micro,
     time_nano,
-    utc_second,     // with an offset from UTC
+    utc_second,  // with an offset from UTC
     utc_milli,
     utc_micro,
     utc_nano,
@@ -64,8 +64,13 @@ class Inference {
   public:
     Inference(const Dialect& dialect, int64_t fields, const MissingWords& words,
               const MissingWords& weak, Facts* facts)
-        : dialect_(dialect), fields_(fields), words_(words), weak_(weak), facts_(facts),
-          rows_(dialect, fields), lanes_good_(static_cast<size_t>(fields), true) {
+        : dialect_(dialect),
+          fields_(fields),
+          words_(words),
+          weak_(weak),
+          facts_(facts),
+          rows_(dialect, fields),
+          lanes_good_(static_cast<size_t>(fields), true) {
         // What may begin something else than text.
         for (const byte c : "+-.0123456789iInNtTfF") may_begin_[c] = true;
         may_begin_[static_cast<byte>(dialect.decimal)] = true;

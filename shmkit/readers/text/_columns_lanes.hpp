@@ -7,173 +7,18 @@
 //
 // A lane that holds anything else is odd: it is read by itself, by read_double. So is what a lane
 // could not read exactly. The rounding is that of _parser_numbers.hpp: a quotient or a product of
-// two exact doubles rounds once, and for more digits `nearest` is done in lanes, 64 x 64 bits and all.
+// two exact doubles rounds once, and for more digits `nearest` is done in lanes, with its product of
+// 64 x 64 bits.
 //
-// The vectors are those of GCC and Clang, of 8, 4 or 2 lanes: one text for each CPU. Only what these
-// do badly is said in intrinsics. FMA must be off, as it rounds once where two are wanted.
+// FMA must be off, as it rounds once where two roundings are wanted.
 
 #pragma once
 
-#include "_parser_numbers.hpp"
-
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "_columns_vector.hpp"
 
 namespace shmkit {
 
 constexpr int group = 8;  // numbers
-
-#if defined(__AVX512DQ__)
-constexpr int in_vector = 8;
-#elif defined(__AVX2__)
-constexpr int in_vector = 4;
-#else
-constexpr int in_vector = 2;
-#endif
-
-typedef uint64_t Words __attribute__((vector_size(8 * in_vector)));
-typedef int64_t Masks __attribute__((vector_size(8 * in_vector)));  // all bits of a lane, or none
-typedef double Doubles __attribute__((vector_size(8 * in_vector)));
-typedef byte Bytes __attribute__((vector_size(8 * in_vector)));
-
-inline Words all(uint64_t x) { return x - Words{}; }
-inline Words as_words(Masks x) { return reinterpret_cast<Words>(x); }
-template <typename T>
-inline Words select(T mask, Words yes, Words no) {
-    const Words m = reinterpret_cast<Words>(mask);
-    return (m & yes) | (~m & no);
-}
-
-// All bits of the bytes that are c.
-inline Words bytes_equal(Words x, byte c) {
-    return reinterpret_cast<Words>(reinterpret_cast<Bytes>(x) == (c - Bytes{}));
-}
-
-// Whether any byte of a lane is no digit.
-inline Masks not_digits(Words digits) {
-#if defined(__AVX512BW__)
-    const __m512i x = reinterpret_cast<__m512i>(digits);
-    return reinterpret_cast<Masks>(_mm512_subs_epu8(x, _mm512_set1_epi8(9))) != 0;
-#elif defined(__AVX2__)
-    const __m256i x = reinterpret_cast<__m256i>(digits);
-    return reinterpret_cast<Masks>(_mm256_subs_epu8(x, _mm256_set1_epi8(9))) != 0;
-#elif defined(__SSE2__)
-    const __m128i x = reinterpret_cast<__m128i>(digits);
-    return reinterpret_cast<Masks>(_mm_subs_epu8(x, _mm_set1_epi8(9))) != 0;
-#else
-    return (((digits + ones * (0x80 - 10)) | digits) & highs) != 0;
-#endif
-}
-
-// Products of the lower halves.
-inline Words multiply_low(Words a, Words b) {
-#if defined(__AVX512DQ__)
-    return reinterpret_cast<Words>(
-        _mm512_mul_epu32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
-#elif defined(__AVX2__)
-    return reinterpret_cast<Words>(
-        _mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
-#elif defined(__SSE2__)
-    return reinterpret_cast<Words>(
-        _mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
-#else
-    return (a & 0xffffffff) * (b & 0xffffffff);
-#endif
-}
-
-// The numbers that the first and the last 4 of 8 digits spell, in the halves of each lane.
-inline Words fours(Words digits) {
-#if defined(__AVX512BW__)
-    __m512i x = reinterpret_cast<__m512i>(digits);
-    x = _mm512_maddubs_epi16(x, _mm512_set1_epi16(10 + (1 << 8)));
-    return reinterpret_cast<Words>(_mm512_madd_epi16(x, _mm512_set1_epi32(100 + (1 << 16))));
-#elif defined(__AVX2__)
-    __m256i x = reinterpret_cast<__m256i>(digits);
-    x = _mm256_maddubs_epi16(x, _mm256_set1_epi16(10 + (1 << 8)));
-    return reinterpret_cast<Words>(_mm256_madd_epi16(x, _mm256_set1_epi32(100 + (1 << 16))));
-#elif defined(__SSE2__)
-    __m128i x = reinterpret_cast<__m128i>(digits);
-    x = _mm_srli_epi16(_mm_mullo_epi16(x, _mm_set1_epi16(1 + (10 << 8))), 8);
-    return reinterpret_cast<Words>(_mm_madd_epi16(x, _mm_set1_epi32(100 + (1 << 16))));
-#else
-    const Words pairs = (digits * (1 + (10 << 8)) >> 8) & 0x00ff00ff00ff00ff;
-    return (pairs * (1 + (100 << 16)) >> 16) & 0x0000ffff0000ffff;
-#endif
-}
-
-// The number that the 8 digits of each lane spell.
-inline Words values(Words digits) {
-    const Words both = fours(digits);
-    return multiply_low(both, all(10000)) + (both >> 32);
-}
-
-// How many bytes of each lane are not zero: each is 0 or 0xff.
-inline Words count_bytes(Words x) {
-    x &= ones;
-#if defined(__AVX512BW__)
-    const __m512i sums = _mm512_sad_epu8(reinterpret_cast<__m512i>(x), _mm512_setzero_si512());
-    return reinterpret_cast<Words>(sums);
-#elif defined(__AVX2__)
-    const __m256i sums = _mm256_sad_epu8(reinterpret_cast<__m256i>(x), _mm256_setzero_si256());
-    return reinterpret_cast<Words>(sums);
-#elif defined(__SSE2__)
-    return reinterpret_cast<Words>(_mm_sad_epu8(reinterpret_cast<__m128i>(x), _mm_setzero_si128()));
-#else
-    return x * ones >> 56;
-#endif
-}
-
-// Of whole numbers below 2**53, exactly; with AVX-512 below 2**63, rounded.
-inline Doubles as_doubles(Words x) {
-#if defined(__AVX512DQ__)
-    return reinterpret_cast<Doubles>(_mm512_cvtepi64_pd(reinterpret_cast<__m512i>(x)));
-#else
-    // The halves as the lowest bits of doubles between powers of two, which are taken off again.
-    const Doubles low = reinterpret_cast<Doubles>((x & 0xffffffff) | 0x4330000000000000);
-    const Doubles high = reinterpret_cast<Doubles>(x >> 32 | 0x4530000000000000);
-    return (high - 0x1.00000001p84) + low;
-#endif
-}
-
-// A bit for each lane whose mask is set.
-inline unsigned lanes_of(Masks mask) {
-#if defined(__AVX512DQ__)
-    return _mm512_movepi64_mask(reinterpret_cast<__m512i>(mask));
-#elif defined(__AVX2__)
-    return static_cast<unsigned>(_mm256_movemask_pd(reinterpret_cast<__m256d>(mask)));
-#elif defined(__SSE2__)
-    return static_cast<unsigned>(_mm_movemask_pd(reinterpret_cast<__m128d>(mask)));
-#else
-    unsigned found = 0;
-    for (int i = 0; i < in_vector; ++i) found |= (mask[i] & 1) << i;
-    return found;
-#endif
-}
-
-// The entries of a table of at most 32; by shuffles, as gathers are slow on many CPUs.
-template <typename T, int count>
-inline Words look_up(const T (&table)[count], Words i) {
-    static_assert(sizeof(T) == 8 && count >= 16 && count <= 32);
-#if defined(__AVX512DQ__)
-    const __m512i at = reinterpret_cast<__m512i>(i);
-    const auto some = [&table](int from) {
-        constexpr int in_last = count % 8;
-        const __mmask8 there = from + 8 <= count ? 0xff : from < count ? (1 << in_last) - 1 : 0;
-        return _mm512_maskz_loadu_epi64(there, table + (from < count ? from : 0));
-    };
-    const __m512i low = _mm512_permutex2var_epi64(some(0), at, some(8));
-    const __m512i high = _mm512_permutex2var_epi64(some(16), at, some(24));
-    const __mmask8 is_high = _mm512_cmpgt_epi64_mask(at, _mm512_set1_epi64(15));
-    return reinterpret_cast<Words>(_mm512_mask_mov_epi64(low, is_high, high));
-#else
-    T found[in_vector];
-    for (int k = 0; k < in_vector; ++k) found[k] = table[i[k]];
-    Words words;
-    std::memcpy(&words, found, sizeof words);
-    return words;
-#endif
-}
 
 // Texts of a column, as offsets into the whole; up to 32 bytes before an end may be loaded.
 struct Texts {
@@ -219,8 +64,9 @@ inline void last_words(const Texts& texts, int tail, Words (&found)[4]) {
 
 inline Masks lengths(const Texts& texts) {
 #if defined(__AVX512DQ__)
-    const __m256i n = _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.end)),
-                                       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.start)));
+    const __m256i n =
+        _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.end)),
+                         _mm256_loadu_si256(reinterpret_cast<const __m256i*>(texts.start)));
     return reinterpret_cast<Masks>(_mm512_cvtepu32_epi64(n));
 #else
     Masks n;
@@ -231,8 +77,8 @@ inline Masks lengths(const Texts& texts) {
 
 // How numbers are written, and what is a number.
 struct Style {
-    byte point;         // '.' or ','
-    bool keeps_zeros;   // whole numbers that begin with a zero are odd, but for 0 itself
+    byte point;        // '.' or ','
+    bool keeps_zeros;  // whole numbers that begin with a zero are odd, but for 0 itself
 };
 
 constexpr uint64_t sign_bit = uint64_t{1} << 63;
@@ -250,51 +96,51 @@ inline Words last_bytes(Masks n) {
 template <bool real>
 [[gnu::always_inline]] inline unsigned short_numbers(const Texts& texts, const Style& style,
                                                      byte* out) {
-        const Masks n = lengths(texts);
-        Masks odd = (n < 1) | (n > 8);
-        Words kept = last_bytes(n & 15);  // of more, it does not matter
-        const Words text = last_words(texts) & kept;
-        const Words begin = kept & ~(kept << 8);
-        const Words minus = bytes_equal(text, '-') & begin;
-        const Masks negative = minus != 0;
-        kept &= ~minus;
-        Words digits = (text ^ ones * '0') & kept;
-        Masks count = n + negative;  // digits: a mask that is set is -1
-        Words behind{};
-        Masks pointed{};
-        if constexpr (real) {
-            const Words points = bytes_equal(digits, style.point ^ '0');
-            const Words point = points & -points, before = point - 1;  // its lowest bit, and below
-            pointed = points != 0;
-            odd |= points != (point << 8) - point;  // two points
-            const Words rest = digits & ~(before | points);
-            digits = select(pointed, rest | (digits & before) << 8, digits);
-            count += pointed;
-            behind = select(pointed, count_bytes(~(before | points)), Words{});
-        }
-        odd |= (count < 1) | not_digits(digits);
-        if (style.keeps_zeros) {
-            const Words head = kept & ~(kept << 8);
-            odd |= ((digits & head) == 0) & (count > 1) & ~pointed;
-        }
-        Words value = values(digits);
-        if constexpr (real) {
-            Doubles number = as_doubles(value);
+    const Masks n = lengths(texts);
+    Masks odd = (n < 1) | (n > 8);
+    Words kept = last_bytes(n & 15);  // of more, it does not matter
+    const Words text = last_words(texts) & kept;
+    const Words begin = kept & ~(kept << 8);
+    const Words minus = bytes_equal(text, '-') & begin;
+    const Masks negative = minus != 0;
+    kept &= ~minus;
+    Words digits = (text ^ ones * '0') & kept;
+    Masks count = n + negative;  // digits: a mask that is set is -1
+    Words behind{};
+    Masks pointed{};
+    if constexpr (real) {
+        const Words points = bytes_equal(digits, style.point ^ '0');
+        const Words point = points & -points, before = point - 1;  // its lowest bit, and below
+        pointed = points != 0;
+        odd |= points != (point << 8) - point;  // two points
+        const Words rest = digits & ~(before | points);
+        digits = select(pointed, rest | (digits & before) << 8, digits);
+        count += pointed;
+        behind = select(pointed, count_bytes(~(before | points)), Words{});
+    }
+    odd |= (count < 1) | not_digits(digits);
+    if (style.keeps_zeros) {
+        const Words head = kept & ~(kept << 8);
+        odd |= ((digits & head) == 0) & (count > 1) & ~pointed;
+    }
+    Words value = values(digits);
+    if constexpr (real) {
+        Doubles number = as_doubles(value);
 #if defined(__AVX512DQ__)
-            const __m512d tens = _mm512_setr_pd(1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7);
-            number /= reinterpret_cast<Doubles>(
-                _mm512_permutexvar_pd(reinterpret_cast<__m512i>(behind), tens));
+        const __m512d tens = _mm512_setr_pd(1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7);
+        number /= reinterpret_cast<Doubles>(
+            _mm512_permutexvar_pd(reinterpret_cast<__m512i>(behind), tens));
 #else
-            Doubles tens;
-            for (int i = 0; i < in_vector; ++i) tens[i] = powers.of10[behind[i] & 7];
-            number /= tens;
+        Doubles tens;
+        for (int i = 0; i < in_vector; ++i) tens[i] = powers.of10[behind[i] & 7];
+        number /= tens;
 #endif
-            value = reinterpret_cast<Words>(number) ^ (as_words(negative) & sign_bit);
-        } else {
-            value = (value ^ as_words(negative)) - as_words(negative);
-        }
-        std::memcpy(out, &value, sizeof value);
-        return lanes_of(odd);
+        value = reinterpret_cast<Words>(number) ^ (as_words(negative) & sign_bit);
+    } else {
+        value = (value ^ as_words(negative)) - as_words(negative);
+    }
+    std::memcpy(out, &value, sizeof value);
+    return lanes_of(odd);
 }
 
 // ---- up to 24 digits, and exponents -------------------------------------------------------------
@@ -307,7 +153,8 @@ inline Doubles nearest_lanes(Words value, Masks exponent, Masks& odd) {
     odd |= wrong;
 #if defined(__AVX512DQ__)
     i = (i & ~wrong) - wrong;
-    const Words shift = reinterpret_cast<Words>(_mm512_lzcnt_epi64(reinterpret_cast<__m512i>(value)));
+    const Words shift =
+        reinterpret_cast<Words>(_mm512_lzcnt_epi64(reinterpret_cast<__m512i>(value)));
     const Words x = value << (shift & 63);
     const Words inverse = look_up(powers.inverse, reinterpret_cast<Words>(i));
     // powers.up, by the logarithm of 5.
@@ -346,8 +193,8 @@ struct Decimals {
     const Words sign = words[3] >> 40 & 0xff;
     found.negative = words[0] >> 56 == '-';
     const Masks odd = (lengths(texts) != 24 - found.negative) |
-                      ((words[1] >> 8 & 0xff) != style.point) |
-                      ((words[3] >> 32 & 0xdf) != 'E') | ((sign != '-') & (sign != '+'));
+                      ((words[1] >> 8 & 0xff) != style.point) | ((words[3] >> 32 & 0xdf) != 'E') |
+                      ((sign != '-') & (sign != '+'));
     // The first digit moves up over the point; the last ones are of the number, and of its power.
     const Words first = (words[1] & 0xff) << 8 | (words[1] & ~uint64_t{0xffff});
     const Words digits[3] = {(first ^ ones * '0') & ~uint64_t{0xff}, words[2] ^ ones * '0',
@@ -366,67 +213,67 @@ struct Decimals {
 // Up to 24 characters, behind which may be an exponent of four, as e+00.
 template <bool real, bool scientific>
 [[gnu::always_inline]] inline Decimals decimals(const Texts& texts, const Style& style) {
-        constexpr int tail = scientific ? 4 : 0;
-        Masks n = lengths(texts) - tail;
-        Masks odd = (n < 1) | (n > 24);
-        n &= 31;
-        // Lane by lane: the last 8 bytes, those before, and the ones before these.
-        Words kept[3], words[4] = {};
-        last_words(texts, tail, words);
-        Words digits[3] = {words[1], words[2], words[3]};
-        Masks left = n;
-        for (int k = 2; k >= 0; --k, left -= 8) {
-            const Masks here = (left & (left > 0));
-            const Masks most = (here & (here < 8)) | (8 & (here >= 8));
-            kept[k] = last_bytes(most);
-            digits[k] &= kept[k];
+    constexpr int tail = scientific ? 4 : 0;
+    Masks n = lengths(texts) - tail;
+    Masks odd = (n < 1) | (n > 24);
+    n &= 31;
+    // Lane by lane: the last 8 bytes, those before, and the ones before these.
+    Words kept[3], words[4] = {};
+    last_words(texts, tail, words);
+    Words digits[3] = {words[1], words[2], words[3]};
+    Masks left = n;
+    for (int k = 2; k >= 0; --k, left -= 8) {
+        const Masks here = (left & (left > 0));
+        const Masks most = (here & (here < 8)) | (8 & (here >= 8));
+        kept[k] = last_bytes(most);
+        digits[k] &= kept[k];
+    }
+    Masks negative{};
+    Words carried = all(0);  // the byte before the lane is kept
+    for (int k = 0; k < 3; ++k) {
+        const Words begin = kept[k] & ~(kept[k] << 8 | carried);
+        const Words minus = bytes_equal(digits[k], '-') & begin;
+        carried = kept[k] >> 56;
+        negative |= minus != 0;
+        kept[k] &= ~minus;
+        digits[k] = (digits[k] ^ ones * '0') & kept[k];
+    }
+    Masks count = n + negative;
+    Masks pointed{};
+    Words behind{};
+    if constexpr (real) {
+        // From the last lane on: what is before the point moves up by a byte, over it.
+        for (int k = 2; k >= 0; --k) {
+            const Words from_before = k ? digits[k - 1] >> 56 : Words{};
+            const Words points = bytes_equal(digits[k], style.point ^ '0');
+            const Words point = points & -points, before = point - 1;
+            const Masks here = points != 0;
+            odd |= (points != (point << 8) - point) | (here & pointed);
+            const Words rest = digits[k] & ~(before | points);
+            const Words moved = (digits[k] & before) << 8 | from_before;
+            digits[k] = select(here, rest | moved,
+                               select(pointed, digits[k] << 8 | from_before, digits[k]));
+            behind += select(here, count_bytes(~(before | points)), Words{}) +
+                      select(here | pointed, Words{}, all(8));
+            pointed |= here;
         }
-        Masks negative{};
-        Words carried = all(0);  // the byte before the lane is kept
+        behind &= as_words(pointed);
+        count += pointed;
+    }
+    odd |= (count < 1) | not_digits(digits[0]) | not_digits(digits[1]) | not_digits(digits[2]);
+    if (style.keeps_zeros && !scientific) {
+        Words head{};
+        carried = Words{};
         for (int k = 0; k < 3; ++k) {
-            const Words begin = kept[k] & ~(kept[k] << 8 | carried);
-            const Words minus = bytes_equal(digits[k], '-') & begin;
+            head |= digits[k] & kept[k] & ~(kept[k] << 8 | carried);
             carried = kept[k] >> 56;
-            negative |= minus != 0;
-            kept[k] &= ~minus;
-            digits[k] = (digits[k] ^ ones * '0') & kept[k];
         }
-        Masks count = n + negative;
-        Masks pointed{};
-        Words behind{};
-        if constexpr (real) {
-            // From the last lane on: what is before the point moves up by a byte, over it.
-            for (int k = 2; k >= 0; --k) {
-                const Words from_before = k ? digits[k - 1] >> 56 : Words{};
-                const Words points = bytes_equal(digits[k], style.point ^ '0');
-                const Words point = points & -points, before = point - 1;
-                const Masks here = points != 0;
-                odd |= (points != (point << 8) - point) | (here & pointed);
-                const Words rest = digits[k] & ~(before | points);
-                const Words moved = (digits[k] & before) << 8 | from_before;
-                digits[k] = select(here, rest | moved,
-                                   select(pointed, digits[k] << 8 | from_before, digits[k]));
-                behind += select(here, count_bytes(~(before | points)), Words{}) +
-                          select(here | pointed, Words{}, all(8));
-                pointed |= here;
-            }
-            behind &= as_words(pointed);
-            count += pointed;
-        }
-        odd |= (count < 1) | not_digits(digits[0]) | not_digits(digits[1]) | not_digits(digits[2]);
-        if (style.keeps_zeros && !scientific) {
-            Words head{};
-            carried = Words{};
-            for (int k = 0; k < 3; ++k) {
-                head |= digits[k] & kept[k] & ~(kept[k] << 8 | carried);
-                carried = kept[k] >> 56;
-            }
-            odd |= (head == 0) & (count > 1) & ~pointed;
-        }
-        const Words top = values(digits[0]);
-        odd |= top > 999;  // more than 19 digits: it may not fit in 64 bits
-        Words value = top * 10000000000000000 +
-                      (multiply_low(values(digits[1]), all(100000000)) + values(digits[2]));
+        odd |= (head == 0) & (count > 1) & ~pointed;
+    }
+    const Words top = values(digits[0]);
+    odd |= top > 999;  // more than 19 digits: it may not fit in 64 bits
+    Words value = top * 10000000000000000 +
+                  (multiply_low(values(digits[1]), all(100000000)) + values(digits[2]));
     Masks exponent = -reinterpret_cast<Masks>(behind);
     if constexpr (scientific) {
         const Words text = last_words(texts) >> 32;  // e, sign, two digits
@@ -441,8 +288,7 @@ template <bool real, bool scientific>
 
 // As doubles, which divide or multiply what is exact, or are nearest to what is not.
 [[gnu::always_inline]] inline Doubles rounded(Decimals& from) {
-    const Masks large =
-        ((from.value >> 53) != 0) | (from.exponent < -22) | (from.exponent > 22);
+    const Masks large = ((from.value >> 53) != 0) | (from.exponent < -22) | (from.exponent > 22);
     if (lanes_of(large & ~from.odd)) return nearest_lanes(from.value, from.exponent, from.odd);
     const Masks divided = from.exponent < 0;
     const Words power = select(divided, reinterpret_cast<Words>(-from.exponent),
@@ -481,7 +327,8 @@ template <bool real>
         const byte *p = texts.text + texts.start[i], *const end = texts.text + texts.end[i];
         const byte* const first = p + (*p == '-');
         const bool zero_first = first[0] == '0' && static_cast<unsigned>(first[1] - '0') <= 9;
-        bool good = p < end && !zero_first && (static_cast<unsigned>(*first - '0') <= 9 || *first == '.');
+        bool good =
+            p < end && !zero_first && (static_cast<unsigned>(*first - '0') <= 9 || *first == '.');
         if constexpr (real) {
             double number = 0;
             // A whole number is no odd one here that is one below: inference relies on that.

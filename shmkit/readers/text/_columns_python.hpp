@@ -8,6 +8,7 @@
 #include <new>
 
 #include "_columns.hpp"
+#include "_columns_count.hpp"
 #include "_columns_infer.hpp"
 
 namespace shmkit::python {
@@ -23,7 +24,9 @@ class Buffer {
     }
     // For PyArg_Parse.
     Py_buffer* operator&() { return &view_; }
-    bool take(PyObject* object, int flags) { return PyObject_GetBuffer(object, &view_, flags) == 0; }
+    bool take(PyObject* object, int flags) {
+        return PyObject_GetBuffer(object, &view_, flags) == 0;
+    }
     byte* begin() const { return static_cast<byte*>(view_.buf); }
     Py_ssize_t nbytes() const { return view_.len; }
     // Whether these are as many things, at an address for such.
@@ -132,19 +135,20 @@ inline bool known(const Column& column) {
 }
 
 inline PyObject* parse_columns(PyObject*, PyObject* args, PyObject* options) {
-    static const char* const names[] = {
-        "data",      "start",     "stop",    "columns", "out",         "missing",  "tallies", "fields",
-        "delimiter", "quotechar", "comment", "decimal", "skip_blanks", "tables", "max_rows", nullptr};
+    static const char* const names[] = {"data",        "start",     "stop",     "columns",
+                                        "out",         "missing",   "tallies",  "fields",
+                                        "delimiter",   "quotechar", "comment",  "decimal",
+                                        "skip_blanks", "tables",    "max_rows", nullptr};
     Buffer data, packed, tallies, tables;
     PyObject *outs, *words;
     Py_ssize_t start, stop, fields, max_rows = PY_SSIZE_T_MAX;
     Dialect dialect{-1, '"', -1, '.', false};
     int skip_blanks = 0;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, options, "y*nny*OOw*n|$O&O&O&O&pw*n:parse_columns", const_cast<char**>(names),
-            &data, &start, &stop, &packed, &outs, &words, &tallies, &fields, option,
-            &dialect.delimiter, option, &dialect.quote, option, &dialect.comment, option,
-            &dialect.decimal, &skip_blanks, &tables, &max_rows)) {
+    if (!PyArg_ParseTupleAndKeywords(args, options, "y*nny*OOw*n|$O&O&O&O&pw*n:parse_columns",
+                                     const_cast<char**>(names), &data, &start, &stop, &packed,
+                                     &outs, &words, &tallies, &fields, option, &dialect.delimiter,
+                                     option, &dialect.quote, option, &dialect.comment, option,
+                                     &dialect.decimal, &skip_blanks, &tables, &max_rows)) {
         return nullptr;
     }
     dialect.skip_blanks = skip_blanks != 0;
@@ -171,7 +175,8 @@ inline PyObject* parse_columns(PyObject*, PyObject* args, PyObject* options) {
             target.column = reinterpret_cast<const Column*>(packed.begin())[i];
             const Column& column = target.column;
             if (!known(column)) return value_error("a column is of no known kind, width or unit");
-            if (column.field < 0 || column.field >= fields) return value_error("a column is not in the line");
+            if (column.field < 0 || column.field >= fields)
+                return value_error("a column is not in the line");
             PyObject* const out = PySequence_GetItem(outs, static_cast<Py_ssize_t>(i));
             if (!out) return nullptr;
             const bool taken = buffers[i].take(out, PyBUF_WRITABLE);
@@ -193,7 +198,8 @@ inline PyObject* parse_columns(PyObject*, PyObject* args, PyObject* options) {
             if (!good) return nullptr;
             target.missing = &missing[i];
         }
-        if (!tables.holds<Table>(categories)) return value_error("tables are not one for each category");
+        if (!tables.holds<Table>(categories))
+            return value_error("tables are not one for each category");
         Parsed parsed;
         const bool done = without_gil([&] {
             parsed = shmkit::parse_columns(data.begin() + start, data.begin() + stop, dialect,
@@ -206,12 +212,11 @@ inline PyObject* parse_columns(PyObject*, PyObject* args, PyObject* options) {
             tally[2 * i] += targets[i].missing_found;
             tally[2 * i + 1] += targets[i].not_ascii_found;
         }
-        return Py_BuildValue("LLLLLL", static_cast<long long>(parsed.rows),
-                             static_cast<long long>(parsed.nbytes),
-                             static_cast<long long>(parsed.fit),
-                             static_cast<long long>(parsed.column),
-                             static_cast<long long>(parsed.start + start),
-                             static_cast<long long>(parsed.stop + start));
+        return Py_BuildValue(
+            "LLLLLL", static_cast<long long>(parsed.rows), static_cast<long long>(parsed.nbytes),
+            static_cast<long long>(parsed.fit), static_cast<long long>(parsed.column),
+            static_cast<long long>(parsed.start + start),
+            static_cast<long long>(parsed.stop + start));
     } catch (const std::bad_alloc&) {
         return PyErr_NoMemory();
     }
@@ -220,18 +225,17 @@ inline PyObject* parse_columns(PyObject*, PyObject* args, PyObject* options) {
 // ---- samples ------------------------------------------------------------------------------------
 
 inline PyObject* infer(PyObject*, PyObject* args, PyObject* options) {
-    static const char* const names[] = {"text",    "fields",  "facts",       "missing",
-                                        "weak",    "delimiter", "quotechar", "comment",
+    static const char* const names[] = {"text",    "fields",      "facts",     "missing",
+                                        "weak",    "delimiter",   "quotechar", "comment",
                                         "decimal", "skip_blanks", nullptr};
     Buffer text, facts, missing, weak;
     Py_ssize_t fields;
     Dialect dialect{-1, '"', -1, '.', false};
     int skip_blanks = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, options, "y*nw*z*z*|$O&O&O&O&p:infer",
-                                     const_cast<char**>(names), &text, &fields, &facts, &missing,
-                                     &weak, option, &dialect.delimiter, option, &dialect.quote,
-                                     option, &dialect.comment, option, &dialect.decimal,
-                                     &skip_blanks)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, options, "y*nw*z*z*|$O&O&O&O&p:infer", const_cast<char**>(names), &text, &fields,
+            &facts, &missing, &weak, option, &dialect.delimiter, option, &dialect.quote, option,
+            &dialect.comment, option, &dialect.decimal, &skip_blanks)) {
         return nullptr;
     }
     dialect.skip_blanks = skip_blanks != 0;
@@ -251,11 +255,10 @@ inline PyObject* infer(PyObject*, PyObject* args, PyObject* options) {
                               words(weak), reinterpret_cast<Facts*>(facts.begin()));
     });
     if (!done) return nullptr;
-    return Py_BuildValue("LLLLLL", static_cast<long long>(found.rows),
-                         static_cast<long long>(found.nbytes), static_cast<long long>(found.ragged),
-                         static_cast<long long>(found.ragged_fields),
-                         static_cast<long long>(found.ragged_start),
-                         static_cast<long long>(found.ragged_stop));
+    return Py_BuildValue(
+        "LLLLLL", static_cast<long long>(found.rows), static_cast<long long>(found.nbytes),
+        static_cast<long long>(found.ragged), static_cast<long long>(found.ragged_fields),
+        static_cast<long long>(found.ragged_start), static_cast<long long>(found.ragged_stop));
 }
 
 // Appends something to a list and drops it; false if an error is set.
@@ -287,8 +290,8 @@ PyObject* each_line(const Copied& text, const Dialect& dialect, Py_ssize_t most,
 // What `item` makes of each line of a sample, in a list.
 template <typename Item>
 PyObject* lines(PyObject* args, PyObject* options, const char* format, Item item) {
-    static const char* const names[] = {"text",    "delimiter",   "quotechar", "comment",
-                                        "skip_blanks", "max_rows", nullptr};
+    static const char* const names[] = {"text",        "delimiter", "quotechar", "comment",
+                                        "skip_blanks", "max_rows",  nullptr};
     Buffer text;
     Py_ssize_t most = PY_SSIZE_T_MAX;
     Dialect dialect{-1, '"', -1, '.', false};
@@ -355,14 +358,12 @@ inline PyObject* count(PyObject*, PyObject* args, PyObject* options) {
     }
     Counted found[2];
     bool odd = false;
-    without_gil([&] {
-        odd = shmkit::count(text.begin() + start, text.begin() + stop, dialect, found);
-    });
+    without_gil(
+        [&] { odd = shmkit::count(text.begin() + start, text.begin() + stop, dialect, found); });
     const auto of = [&](const Counted& one) {
-        return Py_BuildValue("LLLL", static_cast<long long>(one.lines),
-                             static_cast<long long>(one.without_row),
-                             static_cast<long long>(one.strays),
-                             static_cast<long long>(one.first_end));
+        return Py_BuildValue(
+            "LLLL", static_cast<long long>(one.lines), static_cast<long long>(one.without_row),
+            static_cast<long long>(one.strays), static_cast<long long>(one.first_end));
     };
     return Py_BuildValue("NNN", of(found[0]), of(found[1]), PyBool_FromLong(odd));
 }

@@ -51,6 +51,7 @@ struct Facts {
     int64_t not_utf8;    // fields
     int64_t words;       // a bit for each missing word that was seen, of the first 63
     int64_t weak_words;  // the same
+    int64_t not_nano;    // times that nanoseconds do not hold: before 1677 or after 2262
 };
 
 struct Inferred {
@@ -215,6 +216,8 @@ class Inference {
         if (read_truth(text, is_true)) return truth;
         Time time;
         if (!times_.read(text.begin, text.end, time)) return other_text;
+        int64_t nanos;
+        facts.not_nano += !time.in(Unit::nano, nanos);
         if (time.is_date) return date;
         const int unit = static_cast<int>(time.unit()) - static_cast<int>(Unit::second);
         return static_cast<Class>((time.offset ? utc_second : time_second) + unit);

@@ -104,6 +104,7 @@ FACTS = np.dtype(
         ("not_utf8", "i8"),
         ("words", "i8"),  # a bit for each missing word that was seen, of the first 63
         ("weak_words", "i8"),
+        ("not_nano", "i8"),  # times that nanoseconds do not hold: before 1677 or after 2262
     ]
 )
 
@@ -211,9 +212,7 @@ def facts(
     ['<f8', '|S1']
     """
     found = np.zeros(fields, FACTS)
-    rows, _, *ragged = parser.infer(
-        sample, fields, found.data, missing, weak, **dialect._asdict()
-    )
+    rows, _, *ragged = parser.infer(sample, fields, found.data, missing, weak, **dialect._asdict())
     return Sampled(rows, found, *ragged)
 
 
@@ -225,7 +224,8 @@ def type_of(column: NDArray[Any]) -> ColumnType:
     - true and false are bool, with none missing
     - dates and times are datetime64 of the least unit that is exact, all with an offset or none
     - a column where all is missing is float64
-    - all else is text: whole numbers that begin with a zero too, and those that no type holds
+    - all else is text: whole numbers that begin with a zero too, and numbers or times that no type
+      holds together
     """
     count = {kind: int(column["count"][kind]) for kind in Class}
     seen = {kind for kind in Class if count[kind]}
@@ -250,6 +250,8 @@ def type_of(column: NDArray[Any]) -> ColumnType:
     if Class.WEAK not in gaps and (values <= local or values <= utc):
         first = Class.DATE if values <= local else Class.UTC_SECOND - 1
         unit = _UNITS[max(values) - first]
+        if unit == "ns" and column["not_nano"]:
+            return text
         return ColumnType(np.dtype(f"M8[{unit}]"), offsets=values <= utc)
     return text
 

@@ -41,7 +41,7 @@ from shmkit.loading import tasks
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.loader import Task
-from shmkit.loading.pickling import pickled_opener
+from shmkit.loading.pickling import pickled_opener, users_modules
 from shmkit.loading.pool import Died, LoaderPool, useful_processes
 from shmkit.loading.record import RECORD, State
 from shmkit.memory.array import SharedArray, view
@@ -133,6 +133,8 @@ def _files(
     formats = [format_of(path, reader) for path in files.values()]
     openers = {form: opener(form, reader, options) for form in dict.fromkeys(formats)}
     pickled = {form: pickled_opener(openers[form]) for form in openers}
+    if not all(one.plain for one in pickled.values()):
+        pool.renew(users_modules())
     found = [
         LoadingFile(
             name,

@@ -7,6 +7,11 @@
 
 Functions that are defined in a cell can be found by name in no other process, so they go by value;
 nearly everything else goes by pickle, which is faster, and needs no import of cloudpickle.
+
+A reader may use modules of the user's, who edits and reloads them, or sets what is in them. They
+are the same in the loader: they go by value, too, as they are now. What cannot go by value (a
+module that holds a lock, or much data; an import inside of a function) the loader imports by name.
+So loaders that were warm before a module was imported anew are replaced (`LoaderPool.renew`).
 """
 
 from __future__ import annotations
@@ -15,14 +20,16 @@ import contextlib
 import functools
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import NamedTuple
 
 from shmkit.memory import pools
 from shmkit.readers.choose import Opener
 
-__all__ = ["PickledOpener", "dumps", "pickled_opener"]
+__all__ = ["PickledOpener", "dumps", "pickled_opener", "users_modules"]
+
+_MAX_NBYTES = 1 << 20  # of an opener with the modules that it uses
 
 
 def dumps(value: object) -> bytes:
@@ -53,37 +60,58 @@ class PickledOpener(NamedTuple):
 def pickled_opener(opener: Opener) -> PickledOpener:
     """An opener, for the loaders.
 
-    Functions of the user's own modules go by value: a loader that is warm has the module as it was
-    when it was first needed, and the user may have edited it since.
+    What it uses of the user's own modules goes by value: a loader that is warm has a module as it
+    was when it was first needed there, and the user may have changed it since.
     """
     converters = opener.options.get("converters")
     functions = list(converters.values()) if isinstance(converters, Mapping) else [converters]
     functions = [f for f in (opener.function, *functions) if f is not None]
     if not functions:
         return PickledOpener(dumps(opener), plain=True)
-    import cloudpickle  # noqa: PLC0415 - as above
-
     from shmkit.loading import by_value  # noqa: PLC0415 - as above
 
-    modules = {sys.modules.get(getattr(f, "__module__", None) or "") for f in functions}
+    modules = users_modules()
+    with _going_by_value(modules.values()), contextlib.suppress(Exception):
+        # A module may hold what cannot be pickled, or more than is to be sent to each loader.
+        if len(data := by_value.dumps(opener)) <= _MAX_NBYTES:
+            return PickledOpener(data, plain=False)
+    names = {getattr(f, "__module__", None) for f in functions}
+    with _going_by_value(module for name, module in modules.items() if name in names):
+        return PickledOpener(by_value.dumps(opener), plain=False)
+
+
+def users_modules() -> dict[str, ModuleType]:
+    """The modules that are the user's own: Python files that were not installed."""
+    import sysconfig  # noqa: PLC0415 - only for functions of the user's
+
+    installed = tuple(sysconfig.get_paths().values())
+    found = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if (
+            isinstance(file, str)
+            and file.endswith(".py")
+            and not file.startswith(installed)
+            and name.partition(".")[0] not in ("__main__", "__mp_main__", "shmkit")
+        ):
+            found[name] = module
+    return found
+
+
+@contextlib.contextmanager
+def _going_by_value(modules: Iterable[ModuleType]) -> Iterator[None]:
+    """Have cloudpickle pickle these modules, and what they define, by value."""
+    import cloudpickle  # noqa: PLC0415 - as above
+
     known = cloudpickle.list_registry_pickle_by_value()
-    own = [m for m in modules if m is not None and _is_users(m) and m.__name__ not in known]
+    own = [module for module in modules if module.__name__ not in known]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return PickledOpener(by_value.dumps(opener), plain=False)
+        yield
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
-
-
-def _is_users(module: ModuleType) -> bool:
-    """Whether a module is the user's own: it lies in a file, and was not installed."""
-    import sysconfig  # noqa: PLC0415 - only for functions of the user's
-
-    file = getattr(module, "__file__", None)
-    installed = tuple(sysconfig.get_paths().values())
-    return file is not None and not file.startswith(installed)
 
 
 def _load(data: bytes) -> Opener:

@@ -60,7 +60,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 from shmkit.cleanup import guard as _guard
@@ -133,6 +135,23 @@ class LoaderPool:
         for loader in busy:
             loader.close()
         self._busy.clear()
+
+    def renew(self, modules: Mapping[str, ModuleType]) -> None:
+        """Replace the loaders that have run functions of the user's when his modules were others.
+
+        `modules` are those of now. A module that was reloaded, or imported again, has another spec.
+        """
+        specs = {name: module.__spec__ for name, module in modules.items()}
+        for number, loader in enumerate(self._free):
+            known = loader.specs
+            same = known is None or (
+                known.keys() == specs.keys() and all(known[name] is specs[name] for name in specs)
+            )
+            if not same:
+                self._free[number] = _Loader()
+                loader.process.kill()
+                loader.close()
+            self._free[number].specs = specs
 
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[int, Any]]:
         """Run the tasks in their order, each on the next free loader.
@@ -215,6 +234,8 @@ class _Loader:
         import subprocess  # noqa: PLC0415 - where loaders are warm, none is started
 
         self._received = bytearray()
+        # Of the user's modules when it first ran functions of his; it may have imported them.
+        self.specs: dict[str, ModuleSpec | None] | None = None
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             tasks, self._tasks = os.pipe()
             ours.callback(os.close, self._tasks)

@@ -516,6 +516,51 @@ def test_loaders_follow_the_notebook(tmp_path, paths, monkeypatch):
         assert b"".join(where.tolist()).decode() == str(folder)
 
 
+def test_loaders_see_the_modules_that_a_reader_uses_as_they_are_now(tmp_path, paths, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a second edit within a second
+    (tmp_path / "well_sizes.py").write_text("SIZE = 1\n\ndef size():\n    return SIZE\n")
+    (tmp_path / "well_plates.py").write_text(
+        "import well_sizes\n"
+        "from well_sizes import size\n\n"
+        "def read(path):\n"
+        "    import well_sizes as late\n"
+        "    return [well_sizes.SIZE, size(), late.size()]\n"
+    )
+    sizes, plates = importlib.import_module("well_sizes"), importlib.import_module("well_plates")
+
+    def in_a_cell(path):
+        return [sizes.SIZE, sizes.size(), plates.read(path)[2]]
+
+    def read_by(reader):
+        with load(paths[0], reader=reader) as (array,):
+            return array.tolist()
+
+    for reader in (plates.read, in_a_cell):
+        assert read_by(reader) == [1, 1, 1]
+    for size in (2, 3):
+        (tmp_path / "well_sizes.py").write_text(f"SIZE = {size}\n\ndef size():\n    return SIZE\n")
+        importlib.reload(sizes)
+        importlib.reload(plates)
+        for reader in (plates.read, in_a_cell):
+            assert read_by(reader) == [size] * 3
+    sizes.SIZE = 7  # in no file
+    for reader in (plates.read, in_a_cell):
+        assert read_by(reader)[:2] == [7, 7]
+    # What cannot go by value is imported, by loaders that have not imported it before.
+    locked = (
+        "import threading\nLOCK = threading.Lock()\nSIZE = {}\n\ndef size():\n    return SIZE\n"
+    )
+    for size in (8, 9):
+        (tmp_path / "well_sizes.py").write_text(locked.format(size))
+        importlib.reload(sizes)
+        importlib.reload(plates)
+        for reader in (plates.read, in_a_cell):
+            assert read_by(reader) == [size] * 3
+    for name in ("well_sizes", "well_plates"):
+        del sys.modules[name]
+
+
 def test_arrays_that_a_worker_loaded_arrive_as_copies(paths):
     with load(paths) as arrays:
         arrays[0].close()

@@ -239,6 +239,8 @@ class _Load:
     def count(self, backing: str | os.PathLike[str]) -> None:
         """Split large files into parts, and count their rows."""
         large = [file for file in self.good() if file.plan is not None and file.plan.span]
+        if not large:
+            return
         whole = files_to_read_whole(large, self.board.processes)
         # The rows of a file that is read whole are a guess, which may be a bad one: where there is
         # no room for it, they are counted.
@@ -326,6 +328,8 @@ class _Load:
 
     def share_categories(self) -> None:
         """Give each category the same code in all arrays, in the order of first appearance."""
+        if not self.categorized:
+            return
         files = sorted(self.categorized, key=lambda file: file.number)
         found = [piece.categories for file in files for piece in file.pieces()]
         # HDF5 has no empty name; as the first of several it is in the file too, as a gap.

@@ -49,8 +49,8 @@ def serve(messages: BinaryIO, outcomes_fd: int, owner: int) -> None:
         file.write("1000")  # when memory runs out, this process ends, and not the notebook's
     threading.Thread(target=_exit_with_owner, args=(messages.fileno(), owner), daemon=True).start()
     here = os.getpid()
-    # Both stay open when a reader calls sys.exit(). Else the owner would see their end and close its
-    # own, and the thread would end this process before it exits with the reader's code.
+    # Both stay open when a reader calls sys.exit(). Else the owner would see their end and close
+    # its own, and the thread would end this process before it exits with the reader's code.
     answers = open(outcomes_fd, "wb", closefd=False)  # noqa: SIM115 - see above
     while True:
         try:

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -60,12 +59,6 @@ class SegmentWriter:
     record : ndarray, optional
         With the fields ``bytes_done`` and ``rows``: where `advance` says how far the reader is.
 
-    Attributes
-    ----------
-    categories : dict of str to list of str
-        The texts that the codes of each category field stand for, as far as `set_categories`
-        said them.
-
     Raises
     ------
     SegmentGoneError
@@ -78,7 +71,6 @@ class SegmentWriter:
         self._file = segment.open()
         self._header: Header | None = None
         self._position = 0  # of the next item, in bytes of the array's data
-        self.categories: Mapping[str, list[str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -202,10 +194,6 @@ class SegmentWriter:
         """Say how many bytes of the file are read and how many rows are written, so far in all."""
         if self._record is not None:
             self._record["bytes_done"], self._record["rows"] = bytes_done, rows
-
-    def set_categories(self, names: Mapping[str, list[str]]) -> None:
-        """Say which texts the codes of a category field stand for, by field and code."""
-        self.categories = names
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Give the array the shape that it has in the end, and give back what it does not need."""

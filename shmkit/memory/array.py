@@ -289,6 +289,8 @@ pools.register(SharedArray, _reduced)
 def _honest(result: Any) -> Any:
     """The result of a function or a method; its arrays are shared ones if their memory is."""
     if isinstance(result, np.ndarray):
+        if result.base is None and type(result) is np.ndarray:  # nearly always
+            return result
         shared = mapping_of(result) is not None
         if shared and type(result) is np.ndarray:
             return result.view(SharedArray)

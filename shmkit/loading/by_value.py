@@ -14,7 +14,6 @@ The same happens to code inside of code: nested functions, lambdas, the methods 
 
 from __future__ import annotations
 
-import io
 import linecache
 import os
 from collections.abc import Callable
@@ -30,9 +29,7 @@ __all__ = ["dumps"]
 
 def dumps(value: object) -> bytes:
     """The value pickled, what ``__main__`` defines by value."""
-    with io.BytesIO() as file:
-        _Pickler(file).dump(value)
-        return file.getvalue()
+    return pools.dumps(value, _Pickler)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle publishes no types

@@ -30,11 +30,13 @@ What does not work:
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import select
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from shmkit import _limits
@@ -42,7 +44,7 @@ from shmkit.cleanup.owner import lease_of, lease_path, lease_time, this_process
 from shmkit.errors import ShmkitError
 from shmkit.memory.segment import Segment
 
-__all__ = ["Lease", "end", "give"]
+__all__ = ["Lease", "end", "give", "none_given"]
 
 _LONGEST = 3600  # seconds
 _SWEEP = 60  # seconds between two looks for leases that nobody took
@@ -56,8 +58,23 @@ class Lease(NamedTuple):
     answer: str = ""  # for a memfd: the pipe that takes the number of the descriptor
 
 
+_wanted = contextvars.ContextVar("leases are wanted", default=True)
+
+
+@contextlib.contextmanager
+def none_given() -> Iterator[None]:
+    """In this block no lease is given: for a sender who holds what it sends until it is done."""
+    before = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(before)
+
+
 def give(segment: Segment) -> Lease | None:
     """Keep the memory of a linked segment for one receiver; None where that cannot be."""
+    if not _wanted.get():
+        return None
     with contextlib.suppress(OSError, ShmkitError):  # no hard links there, no more descriptors
         return _memfds.give(segment) if segment.backing == "memfd" else _link(segment.path)
     return None

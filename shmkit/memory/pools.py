@@ -46,6 +46,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkit.memory import lease
 from shmkit.memory.importing import when_imported
 from shmkit.memory.reference import sent
 
@@ -66,10 +67,15 @@ def register(kind: type, reducer: _Reducer) -> None:
         when_imported(package, lambda module: module.register(kind, reducer))
 
 
-def dumps(value: object) -> bytes:
-    """Pickled for one of shmkit's own processes: shared arrays as references."""
+def dumps(value: object, pickler: type[pickle.Pickler] | None = None) -> bytes:
+    """Pickled for one of shmkit's own processes: shared arrays as references.
+
+    A load holds what it sends, and kills loaders in the middle of a message: so no lease is given,
+    which would keep the memory. A `pickler` needs our `reducers` in its table.
+    """
     file = io.BytesIO()
-    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)
+    with lease.none_given():
+        (pickler or _Pickler)(file, pickle.HIGHEST_PROTOCOL).dump(value)
     return file.getvalue()
 
 

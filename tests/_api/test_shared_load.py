@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import warnings
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -451,7 +452,7 @@ def test_loading_warns_of_nothing(paths):
 
 def test_arrays_travel_to_a_worker_as_references(paths):
     with load(paths) as arrays:
-        got = pickle.loads(pickle.dumps(arrays))
+        got = pickle.loads(ForkingPickler.dumps(arrays))
         assert got.keys() == arrays.keys()
         assert np.shares_memory(got["sample2"], arrays["sample2"])
         got.close()

@@ -196,6 +196,7 @@ class _Load:
         self.pool = pool
         self.monitor = monitor
         self.skip_failed = skip_failed
+        self.in_parts: list[LoadingFile] = []  # whose parts are being read
         self.categorized: list[LoadingFile] = []
         # By number of the file. The files do not hold them: a panel keeps the files, and shows
         # them when the arrays are gone.
@@ -302,8 +303,10 @@ class _Load:
         """Make the segments of the next files, while others are read, and add their tasks."""
         found = []
         for n, file in enumerate(itertools.islice(new_files, _NEXT_FILES)):
-            count = len(file.parts)
-            records = stack.enter_context(shared_empty(count, RECORD)) if count > 1 else None
+            records = None
+            if len(file.parts) > 1:
+                records = stack.enter_context(shared_empty(len(file.parts), RECORD))
+                self.in_parts.append(file)
             file.read_into(Segment.create(backing), records)
             for number, task in enumerate(file.read_tasks(self.records)):
                 found.append((n // self.board.processes, number, file, task))
@@ -368,7 +371,7 @@ class _Load:
         return True
 
     def tick(self) -> None:
-        for file in self.board.files:
+        for file in self.in_parts:  # not all files: where they are many, that takes its time
             file.show()
         self.monitor.update(self.board)
 

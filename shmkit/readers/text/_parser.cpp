@@ -4,7 +4,6 @@
 // it parses. It holds no state of its own, so it needs no global lock: setup.py says which API it is
 // built against, the limited one or that of a free-threaded Python.
 
-#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include "_columns_python.hpp"
@@ -106,21 +105,21 @@ PyObject* parse(PyObject*, PyObject* args, PyObject* options) {
 }
 
 PyObject* code(PyObject*, PyObject* args) {
-    Py_buffer table;
-    const char* name;
-    Py_ssize_t nbytes;
-    if (!PyArg_ParseTuple(args, "w*y#:code", &table, &name, &nbytes)) return nullptr;
+    // Not y#: compiled with the headers of 3.13, that format is an error on 3.11 and 3.12.
+    Py_buffer table, name;
+    if (!PyArg_ParseTuple(args, "w*y*:code", &table, &name)) return nullptr;
     const bool whole = table.len == sizeof(shmkit::Table) &&
                        reinterpret_cast<uintptr_t>(table.buf) % alignof(shmkit::Table) == 0;
     int32_t found = -1;
     if (!whole) {
         PyErr_SetString(PyExc_ValueError, "table is not one table");
-    } else if (nbytes <= shmkit::Table::longest && !std::memchr(name, 0, nbytes)) {
+    } else if (name.len <= shmkit::Table::longest && !std::memchr(name.buf, 0, name.len)) {
         shmkit::byte padded[shmkit::Table::longest + 8] = {};
-        std::memcpy(padded, name, nbytes);
-        found = static_cast<shmkit::Table*>(table.buf)->code(padded, nbytes);
+        std::memcpy(padded, name.buf, name.len);
+        found = static_cast<shmkit::Table*>(table.buf)->code(padded, name.len);
     }
     PyBuffer_Release(&table);
+    PyBuffer_Release(&name);
     return whole ? PyLong_FromLong(found) : nullptr;
 }
 

@@ -36,4 +36,5 @@ def test_what_is_compiled_for_a_free_threaded_python_has_no_limited_api(tmp_path
     # A failed compilation is no error to setuptools, as the parser is optional.
     compiled = {path.name for path in (tmp_path / "lib" / "shmkit/readers/text").iterdir()}
     ending = sysconfig.get_config_var("EXT_SUFFIX")  # of this Python alone
-    assert {f"_parser{ending}"} <= compiled <= {f"_parser{ending}", f"_parser_avx2{ending}"}
+    assert f"_parser{ending}" in compiled
+    assert all(name.endswith(ending) for name in compiled)

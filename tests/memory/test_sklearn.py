@@ -97,6 +97,8 @@ def no_workers_left():
     joblib.externals.loky.get_reusable_executor().shutdown()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # two dozen tools, each with workers
 def test_two_processes_find_what_one_finds():
     with share(X) as x, share(np.asfortranarray(X)) as f, share(X[::-1]) as r, share(Y) as y:
         given = {

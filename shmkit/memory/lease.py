@@ -9,9 +9,9 @@
 `pool.apply_async(f, (share(x),))` lets go of the array as soon as it is pickled, and so does a
 ``with`` block that ends before the worker has read; the message may still be in a pipe then. The
 lease keeps the memory until the receiver has mapped it. It ends with the owner too, whose guard
-removes all that has the owner's name, and an hour after it was given, if nobody takes it: a pool
-that was terminated, a message that was dropped. (Its time is in its name.) Who comes later, or
-unpickles a message twice, finds the array by its own name as long as that is there.
+removes all that has the owner's name. If nobody takes it (a pool was terminated, a message dropped)
+it ends after an hour, when the next lease is given there: its time is in its name. Who comes later,
+or unpickles a message twice, finds the array by its own name as long as that is there.
 
 A file gets a hard link. A memfd cannot have one: there the sender keeps one more descriptor open,
 and the receiver says by a pipe, which it finds in /proc as it does the memfd, that it may be
@@ -21,8 +21,9 @@ What does not work:
 
 - To keep the arrays in a table of the sender's: ``close()``, and the end of a ``with`` block,
   unlink the name that the receiver needs.
-- `multiprocessing.reduction.DupFd`, for memfds: it asks the sender for each descriptor and needs a
-  hundred times as long as a store to a pipe, and what nobody asks for is never closed.
+- `multiprocessing.reduction.DupFd`, for memfds: it asks a thread of the sender's for each
+  descriptor, which takes the receiver 230 µs and more, instead of 20, and what nobody asks for is
+  never closed.
 - No lease where an array is held anyway, as executors hold their arguments: a ``with`` block may
   end before the worker begins.
 """

@@ -12,7 +12,7 @@ import pytest
 
 collect_ignore = ["tests/benchmarks"]
 if importlib.util.find_spec("shmkit.readers.text._parser") is None:  # there was no compiler
-    collect_ignore.append("tests/readers/text/test_parser.py")
+    collect_ignore += [f"tests/readers/text/test_{module}.py" for module in ("parser", "columns")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

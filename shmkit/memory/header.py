@@ -159,6 +159,8 @@ def _check_items(dtype: np.dtype[Any]) -> None:
 
 def _fields_within(dtype: np.dtype[Any]) -> bool:
     """Whether all fields lie in the item, also where numpy's sum of their bytes overflowed."""
+    if dtype.names is None and dtype.subdtype is None:  # as most are: one number, one text
+        return True
     base: np.dtype[Any] = dtype.base
     if dtype.itemsize != math.prod(dtype.shape) * base.itemsize:
         return False

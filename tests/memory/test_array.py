@@ -43,7 +43,7 @@ def double(array):
 @pytest.mark.parametrize("kind", views_of(np.zeros((4, 6))))
 def test_a_view_sent_to_a_pool_is_a_reference_to_the_same_memory(shared, kind):
     sent = views_of(shared)[kind]
-    message = ForkingPickler.dumps(sent)
+    message = bytes(ForkingPickler.dumps(sent))
     got = pickle.loads(message)
     assert len(message) < 400
     assert type(got) is SharedArray

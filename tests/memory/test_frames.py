@@ -219,7 +219,7 @@ def test_an_array_of_more_dimensions_goes_where_it_went_before():
         (np.array([1j]), "column 'x': Arrow has no type for complex128"),
         (np.array([1], "g"), "column 'x': Arrow has no type for"),
         (np.array([1], "M8[ps]"), "whose unit is finer than ns"),
-        (np.array(["NaT"], "M8"), "which has no unit"),
+        (np.array([-(2**63)]).view("M8"), "which has no unit"),
         (np.array([2**40], "M8[D]"), "no dates so far away"),
         (np.array([3], category(["a"])), "codes beyond those of its 1 categories"),
         (np.array([9], coded_text(["a"])), "codes beyond those of its 1 categories"),

@@ -177,7 +177,7 @@ def test_what_nobody_takes_ends_after_a_time(backing, tmp_path, monkeypatch):
     monkeypatch.setattr(_lease, "_LONGEST", 0)
     monkeypatch.setattr(_lease, "_SWEEP", 0)
     with ones(2, backing) as array:
-        late = ForkingPickler.dumps(array)  # looks for old ones
+        late = bytes(ForkingPickler.dumps(array))  # looks for old ones
         gone = [pickle.loads(message) for message in messages] if backing != "memfd" else []
         assert all(isinstance(array, GoneArray) for array in gone)
         pickle.loads(late)
@@ -295,7 +295,7 @@ def test_where_no_lease_can_be_the_held_array_arrives(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", no_links)
     with share(np.ones(3), backing=tmp_path) as array:
-        message = ForkingPickler.dumps(array)
+        message = bytes(ForkingPickler.dumps(array))
         assert pickle.loads(message).sum() == 3
 
 

@@ -45,8 +45,6 @@ _AS_ANY_OBJECT = (
     | {"__doc__", "__new__", "__init_subclass__", "__subclasshook__", "__class_getitem__"}
     | {"__repr__", "__str__", "__format__", "__sizeof__", "__copy__", "__deepcopy__"}
     | {"__reduce__", "__reduce_ex__", "__setstate__"}
-    # Python 3.12.1 crashes in a garbage collection after a __buffer__ that raised.
-    | {"__buffer__", "__release_buffer__"}
 )
 for _name in {*dir(np.ndarray), "__enter__", "__exit__"} - _AS_ANY_OBJECT:
     if _name.startswith("__") and callable(getattr(np.ndarray, _name, _raise)):

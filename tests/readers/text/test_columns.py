@@ -246,7 +246,7 @@ def check(text, types, fields, dialect, missing=(), **options):
     columns = zip(*rows, strict=True) if rows else [[]] * len(types)
     for array, of, values, gap_count in zip(arrays, types.values(), columns, gaps, strict=True):
         with np.errstate(over="ignore"):  # of float32, as it is with np.loadtxt
-            none = np.nan if of.dtype.kind == "f" else np.datetime64("NaT")
+            none = np.nan if of.dtype.kind == "f" else np.datetime64("NaT", "s")
             right = np.array([none if value is GAP else value for value in values], of.dtype)
         assert sum(value is GAP for value in values) == gap_count
         assert right.shape == array.shape

@@ -83,10 +83,12 @@ def records(text, dialect):
 
     reader = csv.reader(
         feed(),
-        delimiter=dialect.delimiter,
+        delimiter="\x1f"
+        if dialect.delimiter == "\n"
+        else dialect.delimiter,  # csv takes no line end
         quotechar=dialect.quotechar,
         quoting=csv.QUOTE_NONE if dialect.quotechar is None else csv.QUOTE_MINIMAL,
-        skipinitialspace=dialect.skip_blanks,
+        skipinitialspace=dialect.skip_blanks and dialect.delimiter != " ",
     )
     while True:
         raw = ""

@@ -83,9 +83,7 @@ def records(text, dialect):
 
     reader = csv.reader(
         feed(),
-        delimiter="\x1f"
-        if dialect.delimiter == "\n"
-        else dialect.delimiter,
+        delimiter="\x1f" if dialect.delimiter == "\n" else dialect.delimiter,
         quotechar=dialect.quotechar,
         quoting=csv.QUOTE_NONE if dialect.quotechar is None else csv.QUOTE_MINIMAL,
         skipinitialspace=dialect.skip_blanks and dialect.delimiter != " ",

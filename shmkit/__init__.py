@@ -20,6 +20,8 @@ if sys.platform == "win32":
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from shmkit._api.attach import attach
+    from shmkit._api.share import share, shared_empty
     from shmkit._api.shared_load import shared_load
     from shmkit._api.to_hdf5 import to_hdf5
     from shmkit.display.memory_panel import panel
@@ -33,13 +35,11 @@ if TYPE_CHECKING:
         ShmkitError,
         TooManySegmentsError,
     )
-    from shmkit.memory.array import SharedArray
-    from shmkit.memory.arrays import SharedArrays
-    from shmkit.memory.attach import attach
-    from shmkit.memory.share import share, shared_empty
-    from shmkit.memory.table import SharedTable, Table
-    from shmkit.memory.text import SharedText
     from shmkit.plotting import preview
+    from shmkit.views.array import SharedArray
+    from shmkit.views.arrays import SharedArrays
+    from shmkit.views.table import SharedTable, Table
+    from shmkit.views.text import SharedText
 
 __all__ = [
     "LoadError",
@@ -68,16 +68,16 @@ __all__ = [
 # Each is imported when it is first asked for, as SPEC 1 (scientific-python.org) says: who only
 # imports shmkit waits for none, and few need ipywidgets, matplotlib and h5py.
 _MODULES = {
-    "SharedArray": "memory.array",
-    "SharedArrays": "memory.arrays",
-    "SharedTable": "memory.table",
-    "SharedText": "memory.text",
-    "Table": "memory.table",
-    "attach": "memory.attach",
+    "SharedArray": "views.array",
+    "SharedArrays": "views.arrays",
+    "SharedTable": "views.table",
+    "SharedText": "views.text",
+    "Table": "views.table",
+    "attach": "_api.attach",
     "panel": "display.memory_panel",
     "preview": "plotting",
-    "share": "memory.share",
-    "shared_empty": "memory.share",
+    "share": "_api.share",
+    "shared_empty": "_api.share",
     "shared_load": "_api.shared_load",
     "to_hdf5": "_api.to_hdf5",
 }

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from shmkit import _limits
+from shmkit.loaders.pool import LoaderPool, useful_processes
 from shmkit.loading.paths import PathType, named_paths
-from shmkit.loading.pool import LoaderPool, useful_processes
 from shmkit.readers.choose import check_options, format_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from shmkit.memory.arrays import SharedArrays
+    from shmkit.views.arrays import SharedArrays
 
 __all__ = ["shared_load"]
 

@@ -222,7 +222,7 @@ def _is_orphaned_loader(pid: str) -> bool:
         return False
     with open(f"/proc/{pid}/cmdline", errors="replace") as file:
         command, _, last = file.read().rstrip("\0").rpartition("\0")
-    if not last.startswith(_LOADER) or "shmkit.loading." not in command:
+    if not last.startswith(_LOADER) or "shmkit.loaders." not in command:
         return False
     owner = Owner.parse(last.removeprefix(_LOADER))
     lock = lock_path(NAMES, owner)

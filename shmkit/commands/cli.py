@@ -17,8 +17,8 @@ from shmkit.commands.demo import demo
 from shmkit.commands.options import add_no_progress, add_options, settings_of
 from shmkit.display.listing import list_segments, remove_left
 from shmkit.errors import ShmkitError
-from shmkit.memory.backing import NAMES
 from shmkit.readers.text.rows import PARSER
+from shmkit.segments.backing import NAMES
 
 __all__ = ["main"]
 

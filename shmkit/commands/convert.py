@@ -29,8 +29,8 @@ from shmkit.hdf5.write import Writing, writing
 from shmkit.loading.board import Board
 from shmkit.loading.load import load
 from shmkit.loading.paths import named_paths
-from shmkit.memory.arrays import SharedArrays
 from shmkit.readers.choose import check_options, format_of
+from shmkit.views.arrays import SharedArrays
 
 __all__ = ["convert"]
 

@@ -46,7 +46,7 @@ from shmkit.hdf5.datasets import ARRAY_TYPES, Arrays, datasets, named_arrays
 from shmkit.hdf5.export import COLUMNS, row
 from shmkit.hdf5.settings import Layout, Mode, plugins
 from shmkit.hdf5.storage import check_path
-from shmkit.memory.arrays import SharedArrays
+from shmkit.views.arrays import SharedArrays
 
 __all__ = ["register", "unregister"]
 

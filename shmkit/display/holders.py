@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
-from shmkit.memory.arrays import SharedArrays
-from shmkit.memory.segment import Segment, mapping_of
-from shmkit.memory.table import SharedTable
-from shmkit.memory.text import SharedText
+from shmkit.segments.segment import Segment, mapping_of
+from shmkit.views.arrays import SharedArrays
+from shmkit.views.table import SharedTable
+from shmkit.views.text import SharedText
 
 __all__ = ["held_by", "shell", "shell_variables"]
 

@@ -40,10 +40,10 @@ from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
 from shmkit.display.holders import held_by
 from shmkit.errors import SegmentError
-from shmkit.memory.backing import NAMES
-from shmkit.memory.header import Header, read_segment_header
-from shmkit.memory.layout import as_rows
-from shmkit.memory.segment import mapped_here
+from shmkit.segments.backing import NAMES
+from shmkit.segments.header import Header, read_segment_header
+from shmkit.segments.layout import as_rows
+from shmkit.segments.segment import mapped_here
 
 __all__ = ["FoundSegment", "Listing", "list_segments", "remove_left", "total"]
 

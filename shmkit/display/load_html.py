@@ -32,8 +32,8 @@ from shmkit.errors import SegmentError, ShmkitError
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.record import State
-from shmkit.memory.header import Header
-from shmkit.memory.segment import Segment
+from shmkit.segments.header import Header
+from shmkit.segments.segment import Segment
 
 __all__ = ["MAX_ROWS", "Files", "counts", "head", "progress_bar", "summary", "table"]
 

@@ -26,7 +26,7 @@ from shmkit.cleanup.owner import this_process
 from shmkit.display.holders import shell_variables
 from shmkit.display.listing import FoundSegment, Listing, list_segments, remove_left, total
 from shmkit.display.load_panel import look_again
-from shmkit.memory.segment import mapped_here
+from shmkit.segments.segment import mapped_here
 
 __all__ = ["panel"]
 

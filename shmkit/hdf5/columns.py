@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from shmkit._categories import names_of
 from shmkit._text_dtype import encoded, is_text, text_dtype
-from shmkit.memory.segment import Segment
-from shmkit.memory.table import SharedTable, Table
-from shmkit.memory.text import SharedText
+from shmkit.segments.segment import Segment
+from shmkit.views.table import SharedTable, Table
+from shmkit.views.text import SharedText
 
 __all__ = ["Rows", "Utf8", "column_of"]
 

@@ -29,10 +29,10 @@ from shmkit._text_dtype import text_fields, with_text
 from shmkit.hdf5.chunks import Block
 from shmkit.hdf5.columns import Rows, Utf8, column_of
 from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_dtype
-from shmkit.memory.array import SharedArray
-from shmkit.memory.arrays import SharedArrays
-from shmkit.memory.table import Table
-from shmkit.memory.text import SharedText
+from shmkit.views.array import SharedArray
+from shmkit.views.arrays import SharedArrays
+from shmkit.views.table import Table
+from shmkit.views.text import SharedText
 
 __all__ = ["ARRAY_TYPES", "Arrays", "DatasetSource", "datasets", "named_arrays", "parts_of_name"]
 

@@ -31,13 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
+from shmkit.loaders.loader import Task
+from shmkit.loaders.pickling import PickledOpener
+from shmkit.loaders.pool import MIN_NBYTES, Died
 from shmkit.loading import tasks
-from shmkit.loading.loader import Task
-from shmkit.loading.pickling import PickledOpener
-from shmkit.loading.pool import MIN_NBYTES, Died
 from shmkit.loading.record import State
-from shmkit.memory.segment import Segment, segment_nbytes
 from shmkit.readers.base import WHOLE, Part, Piece, Plan
+from shmkit.segments.segment import Segment, segment_nbytes
 
 __all__ = ["LoadingFile", "files_to_read_whole", "split_spans"]
 

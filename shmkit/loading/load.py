@@ -37,21 +37,20 @@ from shmkit._categories import coded, with_enums
 from shmkit._monitor import Monitor
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
+from shmkit.loaders.loader import Task
+from shmkit.loaders.pickling import pickled_opener, users_modules
+from shmkit.loaders.pool import Died, LoaderPool, useful_processes
 from shmkit.loading import tasks
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
-from shmkit.loading.loader import Task
-from shmkit.loading.pickling import pickled_opener, users_modules
-from shmkit.loading.pool import Died, LoaderPool, useful_processes
 from shmkit.loading.record import RECORD, State
-from shmkit.memory.array import SharedArray, view
-from shmkit.memory.arrays import SharedArrays
-from shmkit.memory.backing import NAMES, Backing, choose_backing
-from shmkit.memory.files import finish_interrupted
-from shmkit.memory.segment import Segment, allow_segments
-from shmkit.memory.share import shared_empty
-from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.choose import Format, Opener, format_of, opener
+from shmkit.segments.backing import NAMES, Backing, choose_backing
+from shmkit.segments.files import finish_interrupted
+from shmkit.segments.segment import Segment, allow_segments
+from shmkit.segments.writer import SegmentWriter
+from shmkit.views.array import SharedArray, new_array, view
+from shmkit.views.arrays import SharedArrays
 
 __all__ = ["load"]
 
@@ -85,7 +84,7 @@ def load(
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(LoaderPool(processes))
         found, failed = _files(files, nbytes, reader, options, pool, prefix=prefix)
-        records = stack.enter_context(shared_empty(len(found), RECORD))
+        records = stack.enter_context(new_array(RECORD, (len(found),)))
         records["bytes_total"] = [file.nbytes for file in found]
         board = Board(found, np.asarray(records), processes)
         monitor.begin(board)
@@ -305,7 +304,7 @@ class _Load:
         for n, file in enumerate(itertools.islice(new_files, _NEXT_FILES)):
             records = None
             if len(file.parts) > 1:
-                records = stack.enter_context(shared_empty(len(file.parts), RECORD))
+                records = stack.enter_context(new_array(RECORD, (len(file.parts),)))
                 self.in_parts.append(file)
             file.read_into(Segment.create(backing), records)
             for number, task in enumerate(file.read_tasks(self.records)):

@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError, ShmkitError
-from shmkit.loading.pickling import PickledOpener
+from shmkit.loaders.pickling import PickledOpener
 from shmkit.loading.record import State
-from shmkit.memory.array import view
-from shmkit.memory.files import Identity
-from shmkit.memory.segment import Segment
-from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Part, Piece, Plan, Reader
 from shmkit.readers.choose import Opener
+from shmkit.segments.files import Identity
+from shmkit.segments.segment import Segment
+from shmkit.segments.writer import SegmentWriter
+from shmkit.views.array import view
 
 __all__ = ["Place", "Source", "count", "datasets", "join", "named_error", "probe", "read", "recode"]
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from shmkit.memory.writer import SegmentWriter
+from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["WHOLE", "Part", "Piece", "Plan", "Reader"]
 

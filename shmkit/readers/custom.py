@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["CustomReader"]
 

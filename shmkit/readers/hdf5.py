@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.hdf5.chunks import blocks, inflate
 from shmkit.hdf5.encoding import decode, loaded_dtype
-from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["HDF5Reader", "datasets"]
 

@@ -19,9 +19,9 @@ from typing import Self
 import numpy as np
 
 from shmkit.errors import LoadError
-from shmkit.memory.header import read_header
-from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.segments.header import read_header
+from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["NpyReader"]
 

@@ -430,9 +430,9 @@ kept.publish(f"orphan-{os.getpid()}")
 INTERRUPTED = """
 import os, sys
 from shmkit import shared_load
-from shmkit.loading.pool import LoaderPool
-from shmkit.memory.files import create_file, remove
-from shmkit.memory.segment import Segment
+from shmkit.loaders.pool import LoaderPool
+from shmkit.segments.files import create_file, remove
+from shmkit.segments.segment import Segment
 path = sys.argv[1]
 shared_load(path, dtype="f8", progress=False).close()
 

@@ -18,7 +18,7 @@ from processes import loaders_of, names_of
 from shmkit import SharedArray, share, shared_load
 from shmkit._monitor import NoMonitor
 from shmkit.loading.load import load
-from shmkit.memory.arrays import SharedArrays
+from shmkit.views.arrays import SharedArrays
 
 RECORD = np.dtype([("pos", "i4"), ("pct", "f8")], align=True)
 GRID = np.zeros((4, 6), RECORD)

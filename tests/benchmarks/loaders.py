@@ -16,8 +16,8 @@ import time
 
 import loky
 
-from shmkit.loading.loader import Task
-from shmkit.loading.pool import Died, LoaderPool
+from shmkit.loaders.loader import Task
+from shmkit.loaders.pool import Died, LoaderPool
 
 WARM_CALLS = 200
 

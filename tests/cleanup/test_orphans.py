@@ -164,7 +164,7 @@ def test_files_with_numbers_that_no_owner_has_are_left_alone(tmp_path):
 
 
 def waiting_process(mark, **options):
-    command = ["sh", "-c", "echo here; read end # of shmkit.loading.loader", mark]
+    command = ["sh", "-c", "echo here; read end # of shmkit.loaders.loader", mark]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
     process.stdout.read(4)
     return process

@@ -9,7 +9,7 @@ from IPython.core.error import UsageError
 from IPython.lib.pretty import pretty
 
 from shmkit import panel, share
-from shmkit.memory import layout
+from shmkit.segments import layout
 
 
 @pytest.fixture(autouse=True)

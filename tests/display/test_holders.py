@@ -4,7 +4,7 @@ import numpy as np
 
 from shmkit import share
 from shmkit.display.holders import held_by
-from shmkit.memory.arrays import SharedArrays
+from shmkit.views.arrays import SharedArrays
 
 
 def unlinked(length):

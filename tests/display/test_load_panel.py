@@ -15,12 +15,12 @@ from shmkit.display import load_html, load_panel
 from shmkit.display.load_panel import Panel
 from shmkit.errors import LoadError
 from shmkit.loading.record import RECORD, State
-from shmkit.memory.array import view
-from shmkit.memory.arrays import SharedArrays
-from shmkit.memory.backing import choose_backing
-from shmkit.memory.segment import Segment
-from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Plan
+from shmkit.segments.backing import choose_backing
+from shmkit.segments.segment import Segment
+from shmkit.segments.writer import SegmentWriter
+from shmkit.views.array import view
+from shmkit.views.arrays import SharedArrays
 
 CALLS = np.dtype([("chr", "S5"), ("pos", "i8"), ("pct", "f4")])
 

@@ -9,8 +9,8 @@ from boards import board_of
 from shmkit import shared_load
 from shmkit.display.terminal import LoadBar
 from shmkit.loading.record import RECORD, State
-from shmkit.memory.backing import choose_backing
-from shmkit.memory.segment import Segment
+from shmkit.segments.backing import choose_backing
+from shmkit.segments.segment import Segment
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ import numpy as np
 
 from shmkit._categories import category
 from shmkit.errors import LoadError
-from shmkit.memory.writer import SegmentWriter
 from shmkit.readers.base import Part, Piece, Plan, Reader
 from shmkit.readers.compression import content_nbytes, decompressed, position
 from shmkit.readers.text.errors import TextPlan, columns, is_category
@@ -37,6 +36,7 @@ from shmkit.readers.text.lines import (
     next_line,
 )
 from shmkit.readers.text.rows import Rows, by_lines, lines_are_bytes
+from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["TextReader", "checked"]
 

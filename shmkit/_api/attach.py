@@ -1,0 +1,67 @@
+"""Attaching to what another process shares: an array or a table, as the segment says."""
+
+from __future__ import annotations
+
+import os
+
+from shmkit.cleanup.published import published_path
+from shmkit.segments.layout import layout_of
+from shmkit.segments.segment import Segment
+from shmkit.views.array import SharedArray, view
+from shmkit.views.table import SharedTable
+
+__all__ = ["attach", "view_of"]
+
+
+def attach(
+    path_or_name: str | os.PathLike[str], *, writable: bool = False, any_user: bool = False
+) -> SharedArray | SharedTable:
+    """The array or the table in a segment of another process or notebook.
+
+    Parameters
+    ----------
+    path_or_name : path or str
+        The segment's path (``array.segment.path``, or what ``shmkit ls`` lists), or the name it was
+        given with `SharedArray.publish`.
+    writable : bool, default False
+        Whether what is written to it is to change it for its owner too. Without it, nothing
+        can be written: neither with other flags, nor by other libraries.
+
+    any_user : bool, default False
+        Whether it may be another user's.
+
+    Returns
+    -------
+    SharedArray or SharedTable
+        With dtype and shape, or columns, from the segment. Its memory stays valid as long as you
+        hold it, also when the owner closes it or ends. The owner unlinks the segment: closing it
+        here, or the end of this process, does nothing to it.
+
+    Raises
+    ------
+    SegmentGoneError
+        If there is no segment (any more) at this path, or under this name.
+    SegmentError
+        If what is there is not a segment, is damaged, may not be opened, or is another user's
+        (see `any_user`). Nothing in it was run.
+    ValueError
+        If it is neither a path nor a name: a path has a ``/`` in it.
+
+    Examples
+    --------
+    >>> from shmkit import share
+    >>> with share([1, 2, 3]) as a:
+    ...     b = attach(a.segment.path)
+    ...     a[0] = 7
+    >>> b
+    SharedArray([7, 2, 3])
+    """
+    text = os.fspath(path_or_name)
+    path = os.path.abspath(text) if os.sep in text else published_path(text)
+    return view_of(Segment.attach(path, any_user=any_user), writable=writable)
+
+
+def view_of(segment: Segment, *, writable: bool = True) -> SharedArray | SharedTable:
+    """What is in a segment, over its memory."""
+    array = view(segment, writable=writable)
+    return array if layout_of(array.dtype, array.shape) is None else SharedTable(array)

@@ -1,0 +1,117 @@
+"""The loader process: runs the tasks that its owner sends, until the owner lets go of it.
+
+    tasks from one pipe ──▶ serve(): call the function of each in turn ──▶ outcomes to another
+
+1. `LoaderPool` starts it by exec, with the ends of two pipes and the pid of the owner. The import
+   path comes by the pipe, before the first import.
+2. It takes a message, which holds several tasks and the place where they are to run: the working
+   directory and the import path of the owner.
+3. It calls the function of each, and sends back what it returned or raised at once.
+4. It ends when the owner closes the pipe of the tasks, or ends; in mid-task too, for which a thread
+   watches the owner.
+
+It imports numpy while its owner imports what a load needs. What few tasks need, such as h5py, comes
+with the first one that does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import pickle
+import select
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, BinaryIO, NamedTuple
+
+from shmkit.loaders.pickling import dumps
+
+__all__ = ["LENGTH_NBYTES", "Task", "serve"]
+
+LENGTH_NBYTES = 8  # before each outcome
+_ORPHAN_CHECK = 0.5  # seconds between two looks whether the owner lives
+
+
+class Task(NamedTuple):
+    """One function call for a loader process."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def serve(messages: BinaryIO, outcomes_fd: int, owner: int) -> None:
+    """The loader process: run tasks from one pipe until the owner closes it or ends."""
+    gc.enable()  # off until now: imports make no garbage, and to look for some takes its time
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # when memory runs out, this process ends, and not the notebook's
+    threading.Thread(target=_exit_with_owner, args=(messages.fileno(), owner), daemon=True).start()
+    here = os.getpid()
+    # Both stay open when a reader calls sys.exit(). Else the owner would see their end and close
+    # its own, and the thread would end this process before it exits with the reader's code.
+    answers = open(outcomes_fd, "wb", closefd=False)  # noqa: SIM115 - see above
+    while True:
+        try:
+            message = pickle.load(messages)  # noqa: S301 - our owner's
+        except (EOFError, OSError, pickle.UnpicklingError):  # it ended, in mid-message perhaps
+            os._exit(0)
+        directory, sys.path[:], count, pickled = message
+        tasks = _tasks(count, pickled)
+        while tasks:
+            failed, outcome = _outcome(directory, *tasks.popleft())
+            if os.getpid() != here:  # a child that the reader forked, and that came back
+                os._exit(1)
+            with contextlib.suppress(Exception):  # the reader may have closed or replaced it
+                sys.stdout.flush()  # what it printed
+            if failed:  # the traceback is in a cycle with its frames, which hold the segment
+                gc.collect()
+            try:
+                answers.write(len(outcome).to_bytes(LENGTH_NBYTES, "little") + outcome)
+                answers.flush()
+            except OSError:  # the owner ended in the middle of the task
+                os._exit(0)
+
+
+def _tasks(count: int, pickled: bytes) -> deque[Task]:
+    try:
+        return deque(pickle.loads(pickled))  # noqa: S301 - our owner's
+    except Exception as error:  # noqa: BLE001 - a module of the user's fails to import
+        return deque([Task(_fail, (error,))] * count)
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
+def _outcome(
+    directory: str, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[bool, bytes]:
+    """Whether the task has failed, and the value or the exception."""
+    try:
+        os.chdir(directory)
+        return False, dumps(function(*arguments))
+    except Exception as error:  # noqa: BLE001 - it is the owner's to handle
+        try:
+            pickled = dumps(error)
+            pickle.loads(pickled)  # noqa: S301 - some exceptions pickle and do not come back
+        except Exception:  # noqa: BLE001 - an exception of a reader's may hold anything
+            import traceback  # noqa: PLC0415 - only for these
+
+            text = "".join(traceback.format_exception_only(error)).strip()
+            pickled = pickle.dumps(RuntimeError(text))
+        return True, pickled
+
+
+def _exit_with_owner(fd: int, owner: int) -> None:
+    """End this process when its owner ends, also in the middle of a task.
+
+    A child that the owner forked may hold the other end of the pipe open, so the end of file is
+    not enough: the parent is looked at too.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLHUP)
+    while os.getppid() == owner and not poll.poll(_ORPHAN_CHECK * 1000):
+        pass
+    os._exit(1)

@@ -1,1 +1,0 @@
-"""Segments, and the arrays over them."""

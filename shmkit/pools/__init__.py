@@ -1,0 +1,1 @@
+"""How shared arrays go to pools of processes: as references, kept alive on their way."""

@@ -1,0 +1,1 @@
+"""Segments: each one array or table in shared memory, as one file that describes itself."""

@@ -1,0 +1,412 @@
+"""A segment: one array in shared memory, as one file that describes itself.
+
+    path ──▶ ┌─────────────┬──────────────────────────────────────────────┐
+             │ .npy header │ data                                         │ ◀── mapping ◀── views
+             └─────────────┴──────────────────────────────────────────────┘
+
+    create ──▶ SegmentWriter (writer.py) ──▶ map ──▶ unlink ──▶ the last view ends
+    (owner)    header and data              views    no name    freed
+                                   attach ──▶ map                            (any other process)
+
+A segment ends in two steps. *Unlinked*: its name is gone, and nobody can attach any more. *Freed*:
+the last mapping is gone too, and the memory is back. Every view holds the mapping, so unlinking is
+safe at any time. When the mapping ends, it unlinks the name; so a segment that nobody holds any
+more, or whose interpreter exits, leaves nothing behind. Only the process that created a segment
+unlinks it. If that process is killed, its guard does.
+
+What does not work:
+
+- ``numpy.ndarray(buffer=shm.buf)`` of a `multiprocessing.shared_memory` block: such a view does
+  not hold the mapping, and reading it after ``close()`` kills the interpreter (numpy#23305).
+- To let every process that attached unlink at its end, as multiprocessing's resource tracker does:
+  the first worker that ends takes the memory from all others (cpython#82300). So a worker, and a
+  forked child, unlink nothing.
+- To know a segment by its path alone: the path of a memfd is used again for another one. So a
+  segment is its path and its identity (device and inode), and both must fit.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import mmap
+import os
+import sys
+import weakref
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from shmkit import _limits
+from shmkit.cleanup import guard as _guard
+from shmkit.cleanup import published as _published
+from shmkit.cleanup.lock import hold
+from shmkit.cleanup.owner import new_name, owner_of, this_process
+from shmkit.errors import NotEnoughMemoryError, SegmentError
+from shmkit.segments.backing import Backing, kind_of
+from shmkit.segments.files import (
+    Identity,
+    create_file,
+    gone,
+    identity_at,
+    identity_of,
+    mark_finished,
+    mark_unfinished,
+    open_file,
+    remove,
+)
+from shmkit.segments.header import USUAL_NBYTES, Header, read_segment_header
+
+__all__ = [
+    "Mapped",
+    "Segment",
+    "allow_segments",
+    "is_worker",
+    "mapped_here",
+    "mapping_of",
+    "segment_nbytes",
+]
+
+# Before Python 3.13 an mmap keeps a duplicate of the descriptor that it was made from.
+_MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
+
+
+class Mapped(mmap.mmap):
+    """The memory of a segment: the base of every view of it."""
+
+    segment: Segment
+    writable: Mapped | None = None  # beside a read-only one: it lives as long
+
+    def close(self) -> None:
+        """Refuse, where mmap itself would not: it does not know of numpy's views."""
+        raise BufferError("views of it may exist; it is unmapped when the last of them is gone")
+
+    def resize(self, newsize: int) -> None:
+        """Refuse, as close()."""
+        del newsize
+        self.close()
+
+
+# One object a segment, so that all in a process see the same mapping and the same owner. When a
+# file is gone, another may get its identity; but not while it is mapped.
+_segments: weakref.WeakValueDictionary[Identity, Segment] = weakref.WeakValueDictionary()
+
+
+class Segment:
+    """One segment, in the process that created it or in one that attached to it.
+
+    `create` and `attach` make them; a `SegmentWriter` writes the array.
+
+    Attributes
+    ----------
+    path : str
+        A file in /dev/shm, a ``/proc/<pid>/fd/<n>``, or a file in a directory of the user's.
+    backing : str
+        ``"shm"``, ``"memfd"`` or ``"file"``.
+    identity : tuple of int
+        Device and inode: what tells it from another file that has its path later.
+    source : dict
+        Where the array came from: ``file`` and the reader's ``options``; empty for other arrays.
+    """
+
+    def __init__(
+        self, path: str, identity: Identity, *, owned: bool = False, memfd: int | None = None
+    ) -> None:
+        self.path = path
+        self.backing = kind_of(path)
+        self.identity = identity
+        self.source: Mapping[str, Any] = {}
+        self._creator = os.getpid() if owned else 0
+        self._links: list[str] = []  # the names that it is published under
+        self._header: Header | None = None  # once it is mapped
+        self._mapping: weakref.ref[Mapped] | None = None
+        self._readonly: weakref.ref[Mapped] | None = None  # another, for views that may not write
+        # Runs once, at the first of: unlink(), the last view's end, the interpreter's exit.
+        self._remove: weakref.finalize[..., Segment] | None = None
+        if owned:
+            arguments = path, identity, self._links, self._creator, memfd
+            self._remove = weakref.finalize(self, remove, *arguments)
+            if is_worker():  # whose end skips atexit
+                util = importlib.import_module("multiprocessing.util")
+                util.Finalize(self, self._remove, exitpriority=0)
+        _segments[identity] = self
+
+    @classmethod
+    def create(cls, backing: Backing) -> Segment:
+        """Make a new, empty segment that this process owns.
+
+        Raises
+        ------
+        TooManySegmentsError
+            If the process may open no more descriptors. Nothing is left behind.
+        SegmentError
+            If no file can be made in the directory, nor a memfd instead where the backing allows
+            it; or if a memfd cannot be reached by others. Nothing is left behind.
+        """
+        if backing.kind == "memfd":
+            return cls._create_memfd()
+        allow_segments(1, backing.kind)
+        _guard.watch(backing.directory)
+        hold(backing.directory)
+        while True:
+            path = os.path.join(backing.directory, f"{new_name()}.npy")
+            try:
+                identity = create_file(path)
+            except FileExistsError:  # somebody put it there
+                continue
+            except OSError as error:  # read-only, another user's, without an inode left
+                if backing.or_memfd:
+                    return cls._create_memfd()
+                raise SegmentError(
+                    backing.directory,
+                    f"no segment can be made there: {error.strerror}; give another backing=",
+                ) from None
+            segment = cls(path, identity, owned=True)
+            mark_finished(path)
+            return segment
+
+    @classmethod
+    def _create_memfd(cls) -> Self:
+        allow_segments(1, "memfd")
+        fd = os.memfd_create(new_name(), os.MFD_CLOEXEC)
+        os.fchmod(fd, 0o600)  # it is made 0777
+        identity = identity_of(os.fstat(fd))
+        # Where the /proc of another pid namespace is mounted, this process has another number.
+        path = f"/proc/{this_process().pid}/fd/{fd}"
+        segment = cls(path, identity, owned=True, memfd=fd)
+        if not segment.linked:
+            segment.unlink()
+            raise SegmentError(
+                path,
+                "a memfd is reached by this path alone, and it does not lead there: no /proc is "
+                'mounted here, or one that hides this process; give backing="shm" or a directory',
+            )
+        return segment
+
+    @classmethod
+    def attach(
+        cls, path: str, identity: Identity | None = None, *, any_user: bool = False
+    ) -> Segment:
+        """The segment at `path`, which some process created.
+
+        Without an `identity`, only if it is this user's and nobody else may write to it, unless
+        `any_user` is true: who cuts it short ends every process that reads it, by SIGBUS.
+
+        With an `identity`, only if it is that very file: the path of a memfd may lead to another
+        one by now, or to any file that its owner has opened since. That shows when it is used.
+
+        Raises
+        ------
+        SegmentGoneError
+            If nothing is at the path (any more).
+        SegmentError
+            If what is there does not have the name of a segment, may not be looked at, or is
+            another user's.
+        """
+        if identity is None:
+            if owner_of(path) is None:
+                if not os.path.lexists(path):
+                    raise gone(path)
+                raise SegmentError(
+                    path,
+                    'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files',
+                )
+            identity = identity_at(path, any_user=any_user)
+        known = _segments.get(identity)
+        if known is not None and known.linked:
+            return known
+        if known is not None and known.mapped:
+            raise gone(path)
+        return cls(path, identity)
+
+    @classmethod
+    def referred(cls, path: str, identity: Identity) -> Segment:
+        """As `attach`, also if it is unlinked: it may be mapped here, or have a second name."""
+        known = _segments.get(identity)
+        if known is not None and (known.mapped or known.linked):
+            return known
+        return cls(path, identity)
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process created it, and so unlinks it; not one that it forked."""
+        return self._creator == os.getpid()
+
+    @property
+    def header(self) -> Header:
+        """What array is in it: read anew until it is mapped, since a loader may still write it.
+
+        Raises
+        ------
+        SegmentGoneError
+            If it was unlinked before this process mapped it.
+        SegmentError
+            If no header is written yet, or it is damaged.
+        """
+        if self._header is not None:
+            return self._header
+        with self.open() as file:
+            return read_segment_header(self.path, file)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The array's dtype."""
+        return self.header.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.header.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes: the array's data and the header."""
+        mapped = self._mapped()
+        if mapped is not None:
+            return len(mapped)
+        header = self.header
+        return header.data_offset + header.nbytes
+
+    @property
+    def linked(self) -> bool:
+        """Whether its name still leads to it, so that other processes can attach."""
+        try:
+            return identity_of(os.stat(self.path)) == self.identity
+        except OSError:
+            return False
+
+    @property
+    def mapped(self) -> bool:
+        """Whether a view in this process still holds its memory."""
+        return self._mapped() is not None
+
+    def _mapped(self) -> Mapped | None:
+        for mapping in (self._mapping, self._readonly):
+            mapped = None if mapping is None else mapping()
+            if mapped is not None:
+                return mapped
+        return None
+
+    def open(self, *, writable: bool = True, name: str | None = None) -> BinaryIO:
+        """Its file, opened by name; raises `SegmentGoneError` if the name leads elsewhere by now.
+
+        `name` is a second one (lease.py); by default it is its path.
+
+        A file object and no bare descriptor: an interrupt that comes before ``with`` leaves it to
+        be closed by the interpreter.
+        """
+        file, identity = open_file(name or self.path, writable=writable)
+        if identity != self.identity:
+            file.close()
+            raise gone(self.path)
+        return file
+
+    def map(
+        self, header: Header | None = None, *, writable: bool = True, name: str | None = None
+    ) -> Mapped:
+        """Its memory in this process; the same object as long as a view holds it.
+
+        From now on the array is what its header says now: nobody writes another. Who has just
+        written that `header` may give it, so that it need not be read.
+
+        What is not `writable` is so for the processor: no view of it, whatever its flags say, and
+        no other library can write there. `name` is as in `open`.
+
+        Raises
+        ------
+        SegmentGoneError, SegmentError
+            As `header`.
+        NotEnoughMemoryError
+            If the address space of this process is limited, and full.
+        TooManySegmentsError
+            If the process may have no more mappings, or descriptors.
+        """
+        mapping = self._mapping if writable else self._readonly
+        mapped = None if mapping is None else mapping()
+        if mapped is None:
+            other = self._mapped()
+            with self.open(writable=writable, name=name) as file:
+                if other is None:
+                    self._header = header or read_segment_header(self.path, file)
+                mapped = _map(file.fileno(), mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+            mapped.segment = self
+            if writable:
+                self._mapping = weakref.ref(mapped, self._remove)
+            else:
+                self._readonly = weakref.ref(mapped)
+                mapped.writable = other
+        return mapped
+
+    def publish(self, name: str) -> None:
+        """Have `name` lead to it as well, until it is unlinked; see `SharedArray.publish`."""
+        if not self.owned or not self.linked:
+            raise SegmentError(
+                self.path,
+                "only a segment that is linked, and by the process that created it, is published",
+            )
+        self._links.append(_published.publish(name, self.path))
+
+    def unlink(self) -> None:
+        """Remove its name, if this process created it. Views stay valid; a second time is fine."""
+        if self.owned and self._remove is not None and self._remove.alive:
+            if self.backing != "memfd":
+                # A finalizer counts as run before it runs: an interrupt in between would leave the
+                # name (files).
+                mark_unfinished(self.path)
+            self._remove()
+
+
+def segment_nbytes(nbytes: int) -> int:
+    """Bytes of memory that a segment with so many bytes of data takes: the header, whole pages."""
+    return -(-(nbytes + USUAL_NBYTES) // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def allow_segments(count: int, kind: str) -> None:
+    """Have descriptors for `count` more segments of this kind of backing, all of them mapped."""
+    held = count * ((kind == "memfd") + _MAPPING_HOLDS_DESCRIPTOR)
+    if held:
+        _limits.allow_descriptors(held)
+
+
+def is_worker() -> bool:
+    """Whether a process of multiprocessing started this one.
+
+    Then that package is imported; `import shmkit` alone does without it, and its sockets.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def mapped_here() -> list[Segment]:
+    """The segments that a view in this process maps, whoever created them."""
+    return [segment for segment in list(_segments.values()) if segment.mapped]
+
+
+def mapping_of(value: object) -> Mapped | None:
+    """The mapping that an array or a memoryview stands on: the end of the chain of its bases."""
+    if not isinstance(value, np.ndarray | memoryview):
+        return None
+    try:
+        while value is not None and not isinstance(value, Mapped):
+            # Between arrays there may be an object of numpy's (as_strided) that has a base as well.
+            value = value.obj if isinstance(value, memoryview) else getattr(value, "base", None)
+    except ValueError:  # a memoryview that was released
+        return None
+    return value
+
+
+def _map(fd: int, access: int) -> Mapped:
+    if _MAPPING_HOLDS_DESCRIPTOR:
+        _limits.allow_descriptors(1)
+    try:
+        if sys.version_info >= (3, 13):
+            return Mapped(fd, 0, access=access, trackfd=False)
+        return Mapped(fd, 0, access=access)
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        _limits.allow_mappings(1)
+        room = _limits.memory()
+        where = "the address space of this process (RLIMIT_AS)"
+        raise NotEnoughMemoryError(os.fstat(fd).st_size, 0, room.limit, where) from None

@@ -64,10 +64,10 @@ _LOCAL = frozenset(
 
 
 class _Locks:
-    """The locks of this process, by their paths."""
+    """The locks of this process, by their directories."""
 
     def __init__(self) -> None:
-        self._held: dict[str, mmap.mmap] = {}
+        self._held: dict[str, tuple[str, mmap.mmap]] = {}
         self._lock = threading.RLock()  # a signal's handler may make segments too
 
     def hold(self, directory: str) -> None:
@@ -76,12 +76,13 @@ class _Locks:
         Where that is not possible, nobody can tell that it has ended: only its guard removes what
         it leaves there.
         """
-        path = lock_path(directory, this_process())
         with self._lock:
-            if path in self._held and os.path.lexists(path):
+            path, _ = self._held.get(directory, ("", None))
+            if path and os.path.lexists(path):
                 return
+            path = path or lock_path(directory, this_process())
             try:
-                self._held[path] = _locked(path)
+                self._held[directory] = path, _locked(path)
             except BaseException as error:
                 # A lock file that nobody holds would tell that its owner has ended.
                 with contextlib.suppress(OSError):
@@ -91,13 +92,13 @@ class _Locks:
 
     def release(self) -> None:
         """At the interpreter's exit: remove the lock files."""
-        for path in self._held:
+        for path, _ in self._held.values():
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
     def forget(self) -> None:
         """In a forked child: they are the parent's."""
-        for mapped in self._held.values():
+        for _, mapped in self._held.values():
             mapped.close()
         self._held, self._lock = {}, threading.RLock()
 

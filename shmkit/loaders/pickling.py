@@ -16,6 +16,7 @@ So loaders that were warm before a module was imported anew are replaced (`Loade
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import functools
 import pickle
@@ -43,7 +44,10 @@ def dumps(value: object) -> bytes:
 
 
 class PickledOpener(NamedTuple):
-    """An opener, as it travels to the loaders."""
+    """An opener, as it travels to the loaders: pickled once, for all messages.
+
+    In base64, as ``__main__`` in it is no reason to send the rest of a message by value.
+    """
 
     data: bytes
     plain: bool  # no function of the user's is in it
@@ -67,17 +71,17 @@ def pickled_opener(opener: Opener) -> PickledOpener:
     functions = list(converters.values()) if isinstance(converters, Mapping) else [converters]
     functions = [f for f in (opener.function, *functions) if f is not None]
     if not functions:
-        return PickledOpener(dumps(opener), plain=True)
+        return PickledOpener(_base64(dumps(opener)), plain=True)
     from shmkit.loaders import by_value  # noqa: PLC0415 - as above
 
     modules = users_modules()
     with _going_by_value(modules.values()), contextlib.suppress(Exception):
         # A module may hold what cannot be pickled, or more than is to be sent to each loader.
         if len(data := by_value.dumps(opener)) <= _MAX_NBYTES:
-            return PickledOpener(data, plain=False)
+            return PickledOpener(_base64(data), plain=False)
     names = {getattr(f, "__module__", None) for f in functions}
     with _going_by_value(module for name, module in modules.items() if name in names):
-        return PickledOpener(by_value.dumps(opener), plain=False)
+        return PickledOpener(_base64(by_value.dumps(opener)), plain=False)
 
 
 def users_modules() -> dict[str, ModuleType]:
@@ -114,8 +118,12 @@ def _going_by_value(modules: Iterable[ModuleType]) -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
+def _base64(data: bytes) -> bytes:
+    return binascii.b2a_base64(data, newline=False)
+
+
 def _load(data: bytes) -> Opener:
-    opener: Opener = pickle.loads(data)  # noqa: S301 - our owner's
+    opener: Opener = pickle.loads(binascii.a2b_base64(data))  # noqa: S301 - our owner's
     return opener
 
 

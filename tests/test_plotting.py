@@ -2,13 +2,13 @@
 
 import os
 import pickle
-from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
 from boards import board_of
 from matplotlib import dates
 from matplotlib import pyplot as plt
+from views import message_of
 
 from shmkit import SharedArrays, plotting, preview, share, shared_load
 from shmkit.loading.record import RECORD, State
@@ -138,7 +138,7 @@ def test_a_load_keeps_what_its_loaders_wrote(tmp_path):
 
 
 def test_only_the_loading_process_has_a_timeline(two_arrays):
-    copy = pickle.loads(ForkingPickler.dumps(two_arrays))
+    copy = pickle.loads(message_of(two_arrays))
     with pytest.raises(ValueError, match="in the process that loaded them"):
         copy.plot_timeline()
     assert copy.plot_memory().get_title(loc="left") == "2 arrays: 304 B"

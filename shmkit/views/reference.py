@@ -148,15 +148,16 @@ def sent(array: NDArray[Any], *, plain: bool = False) -> tuple[Any, ...] | None:
     one arrives as a plain array, read-only.
     """
     mapped = mapping_of(array)
-    if mapped is None or not mapped.segment.linked:
-        return None
-    if mapped.segment.owned and is_worker():
+    if mapped is None or (mapped.segment.owned and is_worker()):
         return None
     reference = reference_to(array, mapped, writable=array.flags.writeable and not plain)
     if not 0 <= reference.offset <= len(mapped):  # the chain of bases led somewhere else
         return None
-    function = received_plain if plain else received
-    return function, (reference, _lease.give(mapped.segment))
+    # In this order: an executor pickles in a thread, while a ``with`` block ends in another.
+    lease = _lease.give(mapped.segment)
+    if lease is None and not mapped.segment.linked:
+        return None
+    return received_plain if plain else received, (reference, lease)
 
 
 def received(reference: Reference, lease: Lease | None) -> SharedArray | GoneArray:

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import urllib.error
 import warnings
-from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
 from machine import own_segments
 from processes import loaders_of
+from views import message_of
 
 import shmkit
 from shmkit import (
@@ -452,7 +452,7 @@ def test_loading_warns_of_nothing(paths):
 
 def test_arrays_travel_to_a_worker_as_references(paths):
     with load(paths) as arrays:
-        got = pickle.loads(ForkingPickler.dumps(arrays))
+        got = pickle.loads(message_of(arrays))
         assert got.keys() == arrays.keys()
         assert np.shares_memory(got["sample2"], arrays["sample2"])
         got.close()

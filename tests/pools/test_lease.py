@@ -1,21 +1,22 @@
 """What is on its way to a process is kept for it; what is gone says so where it is used."""
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.reduction import ForkingPickler
 
 import joblib
 import numpy as np
 import pytest
 from processes import Owner, left_of, names_of
-from views import itself, total
+from views import itself, message_of, total
 
 from shmkit import SegmentGoneError, share, shared_load
 from shmkit.pools import lease as _lease
@@ -165,19 +166,47 @@ def maps():
 
 def test_a_message_that_is_read_twice_finds_the_array_while_it_is_held(backing):
     with ones(1, backing) as array:
-        message = bytes(ForkingPickler.dumps(array))
+        message = message_of(array)
         for _ in range(3):
             assert pickle.loads(message).sum() == 1000
 
 
+def test_what_another_thread_closes_while_it_is_pickled_arrives(backing):
+    """As an executor's thread pickles: it stops at each line in turn, and there another closes."""
+    for line in itertools.count(1):
+        array, lines = ones(1, backing), itertools.count(1)
+        closing = threading.Thread(target=array.segment.unlink)  # as array.close()
+
+        def stop(frame, event, _argument, lines=lines, line=line, closing=closing):
+            if "/shmkit/" not in frame.f_code.co_filename:
+                return None
+            if event == "line" and next(lines) == line:
+                closing.start()
+                closing.join()
+            return stop
+
+        before = sys.gettrace()
+        sys.settrace(stop)
+        try:
+            message = message_of(array)
+        finally:
+            sys.settrace(before)
+        array.close()
+        del array
+        assert pickle.loads(message).sum() == 1000, line
+        if closing.ident is None:
+            break
+    assert line > 20  # it has stopped before several
+
+
 def test_what_nobody_takes_ends_after_a_time(backing, tmp_path, monkeypatch):
-    messages = [bytes(ForkingPickler.dumps(ones(1, backing))) for _ in range(3)]
+    messages = [message_of(ones(1, backing)) for _ in range(3)]
     assert len(leases(tmp_path)) == 3
     assert pickle.loads(messages.pop()).sum() == 1000
     monkeypatch.setattr(_lease, "_LONGEST", 0)
     monkeypatch.setattr(_lease, "_SWEEP", 0)
     with ones(2, backing) as array:
-        late = bytes(ForkingPickler.dumps(array))  # looks for old ones
+        late = message_of(array)  # looks for old ones
         gone = [pickle.loads(message) for message in messages] if backing != "memfd" else []
         assert all(isinstance(array, GoneArray) for array in gone)
         pickle.loads(late)
@@ -295,14 +324,14 @@ def test_where_no_lease_can_be_the_held_array_arrives(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", no_links)
     with share(np.ones(3), backing=tmp_path) as array:
-        message = bytes(ForkingPickler.dumps(array))
+        message = message_of(array)
         assert pickle.loads(message).sum() == 3
 
 
 def test_a_forked_child_leaves_the_leases_to_its_parent():
     array = ones(1, "memfd")
     without = len(memfds())
-    message = bytes(ForkingPickler.dumps(array))
+    message = message_of(array)
     assert len(memfds()) == without + 1
     pid = os.fork()
     if pid == 0:
@@ -333,7 +362,7 @@ def test_a_pool_that_is_terminated_keeps_the_memory_no_longer_than_its_owner(run
 def test_unpickling_needs_no_import_of_the_senders(tmp_path):
     """A process that has imported nothing yet takes a message."""
     with share(np.arange(4)) as array:
-        message = bytes(ForkingPickler.dumps(array))
+        message = message_of(array)
         code = f"import pickle; print(pickle.loads(bytes.fromhex({message.hex()!r})).sum())"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("6\n", "")

@@ -4,11 +4,11 @@ import os
 import pickle
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.reduction import ForkingPickler
 
 import joblib
 import numpy as np
 import pytest
+from views import message_of
 
 import shmkit
 from shmkit import SharedArray, share, shared_empty
@@ -43,7 +43,7 @@ def double(array):
 @pytest.mark.parametrize("kind", views_of(np.zeros((4, 6))))
 def test_a_view_sent_to_a_pool_is_a_reference_to_the_same_memory(shared, kind):
     sent = views_of(shared)[kind]
-    message = bytes(ForkingPickler.dumps(sent))
+    message = message_of(sent)
     got = pickle.loads(message)
     assert len(message) < 400
     assert type(got) is SharedArray
@@ -79,19 +79,19 @@ def test_joblib_workers_get_the_same_memory(shared):
 
 def test_a_field_of_a_structured_array_is_a_view():
     array = share(np.zeros(5, RECORDS))
-    field = pickle.loads(ForkingPickler.dumps(array["pct"]))
+    field = pickle.loads(message_of(array["pct"]))
     field[:] = 7
     assert array["pct"].tolist() == [7] * 5
 
 
 def test_a_read_only_view_arrives_read_only(shared):
     shared.flags.writeable = False
-    assert not pickle.loads(ForkingPickler.dumps(shared)).flags.writeable
+    assert not pickle.loads(message_of(shared)).flags.writeable
 
 
 def test_after_unlinking_a_copy_is_sent(shared):
     shared.close()
-    got = pickle.loads(ForkingPickler.dumps(shared.T))
+    got = pickle.loads(message_of(shared.T))
     assert type(got) is np.ndarray
     assert np.array_equal(got, shared.T)
 

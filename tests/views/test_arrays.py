@@ -2,10 +2,10 @@
 
 import pickle
 import re
-from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
+from views import message_of
 
 from shmkit import SharedArrays, share, shared_load
 
@@ -78,7 +78,7 @@ def test_copies_say_so(two_arrays):
 
 
 def test_a_worker_can_show_what_its_owner_has_closed(two_arrays, tmp_path, run_script):
-    (tmp_path / "arrays").write_bytes(ForkingPickler.dumps(two_arrays))
+    (tmp_path / "arrays").write_bytes(message_of(two_arrays))
     done = run_script(
         "import os, pickle\n"
         "arrays = pickle.load(open('arrays', 'rb'))\n"

@@ -6,13 +6,13 @@ import os
 import pathlib
 import pickle
 import re
-from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import PATIENCE
+from views import message_of
 
 import shmkit
 from shmkit import (
@@ -358,12 +358,12 @@ def test_a_reference_is_small_whatever_the_columns_are():
     columns = {f"c{i}": codes for i in range(20)} | {"s": names, "x": codes * 1.5}
     with share(columns) as table:
         for sent in (table, table[5:], table["c0"], table["c19"][::2], table["s"], table["x"]):
-            message = bytes(ForkingPickler.dumps(sent))
+            message = message_of(sent)
             assert len(message) < 600
             got = pickle.loads(message)
             assert type(got) is type(sent)
             assert len(got) == len(sent)
-        assert pickle.loads(ForkingPickler.dumps(table["c19"][7:]))[0] == "station 7"
+        assert pickle.loads(message_of(table["c19"][7:]))[0] == "station 7"
 
 
 def size(message):
@@ -372,7 +372,7 @@ def size(message):
 
 @pytest.mark.parametrize("part", [lambda t: t[1:], lambda t: t["pos"][1:], lambda t: t["chr"][1:]])
 def test_what_was_closed_on_its_way_arrives_once_and_says_so_later(table, part):
-    message = bytes(ForkingPickler.dumps(part(table)))
+    message = message_of(part(table))
     table.close()
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(size, (message,)) == 3

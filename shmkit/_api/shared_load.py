@@ -109,7 +109,8 @@ def shared_load(
     Raises
     ------
     LoadError
-        If a file cannot be read: names file, line and column, and what to do.
+        If a file cannot be read: names file, line and column, and what to do. If it changes while
+        it is read, replaced or written to, at its end too: no array is of two versions.
     LoaderDiedError
         If a loader process was killed, crashed or exited; names its file.
     NotEnoughMemoryError

@@ -36,7 +36,7 @@ from shmkit.loaders.pickling import PickledOpener
 from shmkit.loaders.pool import MIN_NBYTES, Died
 from shmkit.loading import tasks
 from shmkit.loading.record import State
-from shmkit.readers.base import WHOLE, Part, Piece, Plan
+from shmkit.readers.base import WHOLE, Part, Piece, Plan, Version
 from shmkit.segments.segment import Segment, segment_nbytes
 
 __all__ = ["LoadingFile", "files_to_read_whole", "split_spans"]
@@ -70,6 +70,8 @@ class LoadingFile:
     plan
         What was found in it before it is read: dtype, and shape as far as it is known then. None
         if it is read without a look before: a small one, or by a function.
+    version
+        The version of it that was looked into; None before that.
     parts
         What is read of it by one task each.
     part_records : ndarray of RECORD
@@ -93,6 +95,7 @@ class LoadingFile:
     number: int = 0
     record: Any = None
     plan: Plan | None = None
+    version: Version | None = None
     parts: Sequence[Part] = (WHOLE,)
     part_records: NDArray[Any] | None = None
     segment: Segment | None = None
@@ -116,7 +119,7 @@ class LoadingFile:
     def source(self) -> tasks.Source:
         """What a loader process must know to open it."""
         assert self.opener is not None
-        return tasks.Source(self.path, self.opener)
+        return tasks.Source(self.path, self.opener, self.version)
 
     def set_parts(self, counted: Sequence[Part]) -> None:
         """Have it read in these parts, one after another in the file."""

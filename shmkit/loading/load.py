@@ -44,6 +44,7 @@ from shmkit.loading import tasks
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.record import RECORD, State
+from shmkit.readers.base import Version
 from shmkit.readers.choose import Format, Opener, format_of, opener
 from shmkit.segments.backing import NAMES, Backing, choose_backing
 from shmkit.segments.files import finish_interrupted
@@ -160,13 +161,13 @@ def _files(
             expanded.append(file)
             failed.append((file, outcome))
         else:
-            expanded += _datasets(file, outcome, prefix=prefix)
+            expanded += _datasets(file, *outcome, prefix=prefix)
     # Without prefix there is one file, and no two datasets of it have one name.
     return expanded, failed
 
 
 def _datasets(
-    file: LoadingFile, found: Sequence[tuple[str, int]], *, prefix: bool
+    file: LoadingFile, found: Sequence[tuple[str, int]], version: Version, *, prefix: bool
 ) -> Iterator[LoadingFile]:
     """The datasets of an HDF5 file, given the name of each and its bytes there."""
     for dataset, nbytes in found:
@@ -175,7 +176,7 @@ def _datasets(
             name = f"{file.name}/{dataset}" if len(found) > 1 else file.name
         options = {"dataset": dataset}
         pickled = pickled_opener(Opener(Format.HDF5, options))
-        yield LoadingFile(name, file.path, nbytes, options, pickled)
+        yield LoadingFile(name, file.path, nbytes, options, pickled, version=version)
 
 
 class _Load:
@@ -234,7 +235,7 @@ class _Load:
         probes = [Task(tasks.probe, (file.source,)) for file in files]
         for index, outcome in self.pool.run(probes, self.tick):
             if not self.fail(files[index], outcome):
-                files[index].plan = outcome
+                files[index].plan, files[index].version = outcome
 
     def count(self, backing: str | os.PathLike[str]) -> None:
         """Split large files into parts, and count their rows."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError, ShmkitError
 from shmkit.loaders.pickling import PickledOpener
 from shmkit.loading.record import State
-from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.choose import Opener
 from shmkit.segments.files import Identity
 from shmkit.segments.segment import Segment
@@ -36,10 +36,11 @@ _RECODE_ROWS = 1 << 16  # stay in the cache of a core
 
 
 class Source(NamedTuple):
-    """A file, and what opens it."""
+    """A file, what opens it, and the version that a task before has seen of it."""
 
     path: str
     opener: PickledOpener
+    version: Version | None = None
 
 
 class Place(NamedTuple):
@@ -51,8 +52,8 @@ class Place(NamedTuple):
     number: int  # of its record
 
 
-def datasets(path: str, patterns: Sequence[str]) -> list[tuple[str, int]]:
-    """The datasets of an HDF5 file whose names match, and the bytes that each takes there."""
+def datasets(path: str, patterns: Sequence[str]) -> tuple[list[tuple[str, int]], Version]:
+    """The datasets of an HDF5 file whose names match, each with its bytes; the file's version."""
     from shmkit.readers.hdf5 import datasets  # noqa: PLC0415 - h5py takes long to import
 
     try:
@@ -61,15 +62,15 @@ def datasets(path: str, patterns: Sequence[str]) -> list[tuple[str, int]]:
         raise named_error(path, error) from None
 
 
-def probe(source: Source) -> Plan:
-    """What is in the file."""
-    with _opened(source.path, source.opener.load()) as reader:
-        return reader.probe()
+def probe(source: Source) -> tuple[Plan, Version | None]:
+    """What is in the file, and its version."""
+    with _opened(source, source.opener.load()) as reader:
+        return reader.probe(), reader.version()
 
 
 def count(source: Source, plan: Plan, start: int, stop: int) -> Part:
     """What lines begin in these bytes of a file that is read in parts."""
-    with _opened(source.path, source.opener.load()) as reader:
+    with _opened(source, source.opener.load()) as reader:
         return reader.count(plan, start, stop)
 
 
@@ -86,7 +87,7 @@ def read(
     record["state"], record["pid"], record["started"] = State.LOADING, os.getpid(), time.time()
     opener, found = source.opener.load(), {}
     segment = Segment.attach(place.segment, place.identity)
-    with _opened(source.path, opener) as reader, SegmentWriter(segment, record) as writer:
+    with _opened(source, opener) as reader, SegmentWriter(segment, record) as writer:
         if plan is None:
             plan = reader.probe()
             found = _found(plan, opener.options)
@@ -131,13 +132,27 @@ def recode(start: int, stop: int, codes: Mapping[str, NDArray[Any]], place: Plac
 
 
 @contextmanager
-def _opened(path: str, opener: Opener) -> Iterator[Reader]:
-    """The reader of a file; errors in the block name the file."""
+def _opened(source: Source, opener: Opener) -> Iterator[Reader]:
+    """The reader of a file; errors in the block name the file.
+
+    Another version than tasks before have seen is an error, and so is one that changes in the
+    block, whatever else went wrong there: what was read may be of both.
+    """
+    begin = end = None
     try:
-        with opener.open(path) as reader:
-            yield reader
+        with opener.open(source.path) as reader:
+            begin = end = reader.version()
+            if source.version in (None, begin):
+                try:
+                    yield reader
+                finally:
+                    end = reader.version()
     except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
-        raise named_error(path, error) from None
+        if begin == end:
+            raise named_error(source.path, error) from None
+    if source.version not in (None, begin) or begin != end:
+        reason = "it changed while it was read; load it again, or a copy if it is being written"
+        raise LoadError(source.path, None, None, reason)
 
 
 def named_error(path: str, error: Exception) -> Exception:

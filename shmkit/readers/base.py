@@ -14,20 +14,24 @@ whose plan has a span may be read in several parts, each by another loader proce
 The notebook's process sees the plans of all large files before any of them is read, so it can
 refuse a load that has no room. The first dimension of a plan is a bound, or where nothing was
 counted an estimate: `SegmentWriter.write` goes past it, and the array gets its length in the end.
+
+Each task opens the file anew, and the path may lead to another file by then. So a reader tells the
+version of what it has opened, and all tasks of a file must have seen the same one.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from shmkit.segments.writer import SegmentWriter
 
-__all__ = ["WHOLE", "Part", "Piece", "Plan", "Reader"]
+__all__ = ["WHOLE", "Part", "Piece", "Plan", "Reader", "Version"]
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,29 @@ class Piece(NamedTuple):
     categories: Mapping[str, list[str]] = {}
 
 
+class Version(NamedTuple):
+    """What tells a file from every other one, and from itself before and after it was written to.
+
+    A write that leaves its length as it is shows in its time alone, whose steps are as long as the
+    kernel's ticks: a few milliseconds.
+    """
+
+    device: int
+    inode: int
+    nbytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """The version of a file of this status."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 class Reader(Protocol):
     """One open file, bound to its path and its options."""
+
+    def version(self) -> Version | None:
+        """The version of the open file as it is now; None for what is no file, but a directory."""
 
     def probe(self) -> Plan:
         """Say what is in the file."""

@@ -31,6 +31,7 @@ from isal import igzip_lib
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
+from shmkit.readers.base import Version
 
 __all__ = ["ENDINGS", "content_nbytes", "decompressed", "position"]
 
@@ -198,8 +199,13 @@ class _Stream(io.RawIOBase):
 
     @functools.cached_property
     def _begins(self) -> NDArray[np.int64]:
-        status = os.fstat(self._file.fileno())
-        return _find_begins(self._path, status.st_size, status.st_mtime_ns, status.st_ino)
+        version, at = Version.of(os.fstat(self._file.fileno())), self._file.tell()
+        if version not in _known_begins:  # it is asked for each part
+            while len(_known_begins) >= _KNOWN:
+                del _known_begins[next(iter(_known_begins))]
+            _known_begins[version] = _find_begins(self._file, version.nbytes)
+            self._file.seek(at)
+        return _known_begins[version]
 
     @property
     def nbytes(self) -> int | None:
@@ -305,19 +311,24 @@ class _Stream(io.RawIOBase):
         )
 
 
-@functools.lru_cache(maxsize=4)  # it is asked for each part
-def _find_begins(path: str, nbytes: int, *_: int) -> NDArray[np.int64]:
+_KNOWN = 4
+_known_begins: dict[Version, NDArray[np.int64]] = {}
+
+
+def _find_begins(raw: io.FileIO, nbytes: int) -> NDArray[np.int64]:
     """Where members begin, as far as that is known: place in the text, byte of the file.
 
     Of bgzip all, if no block is missing; of any other file the first one.
     """
     begins, place, at, held = [], 0, 0, 0
-    with open(path, "rb", _CHAIN_NBYTES) as file:
-        while block := _BLOCK.match(file.read(_BLOCK_HEADER_NBYTES)):
-            begins.append((place, at))
-            at += int.from_bytes(block[1], "little") + 1
-            file.seek(max(at - 4, 0))
-            held = int.from_bytes(file.read(4), "little")
-            place += held
+    raw.seek(0)
+    file = io.BufferedReader(raw, _CHAIN_NBYTES)
+    while block := _BLOCK.match(file.read(_BLOCK_HEADER_NBYTES)):
+        begins.append((place, at))
+        at += int.from_bytes(block[1], "little") + 1
+        file.seek(max(at - 4, 0))
+        held = int.from_bytes(file.read(4), "little")
+        place += held
+    file.detach()
     whole = at == nbytes and not held  # an empty block ends the file
     return np.array(begins if whole else [(0, 0)], np.int64)

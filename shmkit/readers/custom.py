@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["CustomReader"]
@@ -30,6 +32,14 @@ class CustomReader(Reader):
     ) -> contextlib.AbstractContextManager[Self]:
         """The reader of a file; opening it is the function's business."""
         return contextlib.nullcontext(cls(path, function))
+
+    def version(self) -> Version | None:
+        """The version of what the path leads to: the function opens it itself.
+
+        A directory has none: a function may put files of its own there.
+        """
+        status = os.stat(self._path)
+        return Version.of(status) if stat.S_ISREG(status.st_mode) else None
 
     def probe(self) -> Plan:
         """Call the function, and say what it returned; `read` writes it.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.hdf5.chunks import blocks, inflate
 from shmkit.hdf5.encoding import decode, loaded_dtype
-from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["HDF5Reader", "datasets"]
@@ -33,10 +34,10 @@ _DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 _STOCK = ((), (_DEFLATE,), (_SHUFFLE,), (_SHUFFLE, _DEFLATE))
 
 
-def datasets(path: str, patterns: Sequence[str]) -> list[tuple[str, int]]:
+def datasets(path: str, patterns: Sequence[str]) -> tuple[list[tuple[str, int]], Version]:
     """The datasets whose names match one of the patterns, in the order of their names.
 
-    Each with the bytes that it takes in the file.
+    Each with the bytes that it takes in the file; and the version of the file.
 
     Raises
     ------
@@ -53,11 +54,12 @@ def datasets(path: str, patterns: Sequence[str]) -> list[tuple[str, int]]:
                 found.append((name, item.id.get_storage_size()))
 
     with _opened(path) as file:
+        version = _version(file)
         file.visititems(note)
     if not found:
         there = f"it has {', '.join(names[:20])}" if names else "it has none"
         raise LoadError(path, None, None, f"no dataset matches {', '.join(patterns)}; {there}")
-    return found
+    return found, version
 
 
 class HDF5Reader(Reader):
@@ -82,6 +84,10 @@ class HDF5Reader(Reader):
         """
         with _opened(path) as file:
             yield cls(path, options, file[options["dataset"]])
+
+    def version(self) -> Version:
+        """The version of the open file."""
+        return _version(self._dataset.file)
 
     def probe(self) -> Plan:
         """Say what the dataset becomes.
@@ -211,6 +217,10 @@ def _inflate(stock: _Stock, first: int, rows: NDArray[Any]) -> None:
             deflated=stock.deflate and not skipped >> stock.shuffle & 1,
             shuffled=stock.shuffle and not skipped & 1,
         )
+
+
+def _version(file: h5py.File) -> Version:
+    return Version.of(os.fstat(file.id.get_vfd_handle()))
 
 
 @contextlib.contextmanager

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
 
 from shmkit.errors import LoadError
-from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.segments.header import read_header
 from shmkit.segments.writer import SegmentWriter
 
@@ -52,6 +53,10 @@ class NpyReader(Reader):
         """The reader of a file; raises `OSError` if it cannot be opened."""
         with open(path, "rb", buffering=0) as file:
             yield cls(path, file)
+
+    def version(self) -> Version:
+        """The version of the open file."""
+        return Version.of(os.fstat(self._file.fileno()))
 
     def probe(self) -> Plan:
         """Read the header.

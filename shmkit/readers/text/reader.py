@@ -19,7 +19,7 @@ import numpy as np
 
 from shmkit._categories import category
 from shmkit.errors import LoadError
-from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.compression import content_nbytes, decompressed, position
 from shmkit.readers.text.errors import TextPlan, columns, is_category
 from shmkit.readers.text.infer import infer, take_sample
@@ -136,6 +136,10 @@ class TextReader(Reader):
         with decompressed(path) as data:
             yield cls(path, options, data)
 
+    def version(self) -> Version:
+        """The version of the open file."""
+        return Version.of(os.fstat(self._data.fileno()))
+
     def probe(self) -> TextPlan:
         """Find out what is in the file.
 
@@ -157,7 +161,7 @@ class TextReader(Reader):
         given["encoding"] = self._encoding()
         nbytes, lines = content_nbytes(data), None
         if nbytes is None and "dtype" in given:
-            lines = estimate_lines(data, os.stat(self._path).st_size)
+            lines = estimate_lines(data, self.version().nbytes)
         elif "dtype" not in given:
             if nbytes is None:
                 nbytes, lines = count_lines(data, given["encoding"])
@@ -208,7 +212,7 @@ class TextReader(Reader):
         if nbytes >= _LARGE_NBYTES and most is None and lines_are_bytes(options):
             span = line_start(data, skip, options["encoding"]), nbytes
             data.seek(0)
-            return estimate_lines(data, os.stat(self._path).st_size), span
+            return estimate_lines(data, self.version().nbytes), span
         if nbytes >= _LARGE_NBYTES and most is not None and most <= _FEW_ROWS:
             return skip + most, None  # there may be fewer, which only reading tells
         return count_lines(data, options["encoding"])[1], None
@@ -281,7 +285,7 @@ class TextReader(Reader):
         nbytes, scale = sys.maxsize, 0.0
         if part.stop is not None:
             nbytes = part.stop - begin
-            scale = os.stat(self._path).st_size / (content_nbytes(data) or 1)
+            scale = self.version().nbytes / (content_nbytes(data) or 1)
         skip = max(plan.options.get("skiprows", 0) - part.line, 0)
         with decoding(self._path, encoding):
             for taken in rows.take_bytes(data, nbytes, skip):

@@ -1,4 +1,4 @@
-"""The compiled text parser; everything else about the package is in pyproject.toml."""
+"""The compiled modules; everything else about the package is in pyproject.toml."""
 
 import glob
 import platform
@@ -29,7 +29,20 @@ def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
     )
 
 
-modules = [parser("_parser", [], [])]
+def shuffle() -> Extension:
+    """The module that does HDF5's shuffle."""
+    return Extension(
+        "shmkit.hdf5.shuffle._shuffle",
+        ["shmkit/hdf5/shuffle/_shuffle.cpp"],
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
+        extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden"],
+        language="c++",
+        py_limited_api=LIMITED_API,
+        optional=True,  # numpy does its work where it cannot be compiled
+    )
+
+
+modules = [shuffle(), parser("_parser", [], [])]
 if platform.machine() in ("x86_64", "AMD64"):
     modules.append(parser("_parser_avx2", [f"{TEXT}/_parser.cpp"], [*AVX2, "-mtune=haswell"]))
     modules.append(

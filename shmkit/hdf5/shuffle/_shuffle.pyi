@@ -1,4 +1,4 @@
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 def shuffle(items: Buffer, planes: Buffer, itemsize: int, /) -> None:
     """Put the bytes of the items into planes, which take as many bytes.

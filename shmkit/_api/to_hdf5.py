@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from shmkit.display.progress import export_monitor
-from shmkit.hdf5.datasets import Arrays, datasets
+from shmkit.hdf5.contents.datasets import Arrays, datasets
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
-from shmkit.hdf5.storage import check_path
+from shmkit.hdf5.storage.place import check_path
 from shmkit.hdf5.write import writing
 
 __all__ = ["to_hdf5"]

@@ -21,10 +21,10 @@ from typing import Any
 from shmkit._monitor import Monitor, NoMonitor, Work
 from shmkit.display.progress import export_monitor
 from shmkit.errors import NotEnoughMemoryError
-from shmkit.hdf5.datasets import datasets
+from shmkit.hdf5.contents.datasets import datasets
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
-from shmkit.hdf5.storage import check_path
+from shmkit.hdf5.storage.place import check_path
 from shmkit.hdf5.write import Writing, writing
 from shmkit.loading.board import Board
 from shmkit.loading.load import load

@@ -42,10 +42,10 @@ from shmkit._html import Table
 from shmkit.commands.cells import Ran, run_cell
 from shmkit.commands.options import add_no_progress, add_options, settings_of
 from shmkit.errors import SegmentGoneError
-from shmkit.hdf5.datasets import ARRAY_TYPES, Arrays, datasets, named_arrays
+from shmkit.hdf5.contents.datasets import ARRAY_TYPES, Arrays, datasets, named_arrays
 from shmkit.hdf5.export import COLUMNS, row
 from shmkit.hdf5.settings import Layout, Mode, plugins
-from shmkit.hdf5.storage import check_path
+from shmkit.hdf5.storage.place import check_path
 from shmkit.views.arrays import SharedArrays
 
 __all__ = ["register", "unregister"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from shmkit._format import counted, dtype_text, more_text, nbytes_text, seconds_text, shape_text
 from shmkit._html import Shown, Table
-from shmkit.hdf5.datasets import DatasetSource
+from shmkit.hdf5.contents.datasets import DatasetSource
 
 __all__ = ["COLUMNS", "Dataset", "Export", "row"]
 

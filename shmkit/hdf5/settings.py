@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from shmkit._format import nbytes_text
 from shmkit.hdf5.chunks import FASTEST, chunk_shape
-from shmkit.hdf5.datasets import DatasetSource, parts_of_name
+from shmkit.hdf5.contents.datasets import DatasetSource, parts_of_name
 
 __all__ = ["Layout", "Mode", "Settings", "plugins"]
 

@@ -28,10 +28,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 
 from shmkit._monitor import Monitor, Work
-from shmkit.hdf5.datasets import DatasetSource
+from shmkit.hdf5.contents.datasets import DatasetSource
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
-from shmkit.hdf5.storage import appending, replacing
+from shmkit.hdf5.storage.adding import appending
+from shmkit.hdf5.storage.replacing import replacing
 from shmkit.hdf5.writer import Writer
 
 __all__ = ["Writing", "writing"]

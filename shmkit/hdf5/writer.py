@@ -27,10 +27,10 @@ import numpy as np
 
 from shmkit._limits import cpus
 from shmkit.hdf5.chunks import Block, Deflater, as_bytes, blocks, chunk_shape
-from shmkit.hdf5.datasets import DatasetSource
+from shmkit.hdf5.contents.datasets import DatasetSource
 from shmkit.hdf5.export import Dataset
 from shmkit.hdf5.settings import Settings
-from shmkit.hdf5.storage import Storage
+from shmkit.hdf5.storage.file import Storage
 
 __all__ = ["Writer"]
 

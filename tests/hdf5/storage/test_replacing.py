@@ -8,13 +8,10 @@ import struct
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from machine import refuse
 
-from shmkit.hdf5.storage import appending, check_path, replacing
+from shmkit.hdf5.storage.replacing import replacing
 
 
 def write(path, data=b"new"):
@@ -72,7 +69,7 @@ def test_a_path_relative_to_the_working_directory(tmp_path, monkeypatch):
 def test_a_failed_write_is_kept_for_the_end(tmp_path, run_script):
     done = run_script("""
 import resource
-from shmkit.hdf5.storage import replacing
+from shmkit.hdf5.storage.replacing import replacing
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
 try:
     with replacing("a.h5") as storage:
@@ -95,34 +92,6 @@ def test_an_error_of_the_block_stays_as_it_is(tmp_path):
         raise OSError(errno.EIO, "elsewhere", "b.txt")
 
 
-def test_a_directory_without_permission_is_named():
-    # /sys takes no files, not from root either.
-    with pytest.raises(PermissionError, match="cannot be written") as caught:
-        write("/sys/a.h5")
-    assert caught.value.filename == "/sys/a.h5"
-    assert pickle.loads(pickle.dumps(caught.value)).errno == errno.EACCES
-
-
-def test_a_directory_is_not_a_file(tmp_path):
-    with pytest.raises(IsADirectoryError, match="give the path of a file in it"):
-        check_path(tmp_path)
-
-
-def test_a_missing_directory_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no directory .*nowhere.*make it first"):
-        check_path(tmp_path / "nowhere" / "a.h5")
-
-
-@pytest.mark.parametrize("mode", ["w", "x", "a"])
-def test_a_pipe_or_device_is_not_a_file(fifo, mode):
-    for path in (fifo, "/dev/null"):
-        before = os.stat(path)
-        with pytest.raises(OSError, match="is a device or pipe") as caught:
-            check_path(path, mode)
-        assert caught.value.filename == path
-        assert os.stat(path) == before
-
-
 def test_a_failed_sync_is_kept_for_the_end(tmp_path):
     """The disk tells an error once: the sync at the end would know nothing of it."""
 
@@ -139,70 +108,6 @@ def test_a_failed_sync_is_kept_for_the_end(tmp_path):
     with pytest.raises(OSError, match=r"cannot be written: Invalid argument: .*a\.h5"):
         fail()
     assert os.listdir(tmp_path) == []
-
-
-PIECES = st.lists(
-    st.tuples(st.integers(0, 20_000), st.integers(0, 9_000), st.booleans()), max_size=8
-)
-
-
-@settings(max_examples=60)
-@given(length=st.integers(0, 13_000), pieces=PIECES, cuts=st.booleans(), fails=st.booleans())
-def test_what_is_appended_is_read_back_and_done_whole_or_not_at_all(
-    tmp_path_factory, length, pieces, cuts, fails
-):
-    """Like a file, for whoever writes; for others nothing of the old content changes meanwhile."""
-    path = tmp_path_factory.mktemp("appended") / "a.bin"
-    old = np.arange(length, dtype="u1").tobytes()
-    path.write_bytes(old)
-    expected = bytearray(old)
-    try:
-        with appending(str(path)) as storage:
-            for number, (start, count, writes) in enumerate(pieces):
-                storage.seek(start)
-                if writes:
-                    storage.write(bytes([number]) * count)
-                    if count:
-                        expected.extend(bytes(max(start + count - len(expected), 0)))
-                        expected[start : start + count] = bytes([number]) * count
-                else:
-                    buffer = bytearray(count)
-                    read = storage.readinto(buffer)
-                    assert buffer[:read] == expected[start : start + count]
-                assert path.read_bytes()[:length] == old
-            if cuts:
-                storage.truncate(length // 2)
-                del expected[length:]
-                assert path.read_bytes() == old
-            if fails:
-                raise RuntimeError
-    except RuntimeError:
-        expected = old
-    assert path.read_bytes() == expected
-
-
-def test_pages_that_were_replaced_are_put_back_when_another_cannot_be(tmp_path, run_script):
-    old = os.urandom(12_288)
-    (tmp_path / "a.bin").write_bytes(old)
-    done = run_script("""
-import resource
-from shmkit.hdf5.storage import appending
-resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))
-try:
-    with appending("a.bin") as storage:
-        for start in (10, 5_000, 9_000):
-            storage.seek(start)
-            storage.write(b"new")
-except OSError as error:
-    print(error)
-""")
-    assert done.stdout == f"[Errno {errno.EFBIG}] cannot be written: File too large: 'a.bin'\n"
-    assert (tmp_path / "a.bin").read_bytes() == old
-
-
-def test_an_empty_path_is_an_error():
-    with pytest.raises(ValueError, match="the path is empty"):
-        check_path("")
 
 
 MODES = [0o600, 0o640, 0o644, 0o400, 0o660, 0o666]
@@ -256,7 +161,7 @@ def test_another_group_is_given_nothing(superuser, run_script):
     """Its members might be others than those of the group that could read the old file."""
     done = run_script("""
 import os, stat, tempfile
-from shmkit.hdf5.storage import replacing
+from shmkit.hdf5.storage.replacing import replacing
 def access(status):
     return status.st_gid, oct(stat.S_IMODE(status.st_mode))
 with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, open(f"{folder}/a.h5", "w") as old:
@@ -335,3 +240,11 @@ def test_it_is_no_orphan_until_it_has_its_name(tmp_path):
         subprocess.run([sys.executable, "-c", look, tmp_path], check=True)
     assert os.listdir(tmp_path) == ["a.h5"]
     assert (tmp_path / "a.h5").read_bytes() == b"new"
+
+
+def test_a_directory_without_permission_is_named():
+    # /sys takes no files, not from root either.
+    with pytest.raises(PermissionError, match="cannot be written") as caught:
+        write("/sys/a.h5")
+    assert caught.value.filename == "/sys/a.h5"
+    assert pickle.loads(pickle.dumps(caught.value)).errno == errno.EACCES

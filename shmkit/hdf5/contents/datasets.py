@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from shmkit._categories import enums, with_enums
 from shmkit._text_dtype import text_fields, with_text
 from shmkit.hdf5.chunks import Block
-from shmkit.hdf5.columns import Rows, Utf8, column_of
+from shmkit.hdf5.contents.columns import Rows, Utf8, column_of
 from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_dtype
 from shmkit.views.array import SharedArray
 from shmkit.views.arrays import SharedArrays

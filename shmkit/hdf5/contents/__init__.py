@@ -1,0 +1,1 @@
+"""What an export puts into its file: arrays, tables and mappings of them, as named datasets."""

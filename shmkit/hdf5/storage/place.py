@@ -1,0 +1,76 @@
+"""Where a file may be written, and whether somebody holds it open."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+from collections.abc import Iterator
+from typing import IO
+
+__all__ = ["check_path", "locked", "naming"]
+
+
+def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
+    """The path as a string; an `OSError` if no file can be written there, before any work is done.
+
+    Modes are those of `shmkit.to_hdf5`.
+    """
+    text = os.fsdecode(path)
+    if not text:
+        raise ValueError("the path is empty")
+    exists = os.path.exists(text)
+    if os.path.isdir(text):
+        raise IsADirectoryError(errno.EISDIR, "is a directory; give the path of a file in it", text)
+    if exists and not os.path.isfile(text):  # a FIFO would block, /dev/null be replaced
+        raise OSError(errno.EINVAL, "is a device or pipe; give the path of a file", text)
+    directory = os.path.dirname(os.path.realpath(text))
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(
+            errno.ENOENT, f"there is no directory {directory!r}; make it first", text
+        )
+    if exists and mode == "x":
+        raise FileExistsError(errno.EEXIST, 'is there already; mode="w" replaces it', text)
+    places = [text] if exists else []
+    if mode != "a" or not exists:  # a new file is made in it
+        places.insert(0, directory)
+    for place in places:
+        if not os.access(place, os.W_OK):
+            reason = f"cannot be written: {place!r} is read-only here"
+            raise PermissionError(errno.EACCES, reason, text)
+    if exists:
+        kind = fcntl.LOCK_EX if mode == "a" else fcntl.LOCK_SH
+        with open(text, "r+b" if mode == "a" else "rb") as file, locked(file, text, kind):
+            pass
+    return text
+
+
+@contextlib.contextmanager
+def locked(file: IO[bytes] | io.FileIO, path: str, kind: int) -> Iterator[None]:
+    """Lock a file as HDF5 does; an error if somebody holds it open who minds."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        how = "" if kind == fcntl.LOCK_EX else " for writing"
+        reason = f"is open{how}, here or in another process; close it there first"
+        raise BlockingIOError(errno.EWOULDBLOCK, reason, path) from None
+    except OSError:  # no locks in this file system
+        pass
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(
+                file, fcntl.LOCK_UN
+            )  # closing it does not unlock while a forked child has it
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Have an error say which file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", path) from None

@@ -18,6 +18,8 @@ if sys.platform == "win32":
     raise ImportError("shmkit works on Linux only; in the Windows Subsystem for Linux it does")
 
 if TYPE_CHECKING:
+    __version__: str
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from shmkit._api.attach import attach
@@ -84,6 +86,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - few ask for it
+
+        return version("shmkit")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -98,7 +104,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

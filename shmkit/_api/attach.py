@@ -56,7 +56,7 @@ def attach(
     >>> b
     SharedArray([7, 2, 3])
     """
-    text = os.fspath(path_or_name)
+    text = os.path.expanduser(path_or_name)
     path = os.path.abspath(text) if os.sep in text else published_path(text)
     return view_of(Segment.attach(path, any_user=any_user), writable=writable)
 

@@ -15,6 +15,7 @@ from shmkit._format import nbytes_text, table_text
 from shmkit.commands.convert import convert
 from shmkit.commands.demo import demo
 from shmkit.commands.options import add_no_progress, add_options, settings_of
+from shmkit.commands.reading_options import READING_OPTIONS, add_reading_options
 from shmkit.display.listing import list_segments, remove_left
 from shmkit.errors import ShmkitError
 from shmkit.readers.text.rows import PARSER
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         "shmkit", description="Data files in shared memory, as numpy arrays."
     )
+    parser.add_argument("--version", action="version", version=f"shmkit {version('shmkit')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "demo", help="load two genomics files, export them to HDF5, and time it beside np.loadtxt"
@@ -68,11 +70,7 @@ def _add_convert(commands: Any) -> None:
     )
     command.add_argument("files", metavar="FILE", nargs="+", help="a file or a glob to be loaded")
     command.add_argument("path", metavar="OUT", help="the HDF5 file")
-    group = command.add_argument_group("how files are read")
-    group.add_argument("--delimiter", help="of text files (default: inferred)")
-    group.add_argument("--comments", help="what begins a comment in text files")
-    group.add_argument("--skiprows", metavar="N", type=int, help="lines of text files to skip")
-    group.add_argument("--dataset", metavar="NAME", action="append", help="of HDF5 files; a glob")
+    group = add_reading_options(command)
     group.add_argument("--processes", metavar="N", type=_positive, help="loader processes")
     group.add_argument("--backing", help="auto (the default), shm, memfd or a directory")
     group.add_argument(
@@ -85,10 +83,9 @@ def _add_convert(commands: Any) -> None:
 def _convert(arguments: argparse.Namespace) -> None:
     given = vars(arguments)
     del given["run"]
-    reading = ("delimiter", "comments", "skiprows", "dataset")
     loading = {
         "reader": None,
-        "options": {option: given.pop(option) for option in reading if option in given},
+        "options": {option: given.pop(option) for option in READING_OPTIONS if option in given},
         "processes": given.pop("processes", _limits.cpus()),
         "backing": given.pop("backing", "auto"),
         "skip_failed": given.pop("skip_failed", False),

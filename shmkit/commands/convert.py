@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from shmkit.errors import NotEnoughMemoryError
 from shmkit.hdf5.contents.datasets import datasets
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
-from shmkit.hdf5.storage.place import check_path
+from shmkit.hdf5.storage.place import check_path, superblock_of
 from shmkit.hdf5.write import Writing, writing
 from shmkit.loading.board import Board
 from shmkit.loading.load import load
@@ -48,9 +49,11 @@ def convert(
 ) -> tuple[Export, dict[str, Exception]]:
     """Write the arrays of the files; gives what was written, and the files that failed.
 
-    `loading` are arguments of `load`. With ``concat``, all files are in memory at once.
+    `loading` are arguments of `load`. With ``concat``, all files are in memory at once. A file that
+    is there is replaced only if it is an HDF5 file and the settings say `overwrite`.
     """
     path = check_path(path, settings.mode)
+    _check_replaced(path, settings)
     named = named_paths(files)
     # Here, for all files: an option may be of use to none in a batch.
     reader, options = loading["reader"], loading["options"]
@@ -90,6 +93,24 @@ def convert(
                 export.write(found)
                 del found  # its memory is to come back when it is written
     return export.export, failures
+
+
+def _check_replaced(path: str, settings: Settings) -> None:
+    """Raise a FileExistsError rather than replace what nobody has said is to be replaced.
+
+    A shell expands ``*.csv``: if the output is forgotten, the last of them stands in its place.
+    """
+    if not os.path.exists(path):
+        return
+    with open(path, "rb") as file:
+        is_hdf5 = superblock_of(file.fileno()) is not None
+    if not is_hdf5:
+        reason = "is there, and is no HDF5 file: it stays; name the file to write after the others"
+    elif settings.mode == "w" and not settings.overwrite:
+        reason = "is there already; --overwrite replaces it, --append adds to it"
+    else:
+        return
+    raise FileExistsError(errno.EEXIST, reason, path)
 
 
 class _LoadAndExport(NoMonitor):

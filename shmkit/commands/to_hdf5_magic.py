@@ -16,7 +16,6 @@ import argparse
 import fnmatch
 import functools
 import io
-import os
 import re
 import shlex
 import types
@@ -166,7 +165,7 @@ def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
         settings = settings_of(options)
     except (UsageError, ValueError) as error:
         raise UsageError(f"{_MAGIC}: {error}; {_MAGIC}? shows the options") from None
-    return check_path(os.path.expanduser(path), settings.mode), names, dry_run, options
+    return check_path(path, settings.mode), names, dry_run, options
 
 
 _LeftOut = list[tuple[str, str]]  # names and reasons

@@ -75,7 +75,8 @@ def load(
     Each file takes those of the options that its format has use for. Datasets of HDF5 files are
     loaded as if they were files, and named after their file too if `prefix` is true.
     """
-    directories = [] if backing in ("auto", "shm", "memfd") else [os.path.abspath(backing)]
+    is_kind = backing in ("auto", "shm", "memfd")
+    directories = [] if is_kind else [os.path.abspath(os.path.expanduser(backing))]
     finish_interrupted()  # names that an interrupt of an earlier call left
     # A guard removes what its owner leaves. Where there are orphans, it was killed too, so nobody
     # has ended the owner's loaders either.

@@ -74,7 +74,7 @@ def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
         If there is no room. Nothing has been created.
     """
     if isinstance(backing, os.PathLike) or backing not in ("auto", "shm", "memfd"):
-        directory = os.path.abspath(os.fspath(backing))
+        directory = os.path.abspath(os.path.expanduser(backing))
         if not os.path.isdir(directory):
             raise ValueError(
                 f'backing={os.fspath(backing)!r} is neither "auto", "shm", "memfd" nor a directory'

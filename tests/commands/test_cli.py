@@ -1,3 +1,4 @@
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from shmkit import share
+from shmkit import __version__, share
 from shmkit.cleanup.owner import lock_path, this_process
 
 
@@ -40,6 +41,12 @@ def test_no_command_says_what_there_is():
     done = shmkit()
     assert done.returncode == 2
     assert "usage: shmkit" in done.stderr
+
+
+def test_the_version_is_told():
+    done = shmkit("--version")
+    assert done.stdout == f"shmkit {__version__}\n"
+    assert __version__ == importlib.metadata.version("shmkit")
 
 
 def test_ls_says_what_is_in_each_segment_and_whose_it_is(tmp_path, orphan):

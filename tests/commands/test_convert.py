@@ -20,6 +20,7 @@ from shmkit.commands.cli import main
 def files(tmp_path, calls, monkeypatch):
     """A text file, a binary one and an HDF5 file with two datasets, in the working directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     os.rename(calls, "calls.txt")
     np.save("grid.npy", np.arange(12.0).reshape(3, 4))
     with h5py.File("old.h5", "w") as file:
@@ -106,20 +107,79 @@ def test_concat_makes_one_table(files):
     [
         (["nothing*.txt", "out.h5"], "no file matches 'nothing*.txt'"),
         (["grid.npy", "no/out.h5"], "there is no directory"),
-        (["grid.npy", "grid.npy"], "is no HDF5 file"),
+        (["grid.npy", "grid.npy", "--append"], "is no HDF5 file"),
         (["bad.txt", "out.h5"], "bad.txt, line 3"),
         (["grid.npy", "out.h5", "--compression", "zip"], "'zip' is none of"),
         (["grid.npy", "old.h5", "--mode", "x"], "is there already"),
+        (["grid.npy", "old.h5"], "old.h5"),
+        (["grid.npy", "old.h5"], "is there already; --overwrite replaces it, --append adds to it"),
+        (["grid.npy", "old.h5", "--mode", "w"], "is there already; --overwrite replaces it"),
+        (["old.h5", "grid.npy"], "is there, and is no HDF5 file: it stays; name the file to write"),
+        (["old.h5", "grid.npy", "--overwrite"], "is no HDF5 file: it stays"),
+        (["grid.npy", "calls.txt", "--overwrite"], "'calls.txt'"),
+        (["calls.txt", "out.h5", "--usecols", "a"], "'a' is not like 0 or 0,3,4"),
+        (["calls.txt", "out.h5", "--dtype", "x:y"], "'x:y' is no type"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_leaves_everything(files, arguments, message):
+def test_what_cannot_be_done_is_one_line_and_leaves_everything(files, arguments, message, capsys):
     with open("bad.txt", "w") as file:
         file.write("1 2\n3 4\n5\n")
     before = contents()
-    with pytest.raises(SystemExit, match=r"^shmkit convert: ") as caught:
-        main(["convert", *arguments, *(["--append"] if arguments[-1] == "grid.npy" else [])])
-    assert message in str(caught.value)
+    with pytest.raises(SystemExit) as caught:
+        main(["convert", *arguments])
+    said = capsys.readouterr().err if caught.value.code == 2 else str(caught.value)
+    assert said.startswith(("shmkit convert: ", "usage: shmkit convert"))
+    assert message in said
     assert contents() == before
+
+
+@pytest.mark.parametrize("option", [[], ["--append"], ["--overwrite"], ["--mode", "x"]])
+def test_a_forgotten_output_replaces_no_data(files, option):
+    """What a shell makes of ``shmkit convert *.csv``."""
+    for name in ("a.csv", "b.csv", "c.csv"):
+        with open(name, "w") as file:
+            file.write("1,2\n3,4\n")
+    before = contents()
+    with pytest.raises(SystemExit, match=r"c\.csv"):
+        main(["convert", "a.csv", "b.csv", "c.csv", *option])
+    assert contents() == before
+
+
+def test_an_hdf5_file_is_replaced_if_that_is_said(files):
+    with h5py.File("userblock.h5", "w", userblock_size=1024) as file:
+        file["x"] = 1
+    for name in ("old.h5", "userblock.h5"):
+        main(["convert", "grid.npy", name, "--overwrite"])
+        with h5py.File(name) as file:
+            assert [*file] == ["grid"]
+
+
+def test_the_options_of_a_load_are_those_of_shared_load(files):
+    with open("t.csv", "wb") as file:
+        file.write("% é\nsite;x;y\n'a;b';1;2\n'é';3;4\n'c';5;6\n".encode("latin-1"))
+    options = ["--encoding", "latin-1", "--comments", "%", "--quotechar", "'", "--skiprows", "2"]
+    options += [
+        "--dtype",
+        "site:U3,y:f4",
+        "--delimiter",
+        ";",
+        "--usecols",
+        "0,2",
+        "--max-rows",
+        "2",
+    ]
+    main(["convert", "t.csv", "~/out.h5", *options, "--no-progress"])
+    with shared_load("~/out.h5") as (table,):
+        assert table.tolist() == [("a;b", 2.0), ("é", 4.0)]
+        assert table.dtype == [("site", "U3"), ("y", "f4")]
+    with open("t.tsv", "w") as file:
+        file.write("who\tn\nann\t1\nbob\t2\nann\t3\n")
+    main(["convert", "t.tsv", "out2.h5", "--delimiter", r"\t", "--categories", "who"])
+    with h5py.File("out2.h5") as file:
+        assert h5py.check_enum_dtype(file["t"].dtype["who"]) == {"ann": 0, "bob": 1}
+    main(["convert", "grid.npy", "old.h5", "out3.h5", "--dataset", "x", "--dataset", "g/y"])
+    with h5py.File("out3.h5") as file:
+        assert [*file["old"]] == ["g", "x"]
 
 
 def test_failed_files_are_left_out_if_asked(files, capsys):
@@ -156,7 +216,9 @@ def test_more_than_memory_holds_is_written_batch_by_batch(tmp_path):
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_an_end_in_the_middle_leaves_nothing(tmp_path, fifo, ending):
-    (tmp_path / "out.h5").write_text("old")
+    with h5py.File(tmp_path / "out.h5", "w") as file:
+        file["old"] = 1
+    before = (tmp_path / "out.h5").read_bytes()
     np.save(tmp_path / "a.npy", np.arange(3))
     process = subprocess.Popen(
         [
@@ -164,6 +226,7 @@ def test_an_end_in_the_middle_leaves_nothing(tmp_path, fifo, ending):
             "-m",
             "shmkit",
             "convert",
+            "--overwrite",
             "--backing",
             "shm",
             tmp_path / "a.npy",
@@ -180,5 +243,5 @@ def test_an_end_in_the_middle_leaves_nothing(tmp_path, fifo, ending):
         process.communicate(timeout=60)
     assert process.returncode != 0
     assert left_of(process.pid) == []
-    assert (tmp_path / "out.h5").read_text() == "old"
+    assert (tmp_path / "out.h5").read_bytes() == before
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]

@@ -46,7 +46,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from shmkit.hdf5.storage.file import Storage
-from shmkit.hdf5.storage.place import locked, naming
+from shmkit.hdf5.storage.place import locked, naming, superblock_of
 
 __all__ = ["appending"]
 
@@ -118,15 +118,11 @@ class _Appended(Storage):
 def _end_of_content(file: int) -> int:
     """Where an HDF5 file says that its content ends; 0 if that cannot be told.
 
-    Behind it is what a killed process wrote. See "Disk Format: Level 0A", HDF5 File Format
-    Specification 3.0.
+    Behind it is what a killed process wrote.
     """
-    place = 0
-    while not (superblock := os.pread(file, 64, place)).startswith(b"\x89HDF\r\n\x1a\n"):
-        if not superblock:
-            return 0
-        place = max(2 * place, 512)  # a user block comes before it
-    superblock = superblock.ljust(64, b"\0")
+    if (found := superblock_of(file)) is None:
+        return 0
+    _, superblock = found
     start, sizes = {0: (40, 13), 1: (44, 13)}.get(superblock[8], (28, 9))
     if superblock[sizes] != 8:
         return 0

@@ -10,7 +10,9 @@ import os
 from collections.abc import Iterator
 from typing import IO
 
-__all__ = ["check_path", "locked", "naming"]
+__all__ = ["check_path", "locked", "naming", "superblock_of"]
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
@@ -18,7 +20,7 @@ def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
 
     Modes are those of `shmkit.to_hdf5`.
     """
-    text = os.fsdecode(path)
+    text = os.path.expanduser(os.fsdecode(path))
     if not text:
         raise ValueError("the path is empty")
     exists = os.path.exists(text)
@@ -74,3 +76,16 @@ def naming(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, f"cannot be written: {error.strerror}", path) from None
+
+
+def superblock_of(file: int) -> tuple[int, bytes] | None:
+    """Where an HDF5 file begins, behind a user block perhaps, and how; None if it is no such file.
+
+    See "Disk Format: Level 0A", HDF5 File Format Specification 3.0.
+    """
+    place = 0
+    while found := os.pread(file, 64, place):
+        if found.startswith(_SIGNATURE):
+            return place, found.ljust(64, b"\0")
+        place = max(2 * place, 512)
+    return None

@@ -15,8 +15,10 @@ import errno
 import os
 import stat
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 
+from shmkit._format import counted
 from shmkit.cleanup import guard
 from shmkit.cleanup.lock import mark
 from shmkit.cleanup.orphans import remove_orphans
@@ -27,6 +29,7 @@ from shmkit.hdf5.storage.place import naming
 __all__ = ["replacing"]
 
 _ACL = "system.posix_acl_access"
+_CALLER = 6  # frames up: through `contextlib` and `writing` to who has called `to_hdf5`
 
 
 @contextlib.contextmanager
@@ -47,11 +50,18 @@ def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
             storage.check()
             with naming(path):
                 _copy_access(storage.fileno(), target)  # which was changed meanwhile, perhaps
+                others = _other_names(target)
                 if exclusive:
                     os.link(temporary, target)  # fails if it is there by now
                 else:
                     os.replace(temporary, target)
                 _sync(directory)
+            if others:
+                names = counted(others, "other name", "other names")
+                warnings.warn(
+                    f"{path} had {names} (hard links), which keep the old content; copy it there",
+                    stacklevel=_CALLER,
+                )
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -81,9 +91,10 @@ def _opener_like(target: str) -> Callable[[str, int], int]:
 
 
 def _copy_access(file: int, target: str) -> None:
-    """Give a new file the owner, group, ACL and mode of the one that it replaces, if there is one.
+    """Give a new file the owner, group, mode, ACL and attributes of the one that it replaces.
 
-    Where it cannot have the same group or ACL, its group gets nothing: it may be another one.
+    There may be none. Where it cannot have the same group or ACL, its group gets nothing: it may be
+    another one.
     """
     try:
         status = os.stat(target)
@@ -96,6 +107,7 @@ def _copy_access(file: int, target: str) -> None:
     except OSError:
         mode &= ~stat.S_IRWXG
     os.fchmod(file, mode)
+    _copy_attributes(file, target)
 
 
 def _copy_group(file: int, status: os.stat_result) -> None:
@@ -122,6 +134,32 @@ def _copy_acl(file: int, target: str) -> None:
             os.removexattr(file, _ACL)
     else:
         os.setxattr(file, _ACL, acl)
+
+
+def _copy_attributes(file: int, target: str) -> None:
+    """Give it the same extended attributes (xattr(7)), without those that the system keeps."""
+    if sys.platform != "linux":
+        return
+    try:
+        names = os.listxattr(target)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return
+    for name in names:
+        if name.startswith("user."):
+            os.setxattr(file, name, os.getxattr(target, name))
+        elif not name.startswith("system."):  # security.selinux: only who may
+            with contextlib.suppress(OSError):
+                os.setxattr(file, name, os.getxattr(target, name))
+
+
+def _other_names(target: str) -> int:
+    """Hard links: they stay with the old content."""
+    try:
+        return os.stat(target).st_nlink - 1
+    except FileNotFoundError:
+        return 0
 
 
 def _sync(directory: str) -> None:

@@ -1,9 +1,12 @@
 """Where a file may be written."""
 
 import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from shmkit import attach, shared_load, to_hdf5
 from shmkit.hdf5.storage.place import check_path
 
 
@@ -30,3 +33,15 @@ def test_a_pipe_or_device_is_not_a_file(fifo, mode):
 def test_an_empty_path_is_an_error():
     with pytest.raises(ValueError, match="the path is empty"):
         check_path("")
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "scratch").mkdir()
+    for path in ("~/a.h5", Path("~/b.h5")):
+        export = to_hdf5(path, np.arange(3))
+        assert export.path == str(tmp_path / os.path.basename(path))
+        with shared_load(path, backing="~/scratch") as (array,):
+            assert os.path.dirname(array.segment.path) == str(tmp_path / "scratch")
+            found = attach(f"~/scratch/{os.path.basename(array.segment.path)}")
+            assert found.tolist() == [0, 1, 2]

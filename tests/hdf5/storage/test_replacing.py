@@ -8,9 +8,11 @@ import struct
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from machine import refuse
 
+from shmkit import to_hdf5
 from shmkit.hdf5.storage.replacing import replacing
 
 
@@ -69,6 +71,7 @@ def test_a_path_relative_to_the_working_directory(tmp_path, monkeypatch):
 def test_a_failed_write_is_kept_for_the_end(tmp_path, run_script):
     done = run_script("""
 import resource
+from shmkit import to_hdf5
 from shmkit.hdf5.storage.replacing import replacing
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
 try:
@@ -161,6 +164,7 @@ def test_another_group_is_given_nothing(superuser, run_script):
     """Its members might be others than those of the group that could read the old file."""
     done = run_script("""
 import os, stat, tempfile
+from shmkit import to_hdf5
 from shmkit.hdf5.storage.replacing import replacing
 def access(status):
     return status.st_gid, oct(stat.S_IMODE(status.st_mode))
@@ -248,3 +252,25 @@ def test_a_directory_without_permission_is_named():
         write("/sys/a.h5")
     assert caught.value.filename == "/sys/a.h5"
     assert pickle.loads(pickle.dumps(caught.value)).errno == errno.EACCES
+
+
+def test_extended_attributes_are_kept(tmp_path):
+    (tmp_path / "a.h5").write_text("old")
+    os.setxattr(tmp_path / "a.h5", "user.note", b"mine")
+    os.setxattr(tmp_path / "a.h5", "user.more", bytes(range(100)))
+    write(tmp_path / "a.h5")
+    names = ("user.note", "user.more")
+    assert [os.getxattr(tmp_path / "a.h5", n) for n in names] == [b"mine", bytes(range(100))]
+
+
+def test_other_names_of_the_old_file_are_said(tmp_path):
+    to_hdf5(tmp_path / "a.h5", np.arange(3))
+    before = (tmp_path / "a.h5").read_bytes()
+    for name in ("b.h5", "c.h5"):
+        os.link(tmp_path / "a.h5", tmp_path / name)
+    message = r"a\.h5 had 2 other names \(hard links\), which keep the old content"
+    with pytest.warns(UserWarning, match=message) as caught:
+        to_hdf5(tmp_path / "a.h5", np.arange(4))
+    assert caught[0].filename == __file__
+    assert (tmp_path / "b.h5").read_bytes() == before
+    to_hdf5(tmp_path / "a.h5", np.arange(5))  # it has no other name now

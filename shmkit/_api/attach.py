@@ -34,8 +34,9 @@ def attach(
     -------
     SharedArray or SharedTable
         With dtype and shape, or columns, from the segment. Its memory stays valid as long as you
-        hold it, also when the owner closes it or ends. The owner unlinks the segment: closing it
-        here, or the end of this process, does nothing to it.
+        hold it, also when the owner closes it or ends. The owner unlinks the segment: in any other
+        process, closing it, or the end of that process, does nothing to it. In the owner's own,
+        closing it is closing the owner's array.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -80,7 +81,9 @@ def shared_load(
         them as HDF5 enums, which are loaded as categories again.
     dataset : str or sequence of str
         Which datasets of HDF5 and NetCDF-4 files: names, or globs such as ``"night/*"``. Each is
-        an array of its own, named as in the file; after the file too, where there are several.
+        an array of its own. Those of a single path are named as in the file. Where there are
+        several paths, or names are given for them, the name of the file comes before, as in
+        ``"run1/night/mean"``; or stands alone, if one dataset of it is loaded.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread
@@ -99,7 +102,7 @@ def shared_load(
         By default a live panel in a notebook, a bar where stderr is a terminal, else nothing;
         or what the environment variable ``SHMKIT_PROGRESS`` says: ``auto``, ``widget``, ``tqdm``,
         ``plain`` (one line at the end) or ``off``. True asks for a bar elsewhere too; False shows
-        nothing.
+        nothing. Both win over the variable.
 
     Returns
     -------
@@ -120,7 +123,9 @@ def shared_load(
         If there are more files than this process may map or open at once.
     TypeError, ValueError
         If `numpy.loadtxt` refuses the options with any file, no array in shared memory can have the
-        `dtype`, or an option is of no use to any of the files; before a file is read.
+        `dtype`, an option is of no use to any of the files, no files are given, or `on_error`,
+        `processes`, `backing` or ``SHMKIT_PROGRESS`` are none of what they may be; before a file
+        is read.
     OSError
         If a file is missing or may not be read.
 
@@ -181,9 +186,9 @@ def shared_load(
         check_options([format_of(path, reader) for path in named.values()], options)
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error={on_error!r} is neither "raise" nor "skip"')
-    if processes is not None and processes < 1:
+    processes = _limits.cpus() if processes is None else operator.index(processes)
+    if processes < 1:
         raise ValueError(f"processes={processes} must be at least 1")
-    processes = processes or _limits.cpus()
     nbytes = [os.stat(path).st_size for path in named.values()]
     # The loaders start while this process imports what only a load needs.
     with LoaderPool(useful_processes(nbytes, processes)):

@@ -83,8 +83,9 @@ def to_hdf5(
     concat : bool
         Whether all arrays become one dataset ``data``, whose first dimension can grow, and
         ``source``, a table that says which rows came from where: ``name``, ``file``, ``start``,
-        ``stop`` (excluded). They must have the same fields and row shape, and all be numbers, text
-        or times, which get numpy's common type.
+        ``stop`` (excluded). They must have the same fields and row shape, and all be numbers,
+        bytes, text or times, which get numpy's common type: an error if that has not all of the
+        integers, as float64 has not.
     attrs : mapping, optional
         Attributes of the group, by default of the file: strings, numbers or small arrays.
     progress : bool, optional
@@ -103,6 +104,8 @@ def to_hdf5(
     ValueError
         If there are no arrays, a name cannot be a name in HDF5 or is taken, `compression` is
         unknown or cannot take an array, or another option does not fit.
+    SegmentGoneError
+        If the arrays are those of a load that were closed.
     FileExistsError
         With ``mode="x"``, if the file is there; with ``mode="a"``, if there was none, and another
         process has made one meanwhile.

@@ -14,7 +14,7 @@ from shmkit import _limits
 from shmkit._format import nbytes_text, table_text
 from shmkit.commands.convert import convert
 from shmkit.commands.demo import demo
-from shmkit.commands.options import add_no_progress, add_options, settings_of
+from shmkit.commands.options import add_no_progress, add_options, as_typed, settings_of
 from shmkit.commands.reading_options import READING_OPTIONS, add_reading_options
 from shmkit.display.listing import list_segments, remove_left
 from shmkit.errors import ShmkitError
@@ -95,7 +95,7 @@ def _convert(arguments: argparse.Namespace) -> None:
         settings = settings_of(given)
         export, failures = convert(files, path, settings, loading=loading, progress=progress)
     except (ShmkitError, OSError, ValueError, TypeError) as error:
-        sys.exit(f"shmkit convert: {error}")
+        sys.exit(f"shmkit convert: {as_typed(str(error))}")
     print(export)
     for failure in failures.values():
         print(f"left out: {failure}")

@@ -68,7 +68,7 @@ def convert(
             batch = waiting.pop()
             nbytes = list(map(os.path.getsize, batch.values()))
             try:
-                arrays = load(batch, nbytes, monitor=monitor, prefix=True, **loading)
+                arrays = load(batch, nbytes, monitor=monitor, prefix=len(named) > 1, **loading)
             except NotEnoughMemoryError:
                 if before is not None:
                     export.wait()

@@ -9,11 +9,16 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, get_args
 
+from shmkit.commands.reading_options import READING_OPTIONS
 from shmkit.hdf5.settings import Layout, Mode, Settings
 
-__all__ = ["add_no_progress", "add_options", "settings_of"]
+__all__ = ["add_no_progress", "add_options", "as_typed", "settings_of"]
+
+_OPTIONS = (*(field.name for field in fields(Settings)), *READING_OPTIONS, "processes", "backing")
+_KEYWORD = re.compile(rf"(?<![\w-])({'|'.join(_OPTIONS)})=(?:True|(?=[^\w\"'])|(?P<value>))")
 
 
 def add_options(parser: argparse.ArgumentParser) -> Any:
@@ -90,6 +95,15 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     """What was given, checked; `progress` says nothing about the file."""
     options = {option: value for option, value in given.items() if option != "progress"}
     return Settings(**options | {"attrs": dict(given.get("attrs", ()))})
+
+
+def as_typed(message: str) -> str:
+    """The message of an error, with options as they are given on a command line.
+
+    >>> as_typed('mode="w" replaces it, overwrite=True some of it; level=12 is none')
+    '--mode "w" replaces it, --overwrite some of it; --level 12 is none'
+    """
+    return _KEYWORD.sub(lambda found: f"--{found[1]}{' ' * (found['value'] is not None)}", message)
 
 
 def _chunks(text: str) -> int | tuple[int, ...]:

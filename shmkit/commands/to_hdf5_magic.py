@@ -39,12 +39,13 @@ from shmkit._api.to_hdf5 import to_hdf5
 from shmkit._format import counted, nbytes_text
 from shmkit._html import Table
 from shmkit.commands.cells import Ran, run_cell
-from shmkit.commands.options import add_no_progress, add_options, settings_of
+from shmkit.commands.options import add_no_progress, add_options, as_typed, settings_of
 from shmkit.errors import SegmentGoneError
 from shmkit.hdf5.contents.datasets import ARRAY_TYPES, Arrays, datasets, named_arrays
 from shmkit.hdf5.export import COLUMNS, row
 from shmkit.hdf5.settings import Layout, Mode, plugins
 from shmkit.hdf5.storage.place import check_path
+from shmkit.hdf5.writer import check_group
 from shmkit.views.arrays import SharedArrays
 
 __all__ = ["register", "unregister"]
@@ -120,9 +121,9 @@ class _HDF5Magics(Magics):
         if {"-h", "--help"} & set(line.split()):
             print(_parser.format_help())  # noqa: T201 - what was asked for
             return None
-        path, names, dry_run, options = _parse(line)
-        options["attrs"] = {"cell": cell, **dict(options.get("attrs", ()))}
         assert self.shell is not None
+        path, names, dry_run, options = _parse(line, self.shell.user_ns)
+        options["attrs"] = {"cell": cell, **dict(options.get("attrs", ()))}
         ran = run_cell(self.shell, cell)
         if names:
             arrays, left_out = _named(names, ran, self.shell)
@@ -146,11 +147,21 @@ class _HDF5Magics(Magics):
 _HDF5Magics.to_hdf5.__doc__ = _parser.format_help()  # what %%to_hdf5? shows
 
 
-def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
+_VARIABLE = re.compile(r"\$([^\W\d]\w*)|\{([^\W\d]\w*)\}")
+
+
+def _value_of(found: re.Match[str], variables: Mapping[str, Any]) -> str:
+    """The value of a variable, or its name as it was if there is none."""
+    return str(variables.get(found[1] or found[2], found[0]))
+
+
+def _parse(line: str, variables: Mapping[str, Any]) -> tuple[str, list[str], bool, dict[str, Any]]:
     """The path, the names, whether nothing is to be written, and the options of `to_hdf5`."""
     __tracebackhide__ = True
-    # IPython leaves {name} and $name as they are if it cannot evaluate them (ipython#8492).
-    if "{" in line or "}" in line or re.search(r"(?:^|[\s'\"=])\$", line):
+    # IPython leaves {name} and $name as they are if it cannot evaluate them (ipython#8492): of
+    # $run.h5 it takes the dot for an attribute's.
+    line = _VARIABLE.sub(lambda found: _value_of(found, variables), line)
+    if "{" in line or "}" in line or _VARIABLE.search(line):
         raise NameError(
             f"{_MAGIC}: the line is still {line!r}: IPython fills in {{name}} and $name only if "
             "every one of them can be evaluated, and knows no formats such as {x:.2f}"
@@ -164,8 +175,11 @@ def _parse(line: str) -> tuple[str, list[str], bool, dict[str, Any]]:
                 raise ValueError(f"{name!r} is no name of a variable")
         settings = settings_of(options)
     except (UsageError, ValueError) as error:
-        raise UsageError(f"{_MAGIC}: {error}; {_MAGIC}? shows the options") from None
-    return check_path(path, settings.mode), names, dry_run, options
+        raise UsageError(f"{_MAGIC}: {as_typed(str(error))}; {_MAGIC}? shows the options") from None
+    path = check_path(path, settings.mode)
+    if settings.mode == "a":
+        check_group(path, settings.group)
+    return path, names, dry_run, options
 
 
 _LeftOut = list[tuple[str, str]]  # names and reasons

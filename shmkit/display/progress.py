@@ -7,6 +7,8 @@
                                    else ──▶ nobody
                 True  ──▶ auto, but tqdm instead of nobody
 
+A widget can be shown in a notebook's kernel only: elsewhere it is as auto.
+
 Front ends are imported late: `import shmkit` loads none.
 """
 
@@ -60,10 +62,10 @@ def _kind(progress: bool | None) -> str:
     kind = os.environ.get(_VARIABLE) or "auto" if progress is None else "auto"
     if kind not in _KINDS:
         raise ValueError(f"the environment variable {_VARIABLE}={kind!r} is none of {_KINDS}")
-    if kind != "auto":
-        return kind
     notebook = hasattr(shell(), "kernel")
-    if notebook and importlib.util.find_spec("ipywidgets") is not None:
+    if kind in ("auto", "widget") and notebook and importlib.util.find_spec("ipywidgets"):
         return "widget"
+    if kind not in ("auto", "widget"):
+        return kind
     terminal = sys.stderr is not None and sys.stderr.isatty()
     return "tqdm" if progress or notebook or terminal else "off"

@@ -13,7 +13,7 @@ import sys
 
 from tqdm import tqdm
 
-from shmkit._format import count_text, counted, nbytes_text, seconds_text
+from shmkit._format import count_text, counted, nbytes_text, printable, seconds_text
 from shmkit._monitor import NoMonitor, Work
 from shmkit.display.holders import held_by, shell_variables
 from shmkit.loading.board import Board
@@ -102,8 +102,8 @@ class LoadBar:
         """Say which of IPython's variables keep memory that could be back."""
         held = held_by({n: file.segment for n, file in enumerate(board.files)}, shell_variables())
         for number, variables in held.items():
-            names = ", ".join(variables)
-            sys.stderr.write(f"{board.files[number].name}: unlinked, still mapped by {names}\n")
+            name = printable(board.files[number].name)
+            sys.stderr.write(f"{name}: unlinked, still mapped by {', '.join(variables)}\n")
 
 
 def _done(board: Board) -> str:

@@ -16,6 +16,7 @@ import errno
 import importlib.metadata
 import itertools
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,7 +33,7 @@ from shmkit.hdf5.export import Dataset
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.file import Storage
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "check_group"]
 
 # A chunked dataset takes 2.6 kB for its index; below this size deflate hardly wins that back.
 _SMALL_NBYTES = 8 << 10
@@ -205,6 +206,16 @@ class Writer:
                 yield first, future.result()
         for first, future in pending:
             yield first, future.result()
+
+
+def check_group(path: str, group: str) -> None:
+    """Raise what `Writer.open` would for the file, if there is one that is to be added to."""
+    if not os.path.exists(path):
+        return
+    if not h5py.is_hdf5(path):
+        raise OSError(errno.EINVAL, "is no HDF5 file to add to", path)
+    with h5py.File(path, "r", locking=False) as file:
+        _check_groups(file, f"{group.strip('/')}/")
 
 
 def _check_groups(file: h5py.File, name: str) -> None:

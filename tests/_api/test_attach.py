@@ -570,3 +570,11 @@ for call in (shmkit.attach, shmkit.share([2]).publish):
     except shmkit.SegmentError as error:
         print(error)
 """
+
+
+def test_closing_what_the_owner_itself_attached_closes_the_owners_array():
+    array = share([1, 2, 3])
+    attach(array.segment.path).close()
+    with pytest.raises(SegmentGoneError):
+        attach(array.segment.path)
+    assert array.tolist() == [1, 2, 3]

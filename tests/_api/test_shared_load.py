@@ -1,6 +1,7 @@
 """Loads from end to end: real files, real loader processes, real segments."""
 
 import importlib
+import inspect
 import os
 import pathlib
 import pickle
@@ -582,3 +583,26 @@ def test_a_load_from_a_folder_that_was_removed(tmp_path, run_script, paths):
         f"print(len(shmkit.shared_load({paths[0]!r})[0]))\n"
     )
     assert (done.stdout, done.stderr) == ("100\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"processes": 1.5}, TypeError, "'float'"),
+        ({"processes": "2"}, TypeError, "'str'"),
+        ({"processes": 0}, ValueError, "processes=0 must be at least 1"),
+        ({"on_error": "ignore"}, ValueError, "on_error='ignore' is neither"),
+        ({"backing": "disk"}, ValueError, "backing='disk' is neither"),
+        ({"files": []}, ValueError, "no files given"),
+    ],
+)
+def test_an_option_that_cannot_be_is_an_error(calls, options, error, message):
+    with pytest.raises(error, match=message):
+        shared_load(**{"files": calls, "progress": False, **options})
+
+
+def test_what_loadtxt_has_and_shared_load_has_not():
+    """The README says which options of it there are."""
+    own = inspect.signature(shared_load).parameters
+    missing = [name for name in inspect.signature(np.loadtxt).parameters if name not in own]
+    assert missing == ["fname", "unpack", "like"]

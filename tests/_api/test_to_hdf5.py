@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shmkit import SharedArray, share, shared_load, to_hdf5
+from shmkit import SegmentGoneError, SharedArray, share, shared_load, to_hdf5
 from shmkit.hdf5.export import Export
 
 CALLS = np.dtype([("chr", "S10"), ("pos", "i4"), ("pct", "f4"), ("c", "i4"), ("t", "i4")])
@@ -238,6 +238,9 @@ def test_filters_of_hdf5plugin_are_applied_with_their_level(tmp_path):
         ({"chunks": (3,)}, r"chunks=\(3,\) does not fit a: its shape is \(70000, 70000\)"),
         ({"chunks": 1 << 16}, "chunks=65536 does not fit a: a chunk of 4.59 GB is more than"),
         ({"mode": "r"}, "mode='r' is none of 'w', 'x', 'a'"),
+        ({"mode": ""}, "mode='' is none of 'w', 'x', 'a'"),
+        ({"mode": "wx"}, "mode='wx' is none of 'w', 'x', 'a'"),
+        ({"mode": "xa"}, "mode='xa' is none of 'w', 'x', 'a'"),
         ({"layout": "rows"}, "layout='rows' is none of 'table', 'columns'"),
         ({"group": "a//b"}, "'a//b' cannot be a name"),
         ({"group": "./b"}, r"'\./b' cannot be a name"),
@@ -471,6 +474,24 @@ def test_an_existing_file_is_replaced(tmp_path):
     to_hdf5(tmp_path / "a.h5", np.arange(3))
     assert read(tmp_path / "a.h5").tolist() == [0, 1, 2]
     assert os.listdir(tmp_path) == ["a.h5"]
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "a"}, {"mode": "a", "overwrite": True}])
+def test_a_file_that_nobody_may_write_to_stays_for_the_superuser_too(tmp_path, options):
+    path = tmp_path / "a.h5"
+    to_hdf5(path, np.arange(2))
+    path.chmod(0o444)
+    before = path.read_bytes()
+    with pytest.raises(PermissionError, match="read-only"):
+        to_hdf5(path, np.arange(3), **options)
+    assert path.read_bytes() == before
+
+
+def test_arrays_that_were_closed_are_not_saved(tmp_path, two_arrays):
+    two_arrays.close()
+    with pytest.raises(SegmentGoneError):
+        to_hdf5(tmp_path / "a.h5", two_arrays)
+    assert not (tmp_path / "a.h5").exists()
 
 
 def test_a_directory_is_not_a_file(tmp_path):

@@ -1,6 +1,7 @@
 """shmkit convert: files to one HDF5 file, from the shell."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,15 @@ def test_files_become_datasets(files, capsys):
     assert error == ""
 
 
+def test_the_datasets_of_one_file_keep_their_names(files):
+    main(["convert", "old.h5", "out.h5"])
+    main(["convert", "old.h5", "--dataset", "g/*", "part.h5"])
+    with h5py.File("out.h5") as out, h5py.File("part.h5") as part:
+        assert [out["x"].shape, out["g/y"].shape] == [(3,), (4,)]
+        assert [*part] == ["g"]
+        assert part["g/y"][:].tolist() == [0, 1, 2, 3]
+
+
 def test_an_option_is_refused_where_no_file_of_all_batches_has_use_for_it(files, monkeypatch):
     monkeypatch.setattr(convert, "_BATCH_FILES", 1)
     with pytest.raises(
@@ -90,8 +100,8 @@ def test_options_mean_what_they_mean_in_to_hdf5_and_shared_load(files):
     with h5py.File("out.h5") as file:
         assert file["a/b/a"][:].tolist() == [[1, 2], [3, 4]]
         assert file["a/b"].attrs["by"] == "me"
-        assert file["old"].chunks == (2,)
-        assert "old/x" not in file
+        assert file["g/y"].chunks == (2,)
+        assert "x" not in file
 
 
 def test_concat_makes_one_table(files):
@@ -109,7 +119,9 @@ def test_concat_makes_one_table(files):
         (["grid.npy", "no/out.h5"], "there is no directory"),
         (["grid.npy", "grid.npy", "--append"], "is no HDF5 file"),
         (["bad.txt", "out.h5"], "bad.txt, line 3"),
-        (["grid.npy", "out.h5", "--compression", "zip"], "'zip' is none of"),
+        (["grid.npy", "out.h5", "--compression", "zip"], "--compression 'zip' is none of"),
+        (["new.h5", "old.h5", "--append"], "is in the file already; --overwrite replaces it"),
+        (["big.npy", "signed.npy", "out.h5", "--concat"], "--concat would change data"),
         (["grid.npy", "old.h5", "--mode", "x"], "is there already"),
         (["grid.npy", "old.h5"], "old.h5"),
         (["grid.npy", "old.h5"], "is there already; --overwrite replaces it, --append adds to it"),
@@ -122,6 +134,9 @@ def test_concat_makes_one_table(files):
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_leaves_everything(files, arguments, message, capsys):
+    shutil.copy("old.h5", "new.h5")
+    np.save("big.npy", np.array([2**63], "u8"))
+    np.save("signed.npy", np.array([-1]))
     with open("bad.txt", "w") as file:
         file.write("1 2\n3 4\n5\n")
     before = contents()

@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import traceback
+from pathlib import Path
 
 import h5py
 import nbformat
@@ -358,6 +359,10 @@ def test_variables_in_the_path(run):
     run("%%to_hdf5 $run\nx = np.arange(3)")
     assert saved("run_7.h5") == {"x": [0, 1]}
     assert saved("7") == {"x": [0, 1, 2]}
+    run("%%to_hdf5 res_$run.h5 --group at_{run}\nx = np.arange(4)")
+    run("%%to_hdf5 $run.h5 --group '$run'\nx = np.arange(5)")
+    assert saved("res_7.h5") == {"at_7/x": [0, 1, 2, 3]}
+    assert saved("7.h5") == {"7/x": [0, 1, 2, 3, 4]}
 
 
 def test_a_path_in_the_home_directory(run, tmp_path, monkeypatch):
@@ -367,7 +372,9 @@ def test_a_path_in_the_home_directory(run, tmp_path, monkeypatch):
     assert saved(tmp_path / "home" / "a.h5") == {"x": [0, 1]}
 
 
-@pytest.mark.parametrize("path", ["{nowhere}.h5", "$nowhere", "run_{run:03d}.h5"])
+@pytest.mark.parametrize(
+    "path", ["{nowhere}.h5", "$nowhere", "res_$nowhere.h5", "run_{run:03d}.h5"]
+)
 def test_a_variable_that_ipython_left_in_the_path_is_an_error_before_the_cell_runs(
     run, shell, path
 ):
@@ -390,6 +397,32 @@ def test_a_path_that_cannot_be_is_an_error_before_the_cell_runs(run, shell, line
     assert "x" not in shell.user_ns
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("text.csv --append", "text.csv'"),
+        ("good.h5 --append --group x", "'x' is a dataset in the file"),
+        ("good.h5 --mode a --group x/y", "'x' is a dataset in the file"),
+        ("sealed.h5", "read-only"),
+        ("sealed.h5 --append", "read-only"),
+    ],
+)
+def test_a_file_that_cannot_take_it_is_an_error_before_the_cell_runs(run, shell, line, message):
+    """The superuser may write to all of them."""
+    with open("text.csv", "w") as file:
+        file.write("a,b\n")
+    for name in ("good.h5", "sealed.h5"):
+        with h5py.File(name, "w") as file:
+            file["x"] = 1
+    os.chmod("sealed.h5", 0o444)
+    before = {name: Path(name).read_bytes() for name in os.listdir()}
+    result = run(f"%%to_hdf5 {line}\nx = np.arange(2)")
+    assert isinstance(result.error_in_exec, OSError | ValueError)
+    assert message in str(result.error_in_exec)
+    assert "x" not in shell.user_ns
+    assert {name: Path(name).read_bytes() for name in os.listdir()} == before
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help", "results.h5 -h"])
 def test_help_is_printed_and_nothing_run(run, shell, flag):
     result = run(f"%%to_hdf5 {flag}\nx = np.arange(2)")
@@ -409,8 +442,8 @@ def test_the_question_mark_shows_the_help(shell):
     ("line", "message"),
     [
         ("results.h5 --compress lzf", "unrecognized arguments: --compress"),
-        ("results.h5 --compression zip", "compression='zip' is none of"),
-        ("results.h5 --level 10", "level=10: gzip has 0 to 9"),
+        ("results.h5 --compression zip", "--compression 'zip' is none of"),
+        ("results.h5 --level 10", "--level 10: gzip has 0 to 9"),
         ("results.h5 --level high", "argument --level: invalid int value: 'high'"),
         ("results.h5 --chunks 3,0", "argument --chunks: '3,0' is not like 1000"),
         ("results.h5 --attr run", "argument --attr: 'run' is not like key=value"),

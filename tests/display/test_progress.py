@@ -56,7 +56,8 @@ def terminal():
         ("", None, "NoMonitor"),
         ("auto", None, "NoMonitor"),
         ("auto", True, "bar"),
-        ("widget", None, "Panel"),
+        ("widget", None, "NoMonitor"),  # there is no notebook that could show one
+        ("widget", True, "bar"),
         ("tqdm", None, "bar"),
         ("plain", None, "line"),
         ("off", None, "NoMonitor"),
@@ -120,3 +121,22 @@ def test_a_quiet_export_says_nothing(monkeypatch, capfd, kind):
     monitor.update(Half())
     monitor.end(Half())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("variable", ["auto", "widget"])
+def test_a_kernel_shows_a_widget(monkeypatch, kernel, variable):
+    monkeypatch.setenv("SHMKIT_PROGRESS", variable)
+    assert type(load_monitor(None)).__name__ == "Panel"
+
+
+def test_widgets_asked_for_in_a_script_lose_no_arrays(run_script):
+    done = run_script("""
+import os
+os.environ["SHMKIT_PROGRESS"] = "widget"
+import numpy as np, shmkit
+np.save("x.npy", np.arange(3))
+with shmkit.shared_load("x.npy") as (x,):
+    shmkit.to_hdf5("x.h5", x)
+    print(x.tolist())
+""")
+    assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")

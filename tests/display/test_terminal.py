@@ -101,6 +101,18 @@ def test_in_ipython_it_says_which_variables_keep_memory(tmp_path, run_script):
     assert said == "two: unlinked, still mapped by part"
 
 
+def test_what_a_terminal_would_obey_in_a_name_is_escaped(tmp_path, run_script):
+    np.save(tmp_path / "red\x1b[31m.npy", np.ones(2))
+    done = run_script(
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.run_cell('from shmkit import shared_load')\n"
+        "shell.run_cell('with shared_load(\"*.npy\", progress=True) as arrays:\\n'\n"
+        "               '    part = arrays[0][:1]')\n"
+    )
+    assert done.stderr.splitlines()[-1] == r"red\x1b[31m: unlinked, still mapped by part"
+
+
 def test_one_file_and_one_loader_are_singular(capsys):
     records = np.zeros(1, RECORD)
     board = board_of("a", records, 1)

@@ -184,16 +184,52 @@ def test_chunks_of_what_may_grow_can_be_longer_than_it_is(tmp_path, given, chunk
         ([np.zeros(1, [("a", "f8")]), np.zeros(1, [("b", "f8")])], "the same fields"),
         ([np.zeros(1, "i4,f4"), np.zeros(1, [("f1", "f4"), ("f0", "i4")])], "the same fields"),
         ([np.zeros(1, [("a", "i4", 2)]), np.zeros(1, [("a", "i4", 3)])], "the same fields"),
-        ([np.zeros(1), np.zeros(1, "U3")], "all of numbers, of text, or of times, but"),
-        ([np.zeros(1, "S3"), np.zeros(1, "U3")], "all of numbers, of text, or of times, but"),
-        ([np.zeros(1, "i8"), np.zeros(1, "m8[s]")], "all of numbers, of text, or of times, but"),
-        ([np.zeros(1, "i8"), np.zeros(1, "M8[s]")], "all of numbers, of text, or of times, but"),
+        ([np.zeros(1), np.zeros(1, "U3")], "of bytes, of text, or of times, but"),
+        (
+            [np.zeros(1, "S3"), np.zeros(1, "U3")],
+            "of bytes, of text, or of times, but",
+        ),
+        (
+            [np.zeros(1, "i8"), np.zeros(1, "m8[s]")],
+            "of bytes, of text, or of times, but",
+        ),
+        (
+            [np.zeros(1, "i8"), np.zeros(1, "M8[s]")],
+            "of bytes, of text, or of times, but",
+        ),
     ],
 )
 @pytest.mark.parametrize("layout", ["table", "columns"])
 def test_arrays_that_are_not_alike_cannot_be_one(tmp_path, arrays, message, layout):
     with pytest.raises(ValueError, match=f"concat=True needs arrays .*{message}"):
         to_hdf5(tmp_path / "a.h5", arrays, concat=True, layout=layout)
+    assert not os.listdir(tmp_path)
+
+
+MORE = 2**53 + 1  # than float64 has exactly
+
+
+@pytest.mark.parametrize("layout", ["table", "columns"])
+@pytest.mark.parametrize(
+    ("one", "other", "name"),
+    [
+        (np.array([-MORE]), np.array([1], "u8"), "data"),
+        (np.array([[2]]), np.array([[MORE]], "u8"), "data"),
+        (np.array([0.5]), np.array([MORE]), "data"),
+        (np.zeros(2, "f4"), np.array([2**24 + 1], "i4"), None),  # float64 has it
+        (np.zeros(1, [("n", "i8")]), np.array([(2**63,)], [("n", "u8")]), "n"),
+        (np.zeros(1, [("n", "i8", 2)]), np.array([([1, MORE],)], [("n", "f8", 2)]), None),
+        (np.array([-(2**53)]), np.array([2**53], "u8"), None),
+    ],
+)
+def test_joined_integers_are_exact_or_refused(tmp_path, one, other, name, layout):
+    if name is None:
+        to_hdf5(tmp_path / "a.h5", [one, other], concat=True, layout=layout)
+        joined = np.concatenate([one, other])
+        assert joined[-1] == other[-1]
+        return
+    with pytest.raises(ValueError, match=f"concat=True would change (data/)?{name}: .* float64"):
+        to_hdf5(tmp_path / "a.h5", [one, other], concat=True, layout=layout)
     assert not os.listdir(tmp_path)
 
 

@@ -75,6 +75,7 @@ class DatasetSource:
         if len(arrays) > 1:
             if {array.dtype for array in self._arrays} != {self.dtype}:
                 joined = np.result_type(*(array.dtype for array in self._arrays))
+                _check_exact(name, self._arrays, joined)
                 joined = with_text(joined, text_fields(self.dtype))
                 self.dtype = with_enums(joined, enums(self.dtype))
             self.shape = self._stops[-1], *self.shape[1:]
@@ -167,9 +168,28 @@ def _check_rows(named: Mapping[str, _Array]) -> None:
         if not alike:
             raise ValueError(
                 "concat=True needs arrays with the same fields, with the categories of one load, "
-                "all of numbers, of text, or of times, but "
+                "all of numbers, of bytes, of text, or of times, but "
                 f"{first} has {array.dtype} and {name} {other.dtype}"
             )
+
+
+def _check_exact(name: str, arrays: Iterable[Any], dtype: np.dtype[Any]) -> None:
+    """Raise a `ValueError` if the common type would change integers: for some it is a float."""
+    if dtype.names is not None:
+        for field in dtype.names:
+            _check_exact(field, [array[field] for array in arrays], dtype[field].base)
+        return
+    if dtype.kind not in "fc":
+        return
+    exact = 2 ** (np.finfo(dtype).nmant + 1)
+    for array in arrays:
+        if array.dtype.kind in "iu" and array.size:
+            for value in (int(array.max()), int(array.min())):
+                if abs(value) > exact:
+                    raise ValueError(
+                        f"concat=True would change {name}: the common type of all its arrays is "
+                        f"{dtype}, which has no {value}; give them one type with astype before"
+                    )
 
 
 def _index(named: Mapping[str, _Array]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["given", "said", "with_formats"]
+__all__ = ["dropped", "given", "said", "with_formats"]
 
 
 def said(dtype: np.dtype[Any], key: str, name: str = "") -> dict[str, Any]:
@@ -46,6 +46,16 @@ def given(
     paths = [f"{name}.{field}" if name else field for field in dtype.names]
     formats = [given(dtype[i], key, values, kinds, path) for i, path in enumerate(paths)]
     return with_formats(dtype, formats)
+
+
+def dropped(dtype: np.dtype[Any], key: str) -> np.dtype[Any]:
+    """The dtype that says nothing under a key, nor do its fields."""
+    if dtype.subdtype is not None:
+        return np.dtype((dropped(dtype.base, key), dtype.shape))
+    if dtype.names is not None:
+        return with_formats(dtype, [dropped(dtype[name], key) for name in dtype.names])
+    metadata = {other: value for other, value in (dtype.metadata or {}).items() if other != key}
+    return np.dtype(dtype.str, metadata=metadata) if metadata else np.dtype(dtype.str)
 
 
 def with_formats(dtype: np.dtype[Any], formats: Sequence[np.dtype[Any]]) -> np.dtype[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import category
-from shmkit._metadata import given, said
+from shmkit._metadata import dropped, given, said
 
 __all__ = [
     "coded_text",
@@ -27,6 +27,7 @@ __all__ = [
     "text_dtype",
     "text_fields",
     "with_text",
+    "without_text",
 ]
 
 _KEY, _ENCODING = "h5py_encoding", "utf-8"
@@ -60,6 +61,12 @@ def text_fields(dtype: np.dtype[Any]) -> list[str]:
 def with_text(dtype: np.dtype[Any], fields: Iterable[str]) -> np.dtype[Any]:
     """The dtype whose fields, as `text_fields` gives them, hold text."""
     return given(dtype, _KEY, dict.fromkeys(fields, _ENCODING), "Siu")
+
+
+def without_text(dtype: np.dtype[Any], fields: Iterable[str]) -> np.dtype[Any]:
+    """The dtype whose fields, as `text_fields` gives them, hold bytes and no text."""
+    others = [field for field in text_fields(dtype) if field not in set(fields)]
+    return with_text(dropped(dtype, _KEY), others)
 
 
 def encoded(text: NDArray[Any]) -> NDArray[np.bytes_]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 
 from shmkit.cleanup.published import published_path
-from shmkit.segments.layout import layout_of
 from shmkit.segments.segment import Segment
-from shmkit.views.array import SharedArray, view
+from shmkit.views.array import SharedArray
+from shmkit.views.of_segment import view_of
 from shmkit.views.table import SharedTable
+from shmkit.views.text import SharedText
 
-__all__ = ["attach", "view_of"]
+__all__ = ["attach"]
 
 
 def attach(
     path_or_name: str | os.PathLike[str], *, writable: bool = False, any_user: bool = False
-) -> SharedArray | SharedTable:
-    """The array or the table in a segment of another process or notebook.
+) -> SharedArray | SharedText | SharedTable:
+    """The array, the text or the table in a segment of another process or notebook.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def attach(
 
     Returns
     -------
-    SharedArray or SharedTable
+    SharedArray, SharedText or SharedTable
         With dtype and shape, or columns, from the segment. Its memory stays valid as long as you
         hold it, also when the owner closes it or ends. The owner unlinks the segment: in any other
         process, closing it, or the end of that process, does nothing to it. In the owner's own,
@@ -60,9 +61,3 @@ def attach(
     text = os.path.expanduser(path_or_name)
     path = os.path.abspath(text) if os.sep in text else published_path(text)
     return view_of(Segment.attach(path, any_user=any_user), writable=writable)
-
-
-def view_of(segment: Segment, *, writable: bool = True) -> SharedArray | SharedTable:
-    """What is in a segment, over its memory."""
-    array = view(segment, writable=writable)
-    return array if layout_of(array.dtype, array.shape) is None else SharedTable(array)

@@ -115,12 +115,14 @@ def inflate(
     chunks: tuple[int, ...],
     out: NDArray[Any],
     *,
+    there: Block,
     deflated: bool,
-    shuffled: bool,
+    shuffled: int,
 ) -> None:
-    """Fill a block from the bytes of its chunk in a file; raises ValueError if they are damaged.
+    """Fill an array from the bytes of a chunk in a file; raises ValueError if they are damaged.
 
-    At the edge of the array the block is smaller than the chunk.
+    `there` says which items of the chunk they are: at the edge of a dataset these are fewer than
+    the chunk has. `shuffled` is the bytes of an item in planes, 0 if there are none.
     """
     nbytes = math.prod(chunks) * out.itemsize
     if deflated:
@@ -130,18 +132,23 @@ def inflate(
             raise ValueError("its deflated data are damaged") from None
     if len(data) != nbytes:
         raise ValueError(f"a chunk holds {len(data)} bytes instead of {nbytes}")
-    if out.shape[1:] != chunks[1:] or not out.flags.c_contiguous:
+    first_rows = there[0].start == 0 and there[0].step == 1 and out.shape[1:] == chunks[1:]
+    if first_rows and _all_in_order(there[1:]) and out.flags.c_contiguous:
+        _sort(np.frombuffer(data, np.uint8), out, shuffled=shuffled)
+    else:
         whole = np.empty(chunks, out.dtype)
         _sort(np.frombuffer(data, np.uint8), whole, shuffled=shuffled)
-        out[...] = whole[tuple(map(slice, out.shape))]
-    else:
-        _sort(np.frombuffer(data, np.uint8), out, shuffled=shuffled)
+        out[...] = whole[there]
 
 
-def _sort(data: NDArray[np.uint8], out: NDArray[Any], *, shuffled: bool) -> None:
+def _all_in_order(axes: Block) -> bool:
+    return all(axis.start == 0 and axis.step == 1 for axis in axes)
+
+
+def _sort(data: NDArray[np.uint8], out: NDArray[Any], *, shuffled: int) -> None:
     """Put the bytes of the first items of a chunk in their places."""
+    items = out.reshape(-1).view(np.uint8)
     if shuffled:
-        unshuffle(data, out)
+        unshuffle(data, items, shuffled)
     else:
-        items = out.reshape(-1).view(np.uint8)
         items[...] = data[: items.size]

@@ -4,12 +4,16 @@
     block of the array ────────────────encode────────────────┴──▶ block for the file
     dtype in the file, attributes ──loaded_dtype──▶ dtype of the array; decode, the way back
 
-Only text needs other bytes, so only text is copied, a block at a time.
+Only text needs other bytes, so only text is copied, a block at a time. What is text in a file is
+text as `_text_dtype` has it. Where an attribute says so, it was an array of numpy's `str`, or of
+bytes, which HDF5 would take for text, and is one again.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -18,14 +22,23 @@ from numpy.typing import NDArray
 
 from shmkit._categories import enum_of, names_of, with_enums
 from shmkit._metadata import with_formats
-from shmkit._text_dtype import is_text
+from shmkit._text_dtype import is_text, text_dtype
 from shmkit.hdf5.chunks import blocks, chunk_shape
 
-__all__ = ["check_array", "decode", "encode", "kind_attrs", "kinds", "loaded_dtype", "stored_dtype"]
+__all__ = [
+    "check_array",
+    "decode",
+    "encode",
+    "kind_attrs",
+    "kinds",
+    "loaded_dtype",
+    "stored_dtype",
+    "text_labels",
+]
 
 _KIND = "numpy_dtype"  # the attribute that says what was stored as something else
 _MAX_ENUM_NBYTES = 65_000  # HDF5 describes the type of a dataset in a header of 64 kB
-_STORED_AS = {"i": "mM", "S": "U"}
+_STORED_AS_INT = ("m", "M")
 _CF_UNITS = {
     "D": "days",
     "h": "hours",
@@ -108,13 +121,17 @@ def encode(block: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
 
 
 def decode(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A block from the file as it stands in the array: the reverse of `encode`."""
-    if not _has_text(dtype):
+    """A block from the file as it stands in the array: the reverse of `encode`.
+
+    Only text is copied: that of varying length, which h5py has as Python's bytes, and that which
+    was no UTF-8 in the array.
+    """
+    if not block.dtype.hasobject and not _has_text(dtype):
         return block.view(dtype)
     if dtype.names is None:
-        text = block if block.dtype.kind == "O" else np.strings.decode(block, "utf-8")
+        text = np.strings.decode(block, "utf-8") if dtype.kind == "U" else block
         return text.astype(dtype)
-    table = np.empty(block.shape, dtype)
+    table = np.zeros(block.shape, dtype)
     for field in dtype.names:
         table[field] = decode(block[field], dtype[field].base)
     return table
@@ -132,10 +149,11 @@ def kind_attrs(dtype: np.dtype[Any]) -> dict[str, Any]:
     """
     attrs: dict[str, Any] = {}
     for key, field in _fields(_KIND, dtype):
-        if field.kind in "mMU":
+        if is_text(field):
+            if key != _KIND:  # else it is text, as any
+                attrs[key] = f"<U{field.itemsize}"
+        elif field.kind in "mMUS":  # HDF5 would take bytes for text
             attrs[key] = field.str
-        elif is_text(field):
-            attrs[key] = f"<U{field.itemsize}"
     return attrs | _cf_attrs(dtype)
 
 
@@ -153,25 +171,99 @@ def _cf_attrs(dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def loaded_dtype(
-    stored: np.dtype[Any], attrs: Mapping[str, Any], key: str = _KIND
+    stored: np.dtype[Any],
+    attrs: Mapping[str, Any],
+    widths: Mapping[str, int] = MappingProxyType({}),
+    field: str = "",
 ) -> np.dtype[Any]:
-    """The dtype that the attributes say the arrays had.
+    """The dtype of the array that is made of a dataset: text is text, times are what `attrs` say.
 
-    >>> loaded_dtype(np.dtype([("at", "i8"), ("who", "S9")]), {"numpy_dtype.at": "<M8[ns]"})
-    dtype([('at', '<M8[ns]'), ('who', 'S9')])
+    Parameters
+    ----------
+    stored
+        As h5py gives it.
+    attrs
+        The attributes of the dataset.
+    widths
+        Bytes of the longest text, of each field whose texts vary in length (see `text_labels`).
+    field
+        Which one this is, if it is a field of another.
+
+    Raises
+    ------
+    TypeError
+        If no array in shared memory can hold it: says which field, and why.
+
+    >>> loaded_dtype(np.dtype([("at", "i8"), ("n", "u1")]), {"numpy_dtype.at": "<M8[ns]"})
+    dtype([('at', '<M8[ns]'), ('n', 'u1')])
     """
     if stored.subdtype is not None:
         base, shape = stored.subdtype
-        return np.dtype((loaded_dtype(base, attrs, key), shape))
+        return np.dtype((loaded_dtype(base, attrs, widths, field), shape))
     if stored.names is not None:
-        formats = [loaded_dtype(stored[n], attrs, f"{key}.{n}") for n in stored.names]
-        if any(map(_has_text, formats)):
-            return np.dtype(list(zip(stored.names, formats, strict=True)))
-        return with_formats(stored, formats)
-    kind = attrs.get(key)
-    if isinstance(kind, str) and kind[1:2] in _STORED_AS.get(stored.kind, ()):
-        return np.dtype(kind)
-    return np.dtype(stored.str) if stored.kind == "S" else stored  # without h5py's metadata
+        return _loaded_fields(stored, attrs, widths, field)
+    kind = attrs.get(f"{_KIND}{field}")
+    kind = kind if isinstance(kind, str) else ""
+    text = h5py.check_string_dtype(stored)
+    if text is not None and text.length is None:
+        return text_dtype(widths[field])
+    if text is not None:
+        if kind[1:2] == "S":
+            return np.dtype(stored.str)
+        return np.dtype(kind) if kind[1:2] == "U" else text_dtype(stored.itemsize)
+    if stored.hasobject:
+        of = f"the field {field[1:]} holds" if field else "it holds"
+        raise TypeError(f"{of} {_object_kind(stored)}, which cannot lie in shared memory")
+    return np.dtype(kind) if stored.kind == "i" and kind[1:2] in _STORED_AS_INT else stored
+
+
+def _loaded_fields(
+    stored: np.dtype[Any], attrs: Mapping[str, Any], widths: Mapping[str, int], field: str
+) -> np.dtype[Any]:
+    """The fields in the order in which they lie, which not every writer has told them in."""
+    assert stored.names is not None
+    assert stored.fields is not None
+    places = {name: stored.fields[name][1] for name in stored.names}
+    names = sorted(places, key=places.__getitem__)
+    formats = [loaded_dtype(stored[name], attrs, widths, f"{field}.{name}") for name in names]
+    if stored.hasobject or any(map(_has_text, formats)):
+        return np.dtype(list(zip(names, formats, strict=True)))
+    offsets = [places[name] for name in names]
+    for name, following, (offset, stop) in zip(
+        names, names[1:], itertools.pairwise(offsets), strict=False
+    ):
+        if offset + stored[name].itemsize > stop:
+            raise TypeError(
+                f"its fields {name} and {following} overlap, which a .npy header cannot say"
+            )
+    layout: Any = {"names": names, "formats": formats, "offsets": offsets}
+    found: np.dtype[Any] = np.dtype(layout | {"itemsize": stored.itemsize})
+    return found
+
+
+def _object_kind(stored: np.dtype[Any]) -> str:
+    """What h5py has Python objects for."""
+    if h5py.check_vlen_dtype(stored) is not None:
+        return "sequences of varying length"
+    if h5py.check_ref_dtype(stored) is not None:
+        return "references"
+    return f"Python objects ({stored})"
+
+
+def text_labels(stored: np.dtype[Any], field: str = "") -> dict[str, tuple[str, bool]]:
+    """Of each field that is text in the file: its encoding, and whether its length varies.
+
+    Fields are named as in `text_fields`, with a point before each: "" if there are none.
+
+    >>> text_labels(np.dtype([("id", "i4"), ("name", h5py.string_dtype())]))
+    {'.name': ('utf-8', True)}
+    """
+    found = {}
+    for key, inner in _fields(field, stored):
+        text = h5py.check_string_dtype(inner)
+        if text is not None:
+            found[key] = text.encoding, text.length is None
+    return found
 
 
 def kinds(dtype: np.dtype[Any]) -> list[str]:

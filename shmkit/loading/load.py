@@ -27,14 +27,16 @@ import operator
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from shmkit import _limits
 from shmkit._categories import coded, with_enums
 from shmkit._monitor import Monitor
+from shmkit._text_dtype import without_text
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.loaders.loader import Task
@@ -52,6 +54,12 @@ from shmkit.segments.segment import Segment, allow_segments
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.array import SharedArray, new_array, view
 from shmkit.views.arrays import SharedArrays
+from shmkit.views.of_segment import view_of
+from shmkit.views.table import SharedTable
+from shmkit.views.text import SharedText
+
+if TYPE_CHECKING:
+    from shmkit.readers.hdf5.listing import Listed
 
 __all__ = ["load"]
 
@@ -85,14 +93,20 @@ def load(
     processes = useful_processes(nbytes, processes)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(LoaderPool(processes))
-        found, failed = _files(files, nbytes, reader, options, pool, prefix=prefix)
+        by_name, failed = _files(files, nbytes, reader, options, pool, prefix=prefix)
+        found = list(dict.fromkeys(by_name.values()))
         records = stack.enter_context(new_array(RECORD, (len(found),)))
         records["bytes_total"] = [file.nbytes for file in found]
         board = Board(found, np.asarray(records), processes)
         monitor.begin(board)
         loading = _Load(board, records, pool, monitor, skip_failed=skip_failed)
         try:
-            arrays = loading.run(backing, failed)
+            loading.run(backing, failed)
+            arrays = {
+                name: loading.arrays[file.number]
+                for name, file in by_name.items()
+                if file.number in loading.arrays
+            }
             board.end()
             monitor.end(board)
             records.close()  # inside of try: an interrupt may come here too
@@ -117,8 +131,15 @@ def load(
         if (os.getpid(), threading.get_ident()) == here:
             monitor.close(board)
 
-    failures = {file.name: file.error for file in found if file.error is not None}
-    return SharedArrays(arrays, failures, close, board.timeline)
+    failures = {name: file.error for name, file in by_name.items() if file.error is not None}
+    loaded = SharedArrays(arrays, failures, close, board.timeline)
+    try:
+        for note in loading.notes:
+            warnings.warn(note, stacklevel=3)  # of who calls shared_load
+    except UserWarning:  # the user has made errors of them
+        loaded.close()
+        raise
+    return loaded
 
 
 def _files(
@@ -129,8 +150,11 @@ def _files(
     pool: LoaderPool,
     *,
     prefix: bool,
-) -> tuple[list[LoadingFile], list[tuple[LoadingFile, Any]]]:
-    """The files to be loaded, an HDF5 file for each of its datasets; and what failed already."""
+) -> tuple[dict[str, LoadingFile], list[tuple[LoadingFile, Any]]]:
+    """The files to be loaded, by all of their names, and what failed already.
+
+    Each dataset of an HDF5 file is a file here, and has several names if links lead to it.
+    """
     formats = [format_of(path, reader) for path in files.values()]
     openers = {form: opener(form, reader, options) for form in dict.fromkeys(formats)}
     pickled = {form: pickled_opener(openers[form]) for form in openers}
@@ -148,36 +172,43 @@ def _files(
         for (name, path), size, form in zip(files.items(), nbytes, formats, strict=True)
     ]
     if Format.HDF5 not in openers:
-        return found, []
+        return {file.name: file for file in found}, []
     of_hdf5 = [n for n, form in enumerate(formats) if form is Format.HDF5]
     patterns = openers[Format.HDF5].options.get("dataset", ["*"])
     listing = [Task(tasks.datasets, (found[n].path, patterns)) for n in of_hdf5]
     listed = {of_hdf5[index]: outcome for index, outcome in pool.run(listing, lambda: None)}
-    expanded: list[LoadingFile] = []
+    by_name: dict[str, LoadingFile] = {}
     failed = []
     for number, file in enumerate(found):
-        if number not in listed:
-            expanded.append(file)
-        elif isinstance(outcome := listed[number], Exception | Died):
-            expanded.append(file)
+        if isinstance(outcome := listed.get(number, []), Exception | Died):
             failed.append((file, outcome))
+        if number not in listed or isinstance(outcome, Exception | Died):
+            by_name[file.name] = file
         else:
-            expanded += _datasets(file, *outcome, prefix=prefix)
-    # Without prefix there is one file, and no two datasets of it have one name.
-    return expanded, failed
+            # Without prefix there is one file, and no two datasets of it have one name.
+            by_name |= _datasets(file, *outcome, prefix=prefix)
+    return by_name, failed
 
 
 def _datasets(
-    file: LoadingFile, found: Sequence[tuple[str, int]], version: Version, *, prefix: bool
-) -> Iterator[LoadingFile]:
-    """The datasets of an HDF5 file, given the name of each and its bytes there."""
-    for dataset, nbytes in found:
-        name = dataset
-        if prefix:
-            name = f"{file.name}/{dataset}" if len(found) > 1 else file.name
-        options = {"dataset": dataset}
+    file: LoadingFile, found: Sequence[Listed], version: Version, *, prefix: bool
+) -> dict[str, LoadingFile]:
+    """The datasets of an HDF5 file, by all names of each, in the order of the names."""
+    by_dataset: dict[str, LoadingFile] = {}
+    for names, nbytes, _ in found:
+        options = {"dataset": names[0]}
         pickled = pickled_opener(Opener(Format.HDF5, options))
-        yield LoadingFile(name, file.path, nbytes, options, pickled, version=version)
+        one = LoadingFile(names[0], file.path, nbytes, options, pickled, version=version)
+        by_dataset |= dict.fromkeys(names, one)
+    by_name = {}
+    for dataset in sorted(by_dataset, key=lambda name: name.split("/")):
+        one, name = by_dataset[dataset], dataset
+        if prefix:
+            name = f"{file.name}/{dataset}" if len(by_dataset) > 1 else file.name
+        if dataset == one.name:
+            one.name = name
+        by_name[name] = one
+    return by_name
 
 
 class _Load:
@@ -201,12 +232,13 @@ class _Load:
         self.categorized: list[LoadingFile] = []
         # By number of the file. The files do not hold them: a panel keeps the files, and shows
         # them when the arrays are gone.
-        self.arrays: dict[int, SharedArray] = {}
+        self.arrays: dict[int, SharedArray | SharedText | SharedTable] = {}
+        self.notes: list[str] = []  # what the user is told when all is loaded
 
     def run(
         self, backing: str | os.PathLike[str], failed: Iterable[tuple[LoadingFile, Any]]
-    ) -> dict[str, SharedArray]:
-        """Load the files, but for those that failed before; gives the arrays by name."""
+    ) -> None:
+        """Load the files, but for those that failed before."""
         files = self.board.files
         for file, outcome in failed:
             self.fail(file, outcome)
@@ -221,7 +253,6 @@ class _Load:
         if without_room := self.read(self.good(), chosen, movable=movable):
             self.read(without_room, choose_backing("memfd", 0), movable=False)
         self.share_categories()
-        return {files[number].name: array for number, array in sorted(self.arrays.items())}
 
     def good(self) -> list[LoadingFile]:
         """The files of which none has failed so far."""
@@ -325,10 +356,26 @@ class _Load:
         if any(piece.categories for piece in file.pieces()):
             self.categorized.append(file)
         else:
-            self.arrays[file.number] = view(file.segment)
+            self.drop_labels(file)
+            self.arrays[file.number] = view_of(file.segment)
         file.show()
         record = file.record
         record["bytes_done"], record["state"] = record["bytes_total"], State.READY
+
+    def drop_labels(self, file: LoadingFile) -> None:
+        """Have fields be bytes whose label in the file says text, and is wrong."""
+        labels = {field: label for piece in file.pieces() for field, label in piece.no_text.items()}
+        if not labels:
+            return
+        assert file.segment is not None
+        with SegmentWriter(file.segment) as writer:
+            writer.set_dtype(without_text(writer.header.dtype, labels))
+        for field, label in labels.items():
+            of = f"the field {field} of {file.name}" if field else file.name
+            self.notes.append(
+                f"{of} in {file.path} is labelled as text in {label}, but is not; it is loaded as "
+                'bytes: numpy.strings.decode(x, "utf-8"), or "latin-1", makes text of them'
+            )
 
     def share_categories(self) -> None:
         """Give each category the same code in all arrays, in the order of first appearance."""

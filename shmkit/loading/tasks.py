@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from shmkit.segments.files import Identity
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.array import view
+
+if TYPE_CHECKING:
+    from shmkit.readers.hdf5.listing import Listed
 
 __all__ = ["Place", "Source", "count", "datasets", "join", "named_error", "probe", "read", "recode"]
 
@@ -52,12 +55,12 @@ class Place(NamedTuple):
     number: int  # of its record
 
 
-def datasets(path: str, patterns: Sequence[str]) -> tuple[list[tuple[str, int]], Version]:
-    """The datasets of an HDF5 file whose names match, each with its bytes; the file's version."""
-    from shmkit.readers.hdf5 import datasets  # noqa: PLC0415 - h5py takes long to import
+def datasets(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
+    """The datasets of an HDF5 file that these names and globs mean, and the file's version."""
+    from shmkit.readers.hdf5.listing import listed  # noqa: PLC0415 - h5py takes long to import
 
     try:
-        return datasets(path, patterns)
+        return listed(path, patterns)
     except Exception as error:  # noqa: BLE001 - as below
         raise named_error(path, error) from None
 

@@ -110,10 +110,14 @@ class Piece(NamedTuple):
         Rows that were written.
     categories
         The texts that the codes of each category field stand for, by code.
+    no_text
+        Fields of the plan that are no text, as their bytes have shown, and what their label in
+        the file says.
     """
 
     rows: int
     categories: Mapping[str, list[str]] = {}
+    no_text: Mapping[str, str] = {}
 
 
 class Version(NamedTuple):

@@ -63,7 +63,7 @@ class Opener(NamedTuple):
 
             return NpyReader.open(path)
         if self.format is Format.HDF5:
-            from shmkit.readers.hdf5 import HDF5Reader  # noqa: PLC0415
+            from shmkit.readers.hdf5.reader import HDF5Reader  # noqa: PLC0415
 
             return HDF5Reader.open(path, self.options)
         from shmkit.readers.text.reader import TextReader  # noqa: PLC0415

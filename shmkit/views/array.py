@@ -28,6 +28,7 @@ from numpy.typing import DTypeLike, NDArray
 from shmkit._categories import compared, names_of
 from shmkit._format import nbytes_text
 from shmkit._html import array_html
+from shmkit._text_dtype import is_text
 from shmkit.errors import SegmentGoneError
 from shmkit.pools import reducers
 from shmkit.segments.backing import choose_backing
@@ -95,6 +96,10 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         item = super().__getitem__(key)
         if isinstance(item, SharedArray) and mapping_of(item) is None:  # indexing that copied
             return item.view(np.ndarray)
+        if isinstance(key, str) and is_text(item.dtype):
+            from shmkit.views.text import SharedText  # noqa: PLC0415 - it stands on this module
+
+            return SharedText(item)
         return item
 
     @property

@@ -56,14 +56,14 @@ class SharedArrays(Sequence[SharedArray]):
 
     def __init__(
         self,
-        arrays: Mapping[str, SharedArray],
+        arrays: Mapping[str, Any],
         failures: Mapping[str, Exception] | None = None,
         on_close: Callable[[], None] | None = None,
         timeline: Callable[[], Timeline] | None = None,
     ) -> None:
         self.failures = dict(failures or {})
         self._names = list(arrays)
-        self._arrays: dict[str, SharedArray] | None = dict(arrays)
+        self._arrays: dict[str, Any] | None = dict(arrays)
         # What is shown of them after close(). Copies, which a worker may return, have no segment.
         self._about = [(a.shape, a.dtype, a.nbytes) for a in arrays.values()]
         self._segments: list[Segment | None] = [
@@ -111,9 +111,11 @@ class SharedArrays(Sequence[SharedArray]):
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the arrays take; 0 once closed."""
+        arrays = {id(array): array for array in (self._arrays or {}).values()}  # each once
+        segments = (getattr(array, "segment", None) for array in arrays.values())
         return sum(
             array.nbytes if segment is None else segment.nbytes
-            for array, segment in zip((self._arrays or {}).values(), self._segments, strict=False)
+            for array, segment in zip(arrays.values(), segments, strict=True)
         )
 
     @property

@@ -35,18 +35,17 @@ def shuffle(items: NDArray[Any]) -> NDArray[np.uint8]:
     return planes
 
 
-def unshuffle(planes: NDArray[np.uint8], items: NDArray[Any]) -> None:
-    """Fill a C-contiguous array from planes of bytes, which may hold more items than it has.
+def unshuffle(planes: NDArray[np.uint8], items: NDArray[np.uint8], itemsize: int) -> None:
+    """Fill the bytes of items from planes, which may hold more items than there are here.
 
     >>> items = np.empty(2, "<u2")
-    >>> unshuffle(np.array([2, 4, 1, 3], np.uint8), items)
+    >>> unshuffle(np.array([2, 4, 1, 3], np.uint8), items.view(np.uint8), 2)
     >>> items.tolist() == [0x0102, 0x0304]
     True
     """
-    data = items.reshape(-1).view(np.uint8)
     if _shuffle is not None:
-        _shuffle.unshuffle(planes.data, data.data, items.itemsize)
+        _shuffle.unshuffle(planes.data, items.data, itemsize)
         return
-    rows = data.reshape(-1, items.itemsize)
-    for place, plane in enumerate(planes.reshape(items.itemsize, -1)):  # 3 times as fast as .T
+    rows = items.reshape(-1, itemsize)
+    for place, plane in enumerate(planes.reshape(itemsize, -1)):  # 3 times as fast as .T
         rows[:, place] = plane[: len(rows)]

@@ -109,13 +109,6 @@ def test_what_to_hdf5_saved_comes_back_with_its_dtype(tmp_path):
             np.testing.assert_array_equal(loaded, expected)
 
 
-def test_text_of_varying_length_becomes_fixed(tmp_path):
-    write(tmp_path / "a.h5", ["chr1", "", "日本語"], dtype=h5py.string_dtype())
-    with shared_load(tmp_path / "a.h5") as arrays:
-        assert arrays["data"].dtype == "U4"
-        assert arrays["data"].tolist() == ["chr1", "", "日本語"]
-
-
 def test_rows_that_were_never_written_have_the_fill_value(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         sparse = file.create_dataset(
@@ -162,6 +155,8 @@ def test_datasets_are_chosen_by_name_and_by_glob(tmp_path):
             assert arrays.keys() == names
     with pytest.raises(LoadError, match=r"a\.h5: no dataset matches z; it has g/x, g/y, x"):
         shared_load(tmp_path / "a.h5", dataset="z")
+    with pytest.raises(LoadError, match="no dataset matches z"):
+        shared_load(tmp_path / "a.h5", dataset=["x", "z"])
 
 
 def test_datasets_of_several_files_are_named_after_both(tmp_path):
@@ -205,11 +200,77 @@ def test_what_no_array_can_hold_is_named(tmp_path):
         file.create_dataset("lists", (2,), h5py.vlen_dtype("i4"))
         file["good"] = np.arange(3)
         file["nothing"] = h5py.Empty("f8")
-    with pytest.raises(LoadError, match=r"/lists holds Python objects.*dataset="):
+        file.create_dataset("one", (1,), np.dtype([("n", "i4"), ("to", h5py.ref_dtype)]))
+    with pytest.raises(LoadError, match=r"/lists: it holds sequences of varying len.*dataset="):
         shared_load(tmp_path / "a.h5")
+    with pytest.raises(LoadError, match="/one: the field to holds references"):
+        shared_load(tmp_path / "a.h5", dataset="one")
+    with shared_load(tmp_path / "a.h5", on_error="skip") as arrays:
+        assert arrays.keys() == ["good", "nothing"]
+        assert list(arrays.failures) == ["lists", "one"]
+        assert arrays["nothing"].dtype == "f8"
+        assert arrays["nothing"].shape == (0,)
+    with shared_load(tmp_path / "a.h5", dataset="good") as arrays:
+        assert arrays.keys() == ["good"]
+
+
+@pytest.mark.parametrize("shape", [(4,), (), (2, 3)])
+@pytest.mark.parametrize("options", [{}, {"chunks": True, "compression": "gzip", "shuffle": True}])
+def test_axes_of_an_array_datatype_come_last(tmp_path, shape, options):
+    items = RANDOM.integers(0, 9, (*shape, 3)).astype("i4")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        options = options if shape else {}
+        data = file.create_dataset("data", shape, np.dtype(("i4", (3,))), **options)
+        data[...] = items
+    assert_loads_as_h5py(tmp_path / "a.h5")
+    with shared_load(tmp_path / "a.h5") as (array,):
+        assert array.shape == (*shape, 3)
+
+
+def test_fields_of_a_compound_stand_in_the_order_in_which_they_lie(tmp_path):
+    compound = h5py.h5t.create(h5py.h5t.COMPOUND, 8)
+    compound.insert(b"b", 4, h5py.h5t.STD_I32LE)
+    compound.insert(b"a", 0, h5py.h5t.STD_I32LE)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        space, plan = h5py.h5s.create_simple((3,)), h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        h5py.h5d.create(file.id, b"swapped", compound, space, plan)
+        file["swapped"][...] = np.array([(1, 2), (3, 4), (5, 6)], [("b", "i4"), ("a", "i4")])
+    with shared_load(tmp_path / "a.h5") as (array,):
+        assert array.dtype.names == ("a", "b")
+        assert array.tolist() == [(2, 1), (4, 3), (6, 5)]
+
+
+def test_types_that_few_files_have(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["opaque"] = np.array([b"ab", b"cd"], "V2")
+        file["flags"] = np.array([[True, False]])
+        file["complex"] = np.array([1 + 2j, 3], "c8")
+        file["half"] = np.array([1.5], "f2")
+        file["long"] = np.array([1.5], np.longdouble)
+        file["times"] = np.array(["2024-01-01"], "M8[D]").astype(h5py.opaque_dtype("M8[D]"))
+        file["nested"] = np.array(
+            [((1, 2.5), [1, 2])], [("in", [("a", "u1"), ("b", ">f8")]), ("v", "i2", 2)]
+        )
+        file.create_dataset("enum", data=[1, 0], dtype=h5py.enum_dtype({"no": 0, "yes": 1}, "i1"))
+        file.create_dataset("scalar enum", data=1, dtype=h5py.enum_dtype({"no": 0, "yes": 1}, "i1"))
+    assert_loads_as_h5py(tmp_path / "a.h5")
+    with shared_load(tmp_path / "a.h5", dataset="enum") as (array,):
+        assert array.categories.tolist() == ["no", "yes"]
+
+
+def test_one_broken_dataset_never_refuses_the_others(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("good", data=np.arange(10), chunks=(5,))
+        file.create_dataset("broken", data=np.arange(10), chunks=(5,))
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    at = data.rfind(b"TREE")
+    data[at : at + 4] = b"XXXX"
+    (tmp_path / "a.h5").write_bytes(data)
     with shared_load(tmp_path / "a.h5", on_error="skip") as arrays:
         assert arrays.keys() == ["good"]
-        assert list(arrays.failures) == ["lists"]
+        assert "the data of broken are damaged" in str(arrays.failures["broken"])
+    with shared_load(tmp_path / "a.h5", dataset="good") as (good,):
+        assert good.tolist() == list(range(10))
 
 
 def test_netcdf_files_are_hdf5_files_if_their_content_is(tmp_path):

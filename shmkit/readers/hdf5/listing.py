@@ -1,0 +1,192 @@
+"""Which datasets a file has, under which names, and which of them are meant.
+
+    walk     group ──▶ links: hard, soft, external ──▶ datasets, each with all of its names
+    match    name or glob of the user's ──▶ names; an exact name wins; what matches nothing is told
+
+1. Every group is walked under each of its names, but not within itself: links may lead in circles.
+2. Two names lead to one dataset if its address in the file is the same. It is loaded once.
+3. What cannot be opened keeps its name, and fails when it is loaded. A link that leads nowhere is
+   no dataset, unless it is asked for by its name.
+4. Dimensions of a NetCDF file that no variable belongs to are stored as datasets without a
+   meaning. They are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fnmatch
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import h5py
+
+from shmkit.errors import LoadError
+from shmkit.readers.base import Version
+from shmkit.readers.hdf5.file import DAMAGED, opened, version_of
+
+__all__ = ["Listed", "listed", "matched"]
+
+_MAX_NAMES = 1_000_000  # in one file: links can make more names of a small file than anyone reads
+_NEAR = 5  # names that an error offers
+_SHOWN = 20
+_LONE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
+
+
+class Listed(NamedTuple):
+    """One dataset that is meant.
+
+    Attributes
+    ----------
+    names
+        All of its names that are meant, in order.
+    nbytes
+        Bytes that it takes in the file.
+    loaded_nbytes
+        Bytes that its array takes, about: text of varying length is not looked at.
+    """
+
+    names: tuple[str, ...]
+    nbytes: int
+    loaded_nbytes: int
+
+
+class _Found(NamedTuple):
+    """What a name leads to; `key` is the same for all names of one dataset."""
+
+    name: str
+    key: object
+    nbytes: int = 0
+    loaded_nbytes: int = 0
+    leads_nowhere: bool = False
+
+
+def listed(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
+    """The datasets that these names and globs mean, in the order of their names.
+
+    And the version of the file.
+
+    Raises
+    ------
+    LoadError
+        If the file is damaged, or has no dataset, or one of the patterns matches nothing.
+    OSError
+        If it cannot be read.
+    """
+    with opened(path) as file:
+        version = version_of(file)
+        found = {item.name: item for item in sorted(_walk(path, file), key=_order)}
+    names = [name for name, item in found.items() if not item.leads_nowhere]
+    nowhere = [name for name, item in found.items() if item.leads_nowhere]
+    meant = matched(path, patterns, names, [name for name in nowhere if name in patterns])
+    by_key: dict[object, list[_Found]] = {}
+    for name in meant:
+        by_key.setdefault(found[name].key, []).append(found[name])
+    return [
+        Listed(tuple(item.name for item in items), items[0].nbytes, items[0].loaded_nbytes)
+        for items in by_key.values()
+    ], version
+
+
+def matched(
+    path: str, patterns: Sequence[str], names: Sequence[str], others: Sequence[str] = ()
+) -> list[str]:
+    """Those of the names that the patterns mean, in their order.
+
+    A pattern that is a name, also one of `others`, means that alone, whatever characters are in it.
+
+    Raises LoadError, with the names that are near, for a pattern that means nothing.
+    """
+    known = {*names, *others}
+    meant: set[str] = set()
+    for pattern in patterns:
+        if pattern in known or pattern.strip("/") in known:
+            meant.add(pattern if pattern in known else pattern.strip("/"))
+            continue
+        some = {name for name in names if fnmatch.fnmatchcase(name, pattern.strip("/"))}
+        if not some:
+            raise LoadError(
+                path, None, None, f"no dataset matches {pattern}; {_near(pattern, names)}"
+            )
+        meant |= some
+    return [name for name in (*names, *others) if name in meant]
+
+
+def _near(pattern: str, names: Sequence[str]) -> str:
+    if not names:
+        return "it has none"
+    if len(names) > _SHOWN:
+        near = difflib.get_close_matches(pattern, names, _NEAR) or [
+            name for name in names if pattern.strip("*/") in name or name.endswith(f"/{pattern}")
+        ]
+        if near:
+            return f"near it are {', '.join(near[:_NEAR])}, of {len(names)} datasets"
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"it has {', '.join(names[:_SHOWN])}{more}"
+
+
+def _order(item: _Found) -> list[str]:
+    return item.name.split("/")
+
+
+def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
+    """Every dataset under each of its names."""
+    ways: list[tuple[str, Any, tuple[object, ...]]] = [("", file.id, (_address(file.id),))]
+    count = 0
+    while ways:
+        prefix, group, above = ways.pop()
+        for link in _links(group):
+            count += 1
+            if count > _MAX_NAMES:
+                reason = f"its links give more than {_MAX_NAMES:,} names; load it with h5py"
+                raise LoadError(path, None, None, reason)
+            name = prefix + link.decode("utf-8", "surrogateescape")
+            try:
+                item = h5py.h5o.open(group, link)
+                if isinstance(item, h5py.h5d.DatasetID):
+                    if not _is_lone_dimension(item):
+                        yield _Found(name, _address(item), *_sizes(item))
+                elif isinstance(item, h5py.h5g.GroupID) and _address(item) not in above:
+                    ways.append((f"{name}/", item, (*above, _address(item))))
+            except (*DAMAGED, OSError):
+                yield _Found(name, name, leads_nowhere=not _is_hard(group, link))
+
+
+def _links(group: Any) -> Iterable[bytes]:
+    names: list[bytes] = []
+    group.links.iterate(names.append)
+    return names
+
+
+def _is_hard(group: Any, link: bytes) -> bool:
+    try:
+        return bool(group.links.get_info(link).type == h5py.h5l.TYPE_HARD)
+    except (*DAMAGED, OSError):
+        return True
+
+
+def _address(item: Any) -> object:
+    """What tells a group or dataset from every other one of the files that are open."""
+    info = h5py.h5o.get_info(item)
+    return info.fileno, info.addr
+
+
+def _sizes(dataset: Any) -> tuple[int, int]:
+    """Bytes in the file, and of the array; 0 where the file does not tell any more."""
+    sizes = [0, 0]
+    with contextlib.suppress(*DAMAGED, OSError):
+        sizes[0] = dataset.get_storage_size()
+    with contextlib.suppress(*DAMAGED, OSError):
+        items = dataset.get_space().get_simple_extent_npoints()
+        sizes[1] = items * dataset.get_type().get_size()
+    return sizes[0], sizes[1]
+
+
+def _is_lone_dimension(dataset: Any) -> bool:
+    if not h5py.h5a.exists(dataset, b"NAME"):
+        return False
+    with contextlib.suppress(*DAMAGED, OSError, TypeError):
+        name = h5py.AttributeManager(h5py.Dataset(dataset))["NAME"]
+        text = name if isinstance(name, bytes) else str(name).encode()
+        return text.startswith(_LONE_DIMENSION)
+    return False

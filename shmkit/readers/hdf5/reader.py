@@ -1,0 +1,147 @@
+"""Reads one dataset of an HDF5 file, its chunks inflated by all loaders.
+
+dataset ──probe──▶ dtype and shape of the array
+        ──Rows───▶ some rows ──decode──▶ as they stand in the array ──▶ writer
+
+Text of varying length is read twice: first to know how wide it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from shmkit._text_dtype import text_fields
+from shmkit.errors import LoadError
+from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
+from shmkit.readers.base import Part, Piece, Plan, Reader, Version
+from shmkit.readers.hdf5.file import DAMAGED, named, opened, version_of
+from shmkit.readers.hdf5.rows import Rows
+from shmkit.readers.hdf5.select import picked
+from shmkit.readers.hdf5.text import mislabelled, widths
+from shmkit.segments.writer import SegmentWriter
+
+__all__ = ["HDF5Reader"]
+
+_LARGE_NBYTES = 1 << 24  # from here on a dataset may be read in parts
+
+
+class HDF5Reader(Reader):
+    """Reads one dataset."""
+
+    def __init__(
+        self, path: str, options: Mapping[str, Any], file: h5py.File, dataset: h5py.Dataset
+    ) -> None:
+        self._path = path
+        self._file = file
+        self._options = options
+        self._dataset = dataset
+        # What has no shape holds nothing, but says what it would hold.
+        self._is_null = dataset.shape is None
+        if not self._is_null:
+            self._rows = Rows(dataset, picked((), dataset.shape))
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: str, options: Mapping[str, Any]) -> Iterator[Self]:
+        """The reader of the dataset ``options["dataset"]``.
+
+        Raises
+        ------
+        LoadError
+            If the file or the dataset is damaged, within the block too; if the name is a link
+            that leads nowhere.
+        OSError
+            If the file cannot be read.
+        """
+        name = options["dataset"]
+        with opened(path) as file:
+            try:
+                dataset = file[name]
+            except KeyError as error:
+                raise _unreachable(path, file, name, error) from None
+            try:
+                yield cls(path, options, file, dataset)
+            except (*DAMAGED, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:  # of the segment
+                    raise
+                raise named(path, error, name) from None
+
+    def version(self) -> Version:
+        """The version of the open file."""
+        return version_of(self._file)
+
+    def probe(self) -> Plan:
+        """Say what the dataset becomes.
+
+        Raises
+        ------
+        LoadError
+            If the dataset holds what no array in shared memory can: references, sequences of
+            varying length.
+        """
+        stored = self._dataset.dtype
+        varying = [field for field, (_, varies) in text_labels(stored).items() if varies]
+        blocks = self._rows.blocks(0, None) if varying and not self._is_null else ()
+        try:
+            loaded = loaded_dtype(stored, self._dataset.attrs, widths(blocks, varying))
+        except TypeError as error:
+            reason = f"{self._dataset.name}: {error}; dataset= says which others to load"
+            raise LoadError(self._path, None, None, reason) from None
+        dtype, shape = loaded.base, (0,) if self._is_null else self._rows.shape
+        nbytes = math.prod(shape) * dtype.itemsize
+        span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
+        return Plan(dtype, shape, options=dict(self._options), span=span)
+
+    def count(self, plan: Plan, start: int, stop: int) -> Part:
+        """The rows that begin in these bytes of the array, whole chunks of them."""
+        rows = (-(-nbytes // max(plan.row_nbytes, 1)) for nbytes in (start, stop))
+        first, last = map(self._rows.stop_of_chunk, rows)
+        return Part(first, last, rows=last - first)
+
+    def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:
+        """Write rows of the dataset.
+
+        Raises
+        ------
+        LoadError
+            If a filter of its chunks is not installed.
+        NotEnoughMemoryError
+            If there is no room.
+        """
+        writer.declare(plan.dtype, plan.shape)
+        if self._is_null:
+            return Piece(0)
+        texts, no_text = text_fields(plan.dtype), set[str]()
+        labels = {
+            field: label
+            for field, label in text_labels(self._dataset.dtype).items()
+            if field[1:] in texts
+        }
+        rows = nbytes = 0
+        for block in self._rows.blocks(part.start, part.stop):
+            array = np.ascontiguousarray(decode(block, plan.dtype))
+            no_text.update(mislabelled(array, labels))
+            writer.write(array)
+            rows, nbytes = rows + (len(block) if plan.shape else 1), nbytes + block.nbytes
+            writer.advance(bytes_done=nbytes, rows=rows)
+        return Piece(rows, no_text={field[1:]: labels[field][0] for field in no_text})
+
+
+def _unreachable(path: str, file: h5py.File, name: str, error: Exception) -> LoadError:
+    """What to say of a name that leads to no dataset."""
+    link = None
+    with contextlib.suppress(*DAMAGED):
+        link = file.get(name, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        reason = f"{name} is a link to {link.path} in the file {link.filename}, which is not there"
+    elif isinstance(link, h5py.SoftLink):
+        reason = f"{name} is a link to {link.path}, which is not there"
+    else:
+        return named(path, error, name)
+    return LoadError(path, None, None, reason)

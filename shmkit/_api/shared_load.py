@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import inspect
 import operator
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from shmkit import _limits
 from shmkit.loaders.pool import LoaderPool, useful_processes
+from shmkit.loading.inputs import inputs
 from shmkit.loading.paths import PathType, named_paths
-from shmkit.readers.choose import check_options, format_of
+from shmkit.readers.choose import check_options
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -63,7 +63,10 @@ def shared_load(
         Text files, ``.npy`` files, HDF5 and NetCDF-4 files, or anything that `reader` reads. The
         arrays are named after the files, without their last suffix, and without ``.gz`` and the
         like before that; where two would get the same name, more of their paths is kept. Text may
-        be compressed by gzip, bgzip, bzip2, xz or zstd, whatever the name.
+        be compressed by gzip, bgzip, bzip2, xz or zstd, whatever the name. Pipes, such as
+        ``/dev/stdin``, a FIFO or what a shell writes for ``<(...)``, are read to their end first,
+        and copied into memory or the directory that `backing` names; their format is told by the
+        content, and a `reader` gets the path of the copy.
     dtype, delimiter, comments, skiprows, usecols, max_rows, converters, encoding, quotechar, ndmin
         For text files, with the names and the meaning they have in `numpy.loadtxt`. Without
         `dtype`, what is not given is inferred from a sample of the file: the delimiter (tab,
@@ -182,27 +185,26 @@ def shared_load(
     }
     parameters = inspect.signature(shared_load).parameters
     options = {n: value for n, value in given.items() if value is not parameters[n].default}
-    if options:
-        check_options([format_of(path, reader) for path in named.values()], options)
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error={on_error!r} is neither "raise" nor "skip"')
     processes = _limits.cpus() if processes is None else operator.index(processes)
     if processes < 1:
         raise ValueError(f"processes={processes} must be at least 1")
-    nbytes = [os.stat(path).st_size for path in named.values()]
-    # The loaders start while this process imports what only a load needs.
-    with LoaderPool(useful_processes(nbytes, processes)):
-        from shmkit.display.progress import load_monitor  # noqa: PLC0415
-        from shmkit.loading.load import load  # noqa: PLC0415
+    with inputs(named, reader, backing, skip_failed=on_error == "skip") as found:
+        if options:
+            check_options([file.form for file in found.values()], options)
+        # The loaders start while this process imports what only a load needs.
+        with LoaderPool(useful_processes([file.nbytes for file in found.values()], processes)):
+            from shmkit.display.progress import load_monitor  # noqa: PLC0415
+            from shmkit.loading.load import load  # noqa: PLC0415
 
-    return load(
-        named,
-        nbytes,
-        reader=reader,
-        options=options,
-        prefix=len(named) > 1 or isinstance(files, Mapping),
-        processes=processes,
-        backing=backing,
-        skip_failed=on_error == "skip",
-        monitor=load_monitor(progress),
-    )
+        return load(
+            found,
+            reader=reader,
+            options=options,
+            prefix=len(named) > 1 or isinstance(files, Mapping),
+            processes=processes,
+            backing=backing,
+            skip_failed=on_error == "skip",
+            monitor=load_monitor(progress),
+        )

@@ -68,7 +68,9 @@ def _add_convert(commands: Any) -> None:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,  # what is not given is for to_hdf5 and load to say
     )
-    command.add_argument("files", metavar="FILE", nargs="+", help="a file or a glob to be loaded")
+    command.add_argument(
+        "files", metavar="FILE", nargs="+", help="a file or a glob; - is standard input"
+    )
     command.add_argument("path", metavar="OUT", help="the HDF5 file")
     group = add_reading_options(command)
     group.add_argument("--processes", metavar="N", type=_positive, help="loader processes")

@@ -28,9 +28,10 @@ from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.place import check_path, superblock_of
 from shmkit.hdf5.write import Writing, writing
 from shmkit.loading.board import Board
+from shmkit.loading.inputs import Input, inputs
 from shmkit.loading.load import load
 from shmkit.loading.paths import named_paths
-from shmkit.readers.choose import check_options, format_of
+from shmkit.readers.choose import check_options
 from shmkit.views.arrays import SharedArrays
 
 __all__ = ["convert"]
@@ -54,21 +55,31 @@ def convert(
     """
     path = check_path(path, settings.mode)
     _check_replaced(path, settings)
-    named = named_paths(files)
-    # Here, for all files: an option may be of use to none in a batch.
-    reader, options = loading["reader"], loading["options"]
-    check_options([format_of(path, reader) for path in named.values()], options)
-    waiting = list(_batches(named, concat=settings.concat))[::-1]
+    named = named_paths("/dev/stdin" if file == "-" else file for file in files)
+    how = loading["reader"], loading["backing"]
+    with inputs(named, *how, skip_failed=loading["skip_failed"]) as found:
+        # Here, for all files: an option may be of use to none in a batch.
+        check_options([file.form for file in found.values()], loading["options"])
+        return _in_batches(found, path, settings, loading, export_monitor(progress))
+
+
+def _in_batches(
+    files: Mapping[str, Input],
+    path: str,
+    settings: Settings,
+    loading: Mapping[str, Any],
+    shown: Monitor[Work],
+) -> tuple[Export, dict[str, Exception]]:
+    waiting = list(_batches(files, concat=settings.concat))[::-1]
     failures: dict[str, Exception] = {}
     before: SharedArrays | None = None  # what is being written
-    monitor = _LoadAndExport(export_monitor(progress), sum(map(os.path.getsize, named.values())))
+    monitor = _LoadAndExport(shown, sum(file.nbytes for file in files.values()))
     # In this order: the writer has ended when the arrays that it reads are closed.
     with contextlib.ExitStack() as loaded, writing(path, settings, monitor) as export:
         while waiting:
             batch = waiting.pop()
-            nbytes = list(map(os.path.getsize, batch.values()))
             try:
-                arrays = load(batch, nbytes, monitor=monitor, prefix=len(named) > 1, **loading)
+                arrays = load(batch, monitor=monitor, prefix=len(files) > 1, **loading)
             except NotEnoughMemoryError:
                 if before is not None:
                     export.wait()
@@ -151,13 +162,13 @@ class _LoadAndExport(NoMonitor):
             self._monitor.end(self)
 
 
-def _batches(named: Mapping[str, str], *, concat: bool) -> Iterator[dict[str, str]]:
-    batch: dict[str, str] = {}
+def _batches(files: Mapping[str, Input], *, concat: bool) -> Iterator[dict[str, Input]]:
+    batch: dict[str, Input] = {}
     nbytes = 0
-    for name, path in named.items():
-        nbytes += os.path.getsize(path)
+    for name, file in files.items():
+        nbytes += file.nbytes
         if batch and not concat and (nbytes > _BATCH_NBYTES or len(batch) == _BATCH_FILES):
             yield batch
-            batch, nbytes = {}, os.path.getsize(path)
-        batch[name] = path
+            batch, nbytes = {}, file.nbytes
+        batch[name] = file
     yield batch

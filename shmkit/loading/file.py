@@ -58,6 +58,8 @@ class LoadingFile:
     ----------
     name, path, nbytes
         What its array is called, where it is, and how many bytes it has.
+    opened
+        What loader processes open: the path, or a copy of what comes from a pipe.
     options
         What the user gave of the options that its format has use for.
     opener
@@ -89,6 +91,7 @@ class LoadingFile:
     name: str
     path: str
     nbytes: int
+    opened: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     opener: PickledOpener | None = None
     may_be_probed: bool = True
@@ -119,7 +122,7 @@ class LoadingFile:
     def source(self) -> tasks.Source:
         """What a loader process must know to open it."""
         assert self.opener is not None
-        return tasks.Source(self.path, self.opener, self.version)
+        return tasks.Source(self.path, self.opened, self.opener, self.version)
 
     def set_parts(self, counted: Sequence[Part]) -> None:
         """Have it read in these parts, one after another in the file."""

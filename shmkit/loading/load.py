@@ -45,9 +45,10 @@ from shmkit.loaders.pool import Died, LoaderPool, useful_processes
 from shmkit.loading import tasks
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
+from shmkit.loading.inputs import Input
 from shmkit.loading.record import RECORD, State
 from shmkit.readers.base import Version
-from shmkit.readers.choose import Format, Opener, format_of, opener
+from shmkit.readers.choose import Format, Opener, opener
 from shmkit.segments.backing import NAMES, Backing, choose_backing
 from shmkit.segments.files import finish_interrupted
 from shmkit.segments.segment import Segment, allow_segments
@@ -67,8 +68,7 @@ _NEXT_FILES = 128  # segments that are made at once, while loaders read the file
 
 
 def load(
-    files: Mapping[str, str],
-    nbytes: Sequence[int],
+    files: Mapping[str, Input],
     *,
     reader: Callable[[str], Any] | None,
     options: Mapping[str, Any],
@@ -78,7 +78,7 @@ def load(
     monitor: Monitor[Board],
     prefix: bool = False,
 ) -> SharedArrays:
-    """Load `files` (name -> absolute path) of so many bytes; else see `shmkit.shared_load`.
+    """Load `files`; else see `shmkit.shared_load`.
 
     Each file takes those of the options that its format has use for. Datasets of HDF5 files are
     loaded as if they were files, and named after their file too if `prefix` is true.
@@ -90,10 +90,10 @@ def load(
     # has ended the owner's loaders either.
     if remove_orphans([NAMES, *directories]):
         kill_orphaned_loaders()
-    processes = useful_processes(nbytes, processes)
+    processes = useful_processes([file.nbytes for file in files.values()], processes)
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(LoaderPool(processes))
-        by_name, failed = _files(files, nbytes, reader, options, pool, prefix=prefix)
+        by_name, failed = _files(files, reader, options, pool, prefix=prefix)
         found = list(dict.fromkeys(by_name.values()))
         records = stack.enter_context(new_array(RECORD, (len(found),)))
         records["bytes_total"] = [file.nbytes for file in found]
@@ -143,8 +143,7 @@ def load(
 
 
 def _files(
-    files: Mapping[str, str],
-    nbytes: Sequence[int],
+    files: Mapping[str, Input],
     reader: Callable[[str], Any] | None,
     options: Mapping[str, Any],
     pool: LoaderPool,
@@ -155,7 +154,7 @@ def _files(
 
     Each dataset of an HDF5 file is a file here, and has several names if links lead to it.
     """
-    formats = [format_of(path, reader) for path in files.values()]
+    formats = [file.form for file in files.values()]
     openers = {form: opener(form, reader, options) for form in dict.fromkeys(formats)}
     pickled = {form: pickled_opener(openers[form]) for form in openers}
     if not all(one.plain for one in pickled.values()):
@@ -163,22 +162,24 @@ def _files(
     found = [
         LoadingFile(
             name,
-            path,
-            size,
-            openers[form].options,
-            pickled[form],
-            may_be_probed=form is not Format.CUSTOM,
+            file.path,
+            file.nbytes,
+            file.opened,
+            openers[file.form].options,
+            pickled[file.form],
+            may_be_probed=file.form is not Format.CUSTOM,
         )
-        for (name, path), size, form in zip(files.items(), nbytes, formats, strict=True)
+        for name, file in files.items()
     ]
+    missing = zip(found, files.values(), strict=True)
+    failed: list[tuple[LoadingFile, Any]] = [(f, file.error) for f, file in missing if file.error]
     if Format.HDF5 not in openers:
-        return {file.name: file for file in found}, []
+        return {file.name: file for file in found}, failed
     of_hdf5 = [n for n, form in enumerate(formats) if form is Format.HDF5]
     patterns = openers[Format.HDF5].options.get("dataset", ["*"])
-    listing = [Task(tasks.datasets, (found[n].path, patterns)) for n in of_hdf5]
+    listing = [Task(tasks.datasets, (found[n].path, found[n].opened, patterns)) for n in of_hdf5]
     listed = {of_hdf5[index]: outcome for index, outcome in pool.run(listing, lambda: None)}
     by_name: dict[str, LoadingFile] = {}
-    failed = []
     for number, file in enumerate(found):
         if isinstance(outcome := listed.get(number, []), Exception | Died):
             failed.append((file, outcome))
@@ -198,7 +199,9 @@ def _datasets(
     for names, nbytes, _ in found:
         options = {"dataset": names[0]}
         pickled = pickled_opener(Opener(Format.HDF5, options))
-        one = LoadingFile(names[0], file.path, nbytes, options, pickled, version=version)
+        one = LoadingFile(
+            names[0], file.path, nbytes, file.opened, options, pickled, version=version
+        )
         by_dataset |= dict.fromkeys(names, one)
     by_name = {}
     for dataset in sorted(by_dataset, key=lambda name: name.split("/")):

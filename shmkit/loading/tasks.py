@@ -39,9 +39,10 @@ _RECODE_ROWS = 1 << 16  # stay in the cache of a core
 
 
 class Source(NamedTuple):
-    """A file, what opens it, and the version that a task before has seen of it."""
+    """A file, where it is opened, by what, and the version that a task before has seen of it."""
 
-    path: str
+    path: str  # as the user named it
+    opened: str
     opener: PickledOpener
     version: Version | None = None
 
@@ -55,14 +56,14 @@ class Place(NamedTuple):
     number: int  # of its record
 
 
-def datasets(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
+def datasets(path: str, opened: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
     """The datasets of an HDF5 file that these names and globs mean, and the file's version."""
     from shmkit.readers.hdf5.listing import listed  # noqa: PLC0415 - h5py takes long to import
 
     try:
-        return listed(path, patterns)
+        return listed(opened, patterns)
     except Exception as error:  # noqa: BLE001 - as below
-        raise named_error(path, error) from None
+        raise named_error(path, error, opened) from None
 
 
 def probe(source: Source) -> tuple[Plan, Version | None]:
@@ -143,7 +144,7 @@ def _opened(source: Source, opener: Opener) -> Iterator[Reader]:
     """
     begin = end = None
     try:
-        with opener.open(source.path) as reader:
+        with opener.open(source.opened) as reader:
             begin = end = reader.version()
             if source.version in (None, begin):
                 try:
@@ -152,14 +153,21 @@ def _opened(source: Source, opener: Opener) -> Iterator[Reader]:
                     end = reader.version()
     except Exception as error:  # noqa: BLE001 - it is raised again, with the file's name
         if begin == end:
-            raise named_error(source.path, error) from None
+            raise named_error(source.path, error, source.opened) from None
     if source.version not in (None, begin) or begin != end:
         reason = "it changed while it was read; load it again, or a copy if it is being written"
         raise LoadError(source.path, None, None, reason)
 
 
-def named_error(path: str, error: Exception) -> Exception:
-    """An error that names the file: the error itself if it does, or a `LoadError`."""
+def named_error(path: str, error: Exception, opened: str = "") -> Exception:
+    """An error that names the file as the user does: the error itself, or a `LoadError`.
+
+    `opened` is the path that its reader knows it by.
+    """
+    if isinstance(error, LoadError) and error.path == opened != path:
+        return LoadError(path, error.line, error.column, error.reason)
+    if isinstance(error, OSError) and error.filename == opened != path:
+        return type(error)(error.errno, error.strerror, path)
     if isinstance(error, ShmkitError) or (isinstance(error, OSError) and error.filename):
         return error
     named = LoadError(path, None, None, f"{type(error).__name__}: {error}")

@@ -23,6 +23,7 @@ from shmkit.readers.base import Reader
 __all__ = ["Format", "Opener", "check_options", "format_of", "opener"]
 
 _HDF5_ENDINGS = frozenset([".h5", ".hdf5", ".hdf", ".he5", ".nc4"])
+_NPY_SIGNATURE = b"\x93NUMPY"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -90,10 +91,19 @@ def opener(
     return Opener(form, function=function)
 
 
-def format_of(path: str, function: Callable[[str], Any] | None) -> Format:
-    """The format that a file is read as; raises `OSError` if only its content could tell."""
+def format_of(
+    path: str, function: Callable[[str], Any] | None, *, begin: bytes | None = None
+) -> Format:
+    """The format that a file is read as; raises `OSError` if only its content could tell.
+
+    `begin` is how the content begins, where the name says nothing: that of a pipe.
+    """
     if function is not None:
         return Format.CUSTOM
+    if begin is not None:
+        if begin.startswith(_NPY_SIGNATURE):
+            return Format.NPY
+        return Format.HDF5 if begin.startswith(_HDF5_SIGNATURE) else Format.TEXT
     ending = os.path.splitext(path)[1].lower()
     if ending == ".npy":
         return Format.NPY

@@ -11,7 +11,9 @@ from bgzip import bgzip
 
 from shmkit import LoadError, shared_load
 from shmkit._monitor import NoMonitor
+from shmkit.loading.inputs import Input
 from shmkit.loading.load import load
+from shmkit.readers.choose import format_of
 
 ROWS = 1 << 20
 CHANGED = "changed while it was read; load it again"
@@ -109,8 +111,7 @@ def test_no_array_has_values_of_two_versions(versions, change, tmp_path):
 
 def load_one(path, monitor):
     return load(
-        {"x": str(path)},
-        [path.stat().st_size],
+        {"x": Input(str(path), str(path), path.stat().st_size, format_of(str(path), None))},
         reader=None,
         options={},
         processes=2,

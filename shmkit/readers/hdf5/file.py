@@ -28,8 +28,9 @@ def opened(path: str) -> Iterator[h5py.File]:
         If it is not there, or may not be read.
     """
     try:
-        with h5py.File(path, "r") as file:
-            yield file
+        with contextlib.ExitStack() as stack:
+            opened = stack.enter_context(open(path, "rb")) if _is_unnamed(path) else path
+            yield stack.enter_context(h5py.File(opened, "r"))
     except DAMAGED as error:
         raise named(path, error) from None
     except OSError as error:
@@ -38,9 +39,14 @@ def opened(path: str) -> Iterator[h5py.File]:
         raise LoadError(path, None, None, f"it cannot be read as HDF5: {error}") from None
 
 
-def version_of(file: h5py.File) -> Version:
+def version_of(path: str, file: h5py.File) -> Version:
     """The version of the open file; of others, to which links lead, it says nothing."""
-    return Version.of(os.fstat(file.id.get_vfd_handle()))
+    return Version.of(os.stat(path) if _is_unnamed(path) else os.fstat(file.id.get_vfd_handle()))
+
+
+def _is_unnamed(path: str) -> bool:
+    """Whether it is a descriptor of the notebook's process, for which HDF5 wants a real path."""
+    return path.startswith("/proc/")
 
 
 def named(path: str, error: Exception, dataset: str = "") -> LoadError:

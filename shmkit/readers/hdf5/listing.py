@@ -74,7 +74,7 @@ def listed(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
         If it cannot be read.
     """
     with opened(path) as file:
-        version = version_of(file)
+        version = version_of(path, file)
         found = {item.name: item for item in sorted(_walk(path, file), key=_order)}
     names = [name for name, item in found.items() if not item.leads_nowhere]
     nowhere = [name for name, item in found.items() if item.leads_nowhere]

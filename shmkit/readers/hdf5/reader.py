@@ -74,7 +74,7 @@ class HDF5Reader(Reader):
 
     def version(self) -> Version:
         """The version of the open file."""
-        return version_of(self._file)
+        return version_of(self._path, self._file)
 
     def probe(self) -> Plan:
         """Say what the dataset becomes.

@@ -4,8 +4,8 @@
 >>> paths = [sample.methylation(name, rows=1000) for name in ("a.txt", "b.txt")]
 >>> with shared_load(paths) as arrays:          # loader processes
 ...     a, b = arrays                           # views over shared memory
-...     print(a.dtype.names, len(b))
-('chr', 'pos', 'pct', 'c', 't') 1000
+...     print(a.columns, len(b))
+['chr', 'pos', 'pct', 'c', 't'] 1000
 """
 
 from __future__ import annotations

@@ -182,8 +182,11 @@ def columns_html(
     columns: Mapping[str, Any],
     length: int,
     about: Mapping[str, Mapping[str, str]] | None = None,
+    notes: Iterable[str] = (),
 ) -> str:
     """The first and last rows of columns, below what is to be said of each: by heading and column.
+
+    The notes come below.
 
     >>> "f8" in columns_html("t", "", {"x": np.zeros(9)}, 9, {"type": {"x": "f8"}})
     True
@@ -199,9 +202,9 @@ def columns_html(
         rows.insert(_FIRST_ROWS, ["⋮", *("" for _ in shown)])
     said = [[what, *(texts[name] for name in shown)] for what, texts in (about or {}).items()]
     hidden = len(columns) - len(shown)
-    notes = [f"and {counted(hidden, 'more field', 'more fields')}"] if hidden else []
+    more = [f"and {counted(hidden, 'more field', 'more fields')}"] if hidden else []
     summary = f"{counted(length, 'row', 'rows')} · {summary}"
-    return table_html(title, summary, headings, said + rows, notes)
+    return table_html(title, summary, headings, said + rows, [*more, *notes])
 
 
 def _is_numeric(column: Any) -> bool:

@@ -17,7 +17,7 @@ from dumps import h5dump
 from hypothesis import given
 from hypothesis import strategies as st
 from machine import refuse
-from reading import MemoryWriter, open_reader, probe, read_planned
+from reading import MemoryWriter, open_reader, probe
 from views import message_of
 
 from shmkit import LoadError, SegmentError, attach, preview, share, shared_load, to_hdf5
@@ -79,9 +79,9 @@ def test_any_cut_gives_the_texts_of_loadtxt_in_order(tmp_path, rows, cuts, encod
     with open_reader(path, **options) as reader:
         for start, stop in itertools.pairwise(edges):
             part, writer = reader.count(plan, start, stop)._replace(line=line), MemoryWriter()
-            rows, categories = reader.read(plan, part, writer)
-            writer.resize((rows,))
-            pieces.append((writer.array, categories))
+            piece = reader.read(plan, part, writer)
+            writer.resize((piece.rows,))
+            pieces.append((writer.array, piece.categories))
             line += part.lines
     expected = np.loadtxt(path, **options, comments="#", ndmin=1)
     codes = coded({}, [names for _, names in pieces])
@@ -96,15 +96,22 @@ def test_parts_of_a_large_file_agree(tmp_path):
     path = tmp_path / "large.txt"
     path.write_text("chr\tpos\n" + "".join(f"{name}\t1\n" for name in names) * 120)
     for processes in (1, 2):
-        with load(path, processes=processes) as (array,):
-            assert array["chr"].categories.tolist() == list(dict.fromkeys(names))
-            codes = array["chr"].reshape(120, -1)
+        with load(path, processes=processes) as (table,):
+            assert table["chr"].categories.tolist() == list(dict.fromkeys(names))
+            codes = np.asarray(table["chr"]).reshape(120, -1)
             assert (codes == codes[0]).all()
-            assert texts(array[: len(names)]) == names
+            assert texts(table[: len(names)]) == names
 
 
 def test_codes_are_the_same_in_all_arrays_of_a_load(two_files):
-    with load(two_files, processes=2) as arrays:
+    with load(two_files, processes=2) as tables:
+        assert [table["chr"].tolist() for table in tables] == [[0, 1], [2, 1, 0]]
+        for table in tables:
+            assert table["chr"].dtype == np.uint16
+            assert table["chr"][::-1].categories.tolist() == ["chr1", "chr2", "chrX"]
+            assert table["pos"].categories is None
+    options = {"dtype": [("chr", "U8"), ("pos", "i4")], "skiprows": 1}
+    with load(two_files, processes=2, **options) as arrays:
         assert [array["chr"].tolist() for array in arrays] == [[0, 1], [2, 1, 0]]
         for array in arrays:
             assert array.dtype["chr"] == np.uint16
@@ -146,9 +153,9 @@ def test_too_many_texts_are_an_error(tmp_path, two_files):
     with load([path, *two_files], on_error="skip") as arrays:
         assert list(arrays.failures) == ["a", "b"]
     path.write_text("chr\tpos\n" + names + "another\t1\n")
-    plan = probe(str(path), categories=["chr"])
-    with pytest.raises(LoadError, match=r'many\.txt: field "chr" has more than 65,536'):
-        read_planned(str(path), plan)
+    for options in ({}, {"dtype": [("chr", "U8"), ("pos", "i4")], "skiprows": 1}):
+        with pytest.raises(LoadError, match=r'many\.txt: field "chr" has more than 65,536'):
+            load(path, **options)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +163,8 @@ def test_too_many_texts_are_an_error(tmp_path, two_files):
     [
         ("chr\tpos\nchr1\t1\n" + "x" * 256 + "\t2\n", "line 3, column 1: .* more than 255 bytes"),
         ("chr\tpos\n" + "chr1\t1\n" * 999 + "a\0b\t2\n", "line 1001, column 1: .* a NUL"),
-        ("name\tpos\nchr1\t1\n", "names 'chr', .* its fields are name, pos"),
-        ("1\t2\n", "names 'chr', .* it has no fields"),
+        ("name\tpos\nchr1\t1\n", "names 'chr', .* none of its columns: 'name', 'pos'"),
+        ("1\t2\n", "names 'chr', .* none of its columns: 'f0', 'f1'"),
     ],
 )
 def test_what_is_no_category_is_an_error(tmp_path, content, message):
@@ -179,9 +186,9 @@ def test_names_go_where_the_array_goes(two_files, backing):
         array = arrays["b"]
         assert texts(pickle.loads(message_of(array[1:]))) == ["chr2", "chr1"]
         copied = pickle.loads(pickle.dumps(array[1:]))
-        assert h5py.check_enum_dtype(copied.dtype["chr"]) == {"chr1": 0, "chr2": 1, "chrX": 2}
-        with share(array) as shared:
-            assert texts(shared) == ["chrX", "chr2", "chr1"]
+        assert h5py.check_enum_dtype(copied["chr"].dtype) == {"chr1": 0, "chr2": 1, "chrX": 2}
+        with share(array["chr"]) as shared:
+            assert shared.categories[shared].tolist() == ["chrX", "chr2", "chr1"]
         assert np.load(array.segment.path, mmap_mode="r")["pos"].tolist() == [1, 2, 3]
         script = "import shmkit, sys; a = shmkit.attach(sys.argv[1])['chr']; print(a.categories[a])"
         done = subprocess.run(

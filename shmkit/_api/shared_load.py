@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["shared_load"]
 
 
+Missing = str | float | Sequence[str | float]
+
+
 class _Default(enum.Enum):
     """What an option is that is not given; None is a value that may be given."""
 
@@ -34,17 +37,23 @@ class _Default(enum.Enum):
 def shared_load(
     files: PathType | Iterable[PathType] | Mapping[str, PathType],
     *,
-    dtype: DTypeLike | None = None,
+    dtype: DTypeLike | Mapping[str | int, DTypeLike] | None = None,
     delimiter: str | _Default | None = _Default.INFERRED,
     comments: str | Sequence[str] | _Default | None = _Default.INFERRED,
     skiprows: int = 0,
-    usecols: int | Sequence[int] | None = None,
+    usecols: int | str | Sequence[int | str] | None = None,
     max_rows: int | None = None,
-    converters: Mapping[int, Callable[[str], Any]] | Callable[[str], Any] | None = None,
+    converters: Mapping[int | str, Callable[[str], Any]] | Callable[[str], Any] | None = None,
     encoding: str | None = None,
     quotechar: str | _Default | None = _Default.INFERRED,
     ndmin: Literal[0, 1, 2] = 0,
     categories: str | Sequence[str] | None = None,
+    layout: Literal["columns", "rows"] | None = None,
+    header: bool | Sequence[str] | None = None,
+    missing: Missing | Mapping[str | int, Missing] | None = None,
+    decimal: Literal[".", ","] | None = None,
+    units: bool = False,
+    widths: Sequence[int | slice] | None = None,
     dataset: str | Sequence[str] = "*",
     reader: Callable[[str], Any] | None = None,
     processes: int | None = None,
@@ -67,21 +76,44 @@ def shared_load(
         ``/dev/stdin``, a FIFO or what a shell writes for ``<(...)``, are read to their end first,
         and copied into memory or the directory that `backing` names; their format is told by the
         content, and a `reader` gets the path of the copy.
-    dtype, delimiter, comments, skiprows, usecols, max_rows, converters, encoding, quotechar, ndmin
-        For text files, with the names and the meaning they have in `numpy.loadtxt`. Without
-        `dtype`, what is not given is inferred from a sample of the file: the delimiter (tab,
-        semicolon, comma, white space), a header line (its names become field names) and a type
-        for each column (int64, float64, ``S`` for ASCII text, ``U`` for other text). Columns that
-        are all numbers, without a header, give a 2-D float64 array; others a structured array. A
-        later row that does not fit is an error, as is text too long for its field, or cut by a
-        ``#`` (give ``comments=None``, or ``"#"`` if a comment it is). Where `dtype` is given, the
-        others have the defaults of `numpy.loadtxt`.
-        `converters` are called in several processes, and more than once for rows of the sample.
+    layout : {"columns", "rows"}, optional
+        What text becomes where no `dtype` of whole rows is given: a `SharedTable`, or records. By
+        default a table; but numbers alone, without a header, become the 2-D float64 array that
+        `numpy.loadtxt` gives.
+    dtype : dtype, or mapping of column to dtype, optional
+        A dtype of whole rows gives an array, with `numpy.loadtxt`'s exact meaning. A mapping says
+        the types of some columns of a table, by name or number: whole numbers, float32, float64,
+        bool, ``str``, or datetime64 in D, s, ms, us or ns. All others are inferred.
+    header : bool or sequence of str, optional
+        Whether the first line of a table names the columns, or the names, where no line does.
+    missing : str, number, sequence of these, or mapping of column to these, optional
+        More words that mean missing in columns of numbers and times, such as -9999.
+    decimal : {".", ","}, optional
+        The decimal point; by default a comma in files split by semicolons that have numbers so.
+    units : bool, default False
+        Whether the line below the header has units, and is no row.
+    widths : sequence of int or slice, optional
+        The columns of a file of fixed widths, in characters.
+    delimiter, comments, skiprows, usecols, max_rows, converters, encoding, quotechar, ndmin
+        As in `numpy.loadtxt`. With a `dtype` of whole rows that is their meaning to the letter;
+        in a table
+
+        - the delimiter is tab, semicolon, comma, ``|`` or white space, whichever splits the lines
+          alike, if it is not given;
+        - lines that begin with ``#`` are comments; and what is behind `comments`, if given;
+        - `skiprows` lines are passed over before the header, blank ones and comments included;
+        - `usecols` and the keys of `converters` may be names of columns;
+        - `quotechar` is ``'"'`` by default; a field in quotes may hold delimiters and line ends;
+        - `ndmin` is for arrays.
+
+        `converters` get the text of a field, are called in several processes, and more than once
+        for rows of the sample.
     categories : str or sequence of str, optional
-        Fields of text files with few different values, such as names of chromosomes, whatever
-        their type. They become codes of two bytes, and their `SharedArray.categories` the texts by
-        code: in the order of first appearance, the same in all arrays of the load. `to_hdf5` stores
-        them as HDF5 enums, which are loaded as categories again.
+        Columns (with `dtype`, fields) of text with few different values, such as names of
+        chromosomes, whatever their type. They become codes of two bytes, and the column's
+        `SharedArray.categories` the texts by code: in the order of first appearance, the same in
+        all files of the load. `to_hdf5` stores them as HDF5 enums, which are loaded as categories
+        again.
     dataset : str or sequence of str
         Which datasets of HDF5 and NetCDF-4 files: names, or globs such as ``"night/*"``. Each is
         an array of its own. Those of a single path are named as in the file. Where there are
@@ -110,7 +142,7 @@ def shared_load(
     Returns
     -------
     SharedArrays
-        The `SharedArray`-s in file order, and by name.
+        The `SharedTable`-s and `SharedArray`-s in file order, and by name.
 
     Raises
     ------
@@ -137,7 +169,31 @@ def shared_load(
 
     Notes
     -----
-    What text means is what `numpy.loadtxt` says, bit for bit. Where it may surprise:
+    Types of a table are inferred from a sample of the file. Where a later line belies one, the file
+    is read again with the wider type: so a table has the types that all of its values need,
+    wherever they stand, and a column has the same type in all files of a load.
+
+    ============================================  =================================================
+    all values of a column are                    it becomes
+    ============================================  =================================================
+    whole numbers                                 int64, or uint64
+    the same, some of them missing                float64, with NaN; text, if it would change one
+    numbers                                       float64
+    ``true``, ``false``, in any case              bool
+    dates, times of ISO 8601                      datetime64 of the least unit that holds all; UTC,
+                                                  where all have an offset
+    missing                                       float64, all NaN
+    whole numbers that begin with a zero          text, as it stands: ``01001``
+    anything else                                 text, which loses no word: ``NA`` is ``"NA"``
+    ============================================  =================================================
+
+    Missing are an empty field, ``NA``, ``N/A``, ``NaN``, ``nan``, ``null``, ``NULL``, ``None``, and
+    in columns of numbers also ``.``, ``-``, ``?``, ``*``, ``***``. A first line is a header if it
+    has words above columns of numbers, times or truth, or differs in kind from all texts below it;
+    what cannot be told is an error that asks for `header`.
+
+    With a `dtype` of whole rows, text means what `numpy.loadtxt` says, bit for bit. Where it may
+    surprise:
 
     ============================================  =================================================
     in the file                                   in the array
@@ -165,8 +221,8 @@ def shared_load(
     >>> path = methylation("calls.txt", rows=1000)
     >>> with shared_load(path) as arrays:
     ...     (calls,) = arrays
-    ...     print(calls.dtype.names, calls.shape)
-    ('chr', 'pos', 'pct', 'c', 't') (1000,)
+    ...     print(calls.columns, len(calls), calls["chr"][0])
+    ['chr', 'pos', 'pct', 'c', 't'] 1000 chr1
     """
     named = named_paths(files)
     given = {
@@ -181,6 +237,12 @@ def shared_load(
         "quotechar": quotechar,
         "ndmin": ndmin,
         "categories": [categories] if isinstance(categories, str) else categories,
+        "layout": layout,
+        "header": header,
+        "missing": missing,
+        "decimal": decimal,
+        "units": units,
+        "widths": widths,
         "dataset": [dataset] if isinstance(dataset, str) and dataset != "*" else dataset,
     }
     parameters = inspect.signature(shared_load).parameters

@@ -33,6 +33,7 @@ from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.record import State
 from shmkit.segments.header import Header
+from shmkit.segments.layout import as_rows
 from shmkit.segments.segment import Segment
 
 __all__ = ["MAX_ROWS", "Files", "counts", "head", "progress_bar", "summary", "table"]
@@ -262,6 +263,8 @@ def _rows(files: Files, number: int, holders: list[str] | None) -> Iterator[list
     ]
     if file.error is not None:
         yield [Cell(_error(file.error, file.path), 'class="shmkit-error"')]
+    elif file.notes:
+        yield [Cell(escaped(" · ".join(file.notes)), _MUTED)]
 
 
 def _error(error: Exception, path: str) -> str:
@@ -280,7 +283,8 @@ def _array(file: LoadingFile, word: str) -> str:
     """The field names, or dtype and shape."""
     header, plan = _header(file.segment, word), file.plan
     if header is not None:
-        dtype, shape = header.dtype, str(header.shape)
+        dtype, lengths = as_rows(header.dtype, header.shape)
+        shape = str(lengths)
     elif plan is not None and word in ("waiting", "loading"):
         # How many rows there are, a plan knows only as an upper bound.
         dtype, shape = plan.dtype, f"({', '.join(['…', *map(str, plan.shape[1:])])})"

@@ -22,14 +22,16 @@ task each: then nothing is counted before. Any other large file is read in parts
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkit._categories import with_enums
 from shmkit.errors import LoadError
 from shmkit.loaders.loader import Task
 from shmkit.loaders.pickling import PickledOpener
@@ -38,6 +40,7 @@ from shmkit.loading import tasks
 from shmkit.loading.record import State
 from shmkit.readers.base import WHOLE, Part, Piece, Plan, Version
 from shmkit.segments.segment import Segment, segment_nbytes
+from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["LoadingFile", "files_to_read_whole", "split_spans"]
 
@@ -69,6 +72,10 @@ class LoadingFile:
         Whether looking into it is cheaper than reading it.
     number, record
         Its place on the board, and its record there.
+    guessed
+        Whether types are inferred, which files that look alike share.
+    like
+        The plan of another file that looks alike, perhaps.
     plan
         What was found in it before it is read: dtype, and shape as far as it is known then. None
         if it is read without a look before: a small one, or by a function.
@@ -82,6 +89,8 @@ class LoadingFile:
         What it is read into, once that is made. What array is in it is known when it is READY.
     outcomes
         What became of each part whose task has ended, by its number.
+    notes
+        What is to be said of it when it is read: types that a value belied, missing values.
     settled
         Whether nothing of its parts can change what becomes of it.
     error
@@ -95,6 +104,8 @@ class LoadingFile:
     options: Mapping[str, Any] = field(default_factory=dict)
     opener: PickledOpener | None = None
     may_be_probed: bool = True
+    guessed: bool = False
+    like: Plan | None = None
     number: int = 0
     record: Any = None
     plan: Plan | None = None
@@ -103,6 +114,7 @@ class LoadingFile:
     part_records: NDArray[Any] | None = None
     segment: Segment | None = None
     outcomes: dict[int, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     settled: bool = False
     error: Exception | None = None
 
@@ -124,15 +136,10 @@ class LoadingFile:
         assert self.opener is not None
         return tasks.Source(self.path, self.opened, self.opener, self.version)
 
-    def set_parts(self, counted: Sequence[Part]) -> None:
+    def set_parts(self, counted: Sequence[Any]) -> None:
         """Have it read in these parts, one after another in the file."""
         assert self.plan is not None
-        line, row, parts = self.plan.options.get("skiprows", 0), 0, []
-        for part in counted:
-            parts.append(part._replace(line=line, row=row))
-            line, row = line + part.lines, row + (part.rows or 0)
-        self.plan = replace(self.plan, shape=(row, *self.plan.shape[1:]))
-        self.parts = parts
+        self.plan, self.parts = self.plan.in_parts(counted)
 
     def read_into(self, segment: Segment, part_records: NDArray[Any] | None) -> None:
         """Have it read into this segment; the loader processes say how far in these records."""
@@ -143,9 +150,30 @@ class LoadingFile:
         """The tasks that read it, one for each part; `records` are the board's."""
         alone = len(self.parts) == 1
         return [
-            Task(tasks.read, (self.source, self.plan, part, self._place(records, number), alone))
+            Task(
+                tasks.read,
+                (self.source, self.plan, part, self._place(records, number), self.like, alone),
+            )
             for number, part in enumerate(self.parts)
         ]
+
+    def look_back(self, segment: Segment) -> None:
+        """Note what is known of it now that it is read."""
+        self.plan = self.outcomes[0].plan or self.plan or (self.like if self.guessed else None)
+        if self.plan is not None:
+            missing: Counter[str] = Counter()
+            for piece in self.pieces():
+                missing.update(piece.missing)
+            self.notes = self.plan.notes(missing)
+        segment.source = {"file": self.path, "options": self.source_options, "notes": self.notes}
+
+    def belied(self) -> bool:
+        """Whether what was read belies the plan; then it has a wider one now, to be read again."""
+        found = [piece.belied for piece in self.pieces() if piece.belied is not None]
+        if found:
+            assert self.plan is not None
+            self.plan = self.plan.widened(found)
+        return bool(found)
 
     def join_task(self, records: NDArray[Any]) -> Task:
         """The task that makes one array of the parts, when all are read."""
@@ -169,6 +197,13 @@ class LoadingFile:
                 found.append(Task(tasks.recode, (start, stop, other, place)))
             start = stop
         return found
+
+    def name_codes(self, writer: SegmentWriter, codes: Mapping[str, Mapping[str, int]]) -> None:
+        """Write which texts the codes in its segment stand for, when it is read."""
+        if self.plan is not None:
+            self.plan.name_codes(writer, codes)
+        else:
+            writer.set_dtype(with_enums(writer.header.dtype, codes))
 
     def _place(self, records: NDArray[Any], number: int) -> tasks.Place:
         assert self.segment is not None
@@ -197,15 +232,14 @@ class LoadingFile:
 
     def pieces(self) -> list[Piece]:
         """What was read of each part, in order, when all are."""
-        return [self.outcomes[number][0] for number in range(len(self.parts))]
+        return [self.outcomes[number].piece for number in range(len(self.parts))]
 
     @property
     def source_options(self) -> dict[str, Any]:
         """The options that read it, with everything inferred filled in, when it is read."""
         if self.plan is not None:
             return dict(self.plan.options)
-        _, found = self.outcomes[0]
-        return {**self.options, **found}
+        return {**self.options, **self.outcomes[0].options}
 
     def show(self) -> None:
         """Sum up in its record what is done of the parts."""

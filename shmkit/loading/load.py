@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shmkit import _limits
-from shmkit._categories import coded, with_enums
+from shmkit._categories import coded
 from shmkit._monitor import Monitor
 from shmkit._text_dtype import without_text
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
@@ -43,6 +43,7 @@ from shmkit.loaders.loader import Task
 from shmkit.loaders.pickling import pickled_opener, users_modules
 from shmkit.loaders.pool import Died, LoaderPool, useful_processes
 from shmkit.loading import tasks
+from shmkit.loading.alike import agree
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.inputs import Input
@@ -53,7 +54,7 @@ from shmkit.segments.backing import NAMES, Backing, choose_backing
 from shmkit.segments.files import finish_interrupted
 from shmkit.segments.segment import Segment, allow_segments
 from shmkit.segments.writer import SegmentWriter
-from shmkit.views.array import SharedArray, new_array, view
+from shmkit.views.array import SharedArray, new_array
 from shmkit.views.arrays import SharedArrays
 from shmkit.views.of_segment import view_of
 from shmkit.views.table import SharedTable
@@ -168,6 +169,7 @@ def _files(
             openers[file.form].options,
             pickled[file.form],
             may_be_probed=file.form is not Format.CUSTOM,
+            guessed=openers[file.form].guesses,
         )
         for name, file in files.items()
     ]
@@ -232,7 +234,7 @@ class _Load:
         self.monitor = monitor
         self.skip_failed = skip_failed
         self.in_parts: list[LoadingFile] = []  # whose parts are being read
-        self.categorized: list[LoadingFile] = []
+        self.categorized: set[LoadingFile] = set()
         # By number of the file. The files do not hold them: a panel keeps the files, and shows
         # them when the arrays are gone.
         self.arrays: dict[int, SharedArray | SharedText | SharedTable] = {}
@@ -253,8 +255,11 @@ class _Load:
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
         # finds no room there is read again into a memfd.
         movable = backing == "auto" and chosen.kind == "shm"
-        if without_room := self.read(self.good(), chosen, movable=movable):
-            self.read(without_room, choose_backing("memfd", 0), movable=False)
+        files_to_read = self.good()
+        while files_to_read:
+            if without_room := self.read(files_to_read, chosen, movable=movable):
+                self.read(without_room, choose_backing("memfd", 0), movable=False)
+            files_to_read = agree(self.good())
         self.share_categories()
 
     def good(self) -> list[LoadingFile]:
@@ -265,12 +270,18 @@ class _Load:
         """Look into the files, but not into small ones if there is room for what they may hold."""
         files = [file for file in self.good() if file.may_be_probed]
         small = [file for file in self.good() if file.is_small]
+        guessed = [file for file in small if file.guessed]
         if _has_room(backing, small):
-            files = [file for file in files if not file.is_small]
+            first = guessed[:1] if len(guessed) > 1 else []  # what it shows is shared by the others
+            files = [file for file in files if not file.is_small or file in first]
         probes = [Task(tasks.probe, (file.source,)) for file in files]
         for index, outcome in self.pool.run(probes, self.tick):
             if not self.fail(files[index], outcome):
                 files[index].plan, files[index].version = outcome
+        like = next((file.plan for file in guessed if file.plan is not None), None)
+        for file in guessed:
+            file.like = None if like is None else like.shared()
+        agree(self.good())
 
     def count(self, backing: str | os.PathLike[str]) -> None:
         """Split large files into parts, and count their rows."""
@@ -321,6 +332,9 @@ class _Load:
                     file.segment.unlink()
                     without_room.append(file)
                 elif len(file.parts) > 1 and isinstance(result, list):
+                    if file.belied():
+                        self.add_again(waiting, jobs, file)
+                        continue
                     waiting.append(file.join_task(self.records))
                     jobs.append((file, None))
                 else:
@@ -342,6 +356,9 @@ class _Load:
             if len(file.parts) > 1:
                 records = stack.enter_context(new_array(RECORD, (len(file.parts),)))
                 self.in_parts.append(file)
+            if file.segment is not None:
+                file.segment.unlink()
+                self.arrays.pop(file.number, None)
             file.read_into(Segment.create(backing), records)
             for number, task in enumerate(file.read_tasks(self.records)):
                 found.append((n // self.board.processes, number, file, task))
@@ -350,14 +367,26 @@ class _Load:
         waiting += (task for *_, task in found)
         jobs += ((file, number) for _, number, file, _ in found)
 
+    def add_again(
+        self, waiting: list[Task], jobs: list[tuple[LoadingFile, int | None]], file: LoadingFile
+    ) -> None:
+        """Add the tasks that read a file once more, into the same segment."""
+        assert file.segment is not None
+        assert file.part_records is not None
+        file.part_records[...] = 0
+        file.read_into(file.segment, file.part_records)
+        for number, task in enumerate(file.read_tasks(self.records)):
+            waiting.append(task)
+            jobs.append((file, number))
+
     def settle(self, file: LoadingFile, outcome: Any) -> None:
         """Note that a file is ready, or has failed."""
         if self.fail(file, outcome):
             return
         assert file.segment is not None
-        file.segment.source = {"file": file.path, "options": file.source_options}
+        file.look_back(file.segment)
         if any(piece.categories for piece in file.pieces()):
-            self.categorized.append(file)
+            self.categorized.add(file)
         else:
             self.drop_labels(file)
             self.arrays[file.number] = view_of(file.segment)
@@ -404,8 +433,8 @@ class _Load:
         for file in files:
             if file.error is None and file.segment is not None:
                 with SegmentWriter(file.segment) as writer:
-                    writer.set_dtype(with_enums(writer.header.dtype, codes))
-                self.arrays[file.number] = view(file.segment)
+                    file.name_codes(writer, codes)
+                self.arrays[file.number] = view_of(file.segment)
 
     def fail(self, file: LoadingFile, outcome: Any) -> bool:
         """Whether the outcome is a failure; raises it unless failed files are to be skipped."""

@@ -28,12 +28,25 @@ from shmkit.readers.choose import Opener
 from shmkit.segments.files import Identity
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
-from shmkit.views.array import view
+from shmkit.views.array import SharedArray
+from shmkit.views.of_segment import view_of
+from shmkit.views.table import SharedTable
 
 if TYPE_CHECKING:
     from shmkit.readers.hdf5.listing import Listed
 
-__all__ = ["Place", "Source", "count", "datasets", "join", "named_error", "probe", "read", "recode"]
+__all__ = [
+    "Outcome",
+    "Place",
+    "Source",
+    "count",
+    "datasets",
+    "join",
+    "named_error",
+    "probe",
+    "read",
+    "recode",
+]
 
 _RECODE_ROWS = 1 << 16  # stay in the cache of a core
 
@@ -72,19 +85,37 @@ def probe(source: Source) -> tuple[Plan, Version | None]:
         return reader.probe(), reader.version()
 
 
-def count(source: Source, plan: Plan, start: int, stop: int) -> Part:
-    """What lines begin in these bytes of a file that is read in parts."""
+def count(source: Source, plan: Plan, start: int, stop: int) -> Any:
+    """What lines begin in these bytes of a file that is read in parts, for `Plan.in_parts`."""
     with _opened(source, source.opener.load()) as reader:
         return reader.count(plan, start, stop)
 
 
+class Outcome(NamedTuple):
+    """What became of a part that was read.
+
+    Attributes
+    ----------
+    piece
+        What was read.
+    options
+        Those that were found on the way, of a file that was not looked into before.
+    plan
+        Where it was guessed on the way: of a file that is not like others, or belied its plan.
+    """
+
+    piece: Piece
+    options: Mapping[str, Any] = {}
+    plan: Plan | None = None
+
+
 def read(
-    source: Source, plan: Plan | None, part: Part, place: Place, finish: bool
-) -> tuple[Piece, dict[str, Any]]:
+    source: Source, plan: Plan | None, part: Part, place: Place, like: Plan | None, finish: bool
+) -> Outcome:
     """Read a part into the segment; without a plan, look into the file first.
 
-    The only part of a file finishes the array. Gives the piece, and the options that were found on
-    the way.
+    The plan of another file, `like`, is taken where this one looks alike. The only part of a file
+    finishes the array, and is read again if it belies the plan.
     """
     # A plain array: writing to a SharedArray's fields takes as long as parsing a small file.
     record = np.asarray(place.records)[place.number : place.number + 1]
@@ -92,17 +123,25 @@ def read(
     opener, found = source.opener.load(), {}
     segment = Segment.attach(place.segment, place.identity)
     with _opened(source, opener) as reader, SegmentWriter(segment, record) as writer:
+        known = like if plan is None else plan
         if plan is None:
-            plan = reader.probe()
-            found = _found(plan, opener.options)
-        nbytes = plan.nbytes if part.rows is None else part.rows * plan.row_nbytes
-        writer.check_memory(nbytes)
-        writer.seek(part.row * plan.row_nbytes)
-        piece = reader.read(plan, part, writer)
+            plan = reader.probe(like)
+            found = {} if plan is like else _found(plan, opener.options)
+        piece = _read(reader, plan, part, writer)
+        while finish and piece.belied is not None:
+            plan = plan.widened([piece.belied])
+            piece = _read(reader, plan, part, writer)
         if finish:
-            writer.resize(plan.final_shape(piece.rows))
+            plan.finish(writer, [(0, piece.rows)])
     record["ended"] = time.time()
-    return piece, found
+    return Outcome(piece, found, plan if plan.key is not None and plan is not known else None)
+
+
+def _read(reader: Reader, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:
+    nbytes = plan.nbytes if part.rows is None else part.rows * plan.row_nbytes
+    writer.check_memory(nbytes)
+    writer.seek(part.row * plan.row_nbytes)
+    return reader.read(plan, part, writer)
 
 
 def _found(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,22 +155,21 @@ def _found(plan: Plan, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def join(plan: Plan, pieces: Sequence[tuple[int, int]], place: Place) -> None:
     """Make one array of parts that were read: (first row, rows that there are) of each."""
-    stop, row_nbytes = 0, plan.row_nbytes
     with SegmentWriter(Segment.attach(place.segment, place.identity)) as writer:
-        for row, rows in pieces:
-            if row != stop:
-                writer.move(row * row_nbytes, rows * row_nbytes, stop * row_nbytes)
-            stop += rows
-        writer.resize(plan.final_shape(stop))
+        plan.finish(writer, pieces)
 
 
 def recode(start: int, stop: int, codes: Mapping[str, NDArray[Any]], place: Place) -> None:
     """Give these rows other codes, in each field that has some: at the code's place."""
-    array = np.asarray(view(Segment.attach(place.segment, place.identity)))
-    rows = array.reshape(-1)[start:stop]
+    whole = view_of(Segment.attach(place.segment, place.identity))
     for field, others in codes.items():
-        for i in range(0, len(rows), _RECODE_ROWS):
-            column = rows[field][i : i + _RECODE_ROWS]
+        if isinstance(whole, SharedTable):
+            stored = np.asarray(whole.stored(field))
+        else:
+            assert isinstance(whole, SharedArray)  # codes are no text
+            stored = np.asarray(whole.reshape(-1)[field])
+        for i in range(start, stop, _RECODE_ROWS):
+            column = stored[i : min(i + _RECODE_ROWS, stop)]
             column[:] = others[column]
 
 

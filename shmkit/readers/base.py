@@ -17,18 +17,23 @@ counted an estimate: `SegmentWriter.write` goes past it, and the array gets its 
 
 Each task opens the file anew, and the path may lead to another file by then. So a reader tells the
 version of what it has opened, and all tasks of a file must have seen the same one.
+
+What a plan guesses may be belied by a part: then its piece says what was found instead, and the
+file is read again with the plan that the guess and the finding give together (`Plan.widened`).
+Files with one `Plan.key` share their guesses, so that the same column has the same type in all.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from shmkit._categories import with_enums
 from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["WHOLE", "Part", "Piece", "Plan", "Reader", "Version"]
@@ -68,9 +73,55 @@ class Plan:
         """Bytes that a row of the array takes."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
+    @property
+    def key(self) -> Hashable:
+        """What files have in common that share their guesses; None where nothing is guessed."""
+        return None
+
     def final_shape(self, rows: int) -> tuple[int, ...]:  # noqa: ARG002 - for plans that are a bound
         """The shape of the array, once its rows are known."""
         return self.shape
+
+    def in_parts(self, counted: Sequence[Any]) -> tuple[Self, list[Part]]:
+        """The plan and the parts of a file, of which these were counted, one after another."""
+        line, row, parts = self.options.get("skiprows", 0), 0, []
+        for part in counted:
+            parts.append(part._replace(line=line, row=row))
+            line, row = line + part.lines, row + (part.rows or 0)
+        return replace(self, shape=(row, *self.shape[1:])), parts
+
+    def finish(self, writer: SegmentWriter, pieces: Sequence[tuple[int, int]]) -> None:
+        """Make one array of what was written of each part: (first row, rows)."""
+        stop, row_nbytes = 0, self.row_nbytes
+        for row, rows in pieces:
+            if row != stop:
+                writer.move(row * row_nbytes, rows * row_nbytes, stop * row_nbytes)
+            stop += rows
+        writer.resize(self.final_shape(stop))
+
+    def shared(self) -> Self:
+        """The plan for other files of the load that look alike; see `Reader.probe`."""
+        return self
+
+    def agreed(self, others: Sequence[Self]) -> Self:  # noqa: ARG002 - for plans with a key
+        """The plan of the same file that holds what plans of the same key hold, too."""
+        return self
+
+    def same_types(self, other: Self) -> bool:
+        """Whether both give each column the same type, but for the width of text."""
+        return self.dtype == other.dtype
+
+    def name_codes(self, writer: SegmentWriter, codes: Mapping[str, Mapping[str, int]]) -> None:
+        """Write the names of categories, by field, beside the array that is there."""
+        writer.set_dtype(with_enums(writer.header.dtype, codes))
+
+    def notes(self, missing: Mapping[str, int]) -> list[str]:  # noqa: ARG002 - for plans that guess
+        """What is to be said of the types, and of the missing values, of a file that was read."""
+        return []
+
+    def widened(self, found: Iterable[Any]) -> Self:
+        """The plan that holds what pieces found (`Piece.belied`), too."""
+        raise NotImplementedError
 
 
 class Part(NamedTuple):
@@ -113,11 +164,17 @@ class Piece(NamedTuple):
     no_text
         Fields of the plan that are no text, as their bytes have shown, and what their label in
         the file says.
+    missing
+        How many values of each column the text has a word for that means missing.
+    belied
+        What was found that the plan does not hold, for `Plan.widened`: the file is read again.
     """
 
     rows: int
     categories: Mapping[str, list[str]] = {}
     no_text: Mapping[str, str] = {}
+    missing: Mapping[str, int] = {}
+    belied: Any = None
 
 
 class Version(NamedTuple):
@@ -144,8 +201,12 @@ class Reader(Protocol):
     def version(self) -> Version | None:
         """The version of the open file as it is now; None for what is no file, but a directory."""
 
-    def probe(self) -> Plan:
-        """Say what is in the file."""
+    def probe(self, like: Plan | None = None) -> Plan:
+        """Say what is in the file.
+
+        `like` is the plan of another file of the load, with the same options: what is guessed is
+        taken from there, and that very plan given back, where this file looks alike.
+        """
 
     def count(self, plan: Plan, start: int, stop: int) -> Part:  # noqa: ARG002 - for those with parts
         """The lines that begin in these bytes of the plan's span; `line` and `row` are not set.

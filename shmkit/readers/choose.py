@@ -4,7 +4,8 @@
     .npy                      ──▶ npy       no options
     .h5 .hdf5 .hdf .he5 .nc4  ──▶ hdf5      dataset
     .nc that begins as HDF5   ──▶ hdf5
-    anything else             ──▶ text      np.loadtxt's, and categories
+    anything else             ──▶ table     what is inferred, and what is said of columns
+      with a dtype of rows    ──▶ text      np.loadtxt's, and categories
 
 The notebook's process chooses; an opener travels to the loader processes, and opens files there.
 Readers are imported where they are first needed: h5py takes longer to import than all the rest.
@@ -47,11 +48,14 @@ class Opener(NamedTuple):
         Those that the format has use for; of text files as `checked` gives them.
     function
         What ``reader=`` gave.
+    guesses
+        Whether types are inferred, which files that look alike share.
     """
 
     format: Format
     options: Mapping[str, Any] = {}
     function: Callable[[str], Any] | None = None
+    guesses: bool = False
 
     def open(self, path: str) -> AbstractContextManager[Reader]:
         """The reader of a file; raises what its `open` raises."""
@@ -67,6 +71,10 @@ class Opener(NamedTuple):
             from shmkit.readers.hdf5.reader import HDF5Reader  # noqa: PLC0415
 
             return HDF5Reader.open(path, self.options)
+        if self.guesses:
+            from shmkit.readers.text.table import TableReader  # noqa: PLC0415
+
+            return TableReader.open(path, self.options)
         from shmkit.readers.text.reader import TextReader  # noqa: PLC0415
 
         return TextReader.open(path, self.options)
@@ -85,9 +93,12 @@ def opener(
     if form is Format.HDF5:
         return Opener(form, {name: options[name] for name in options if name == "dataset"})
     if form is Format.TEXT:
-        from shmkit.readers.text.reader import checked  # noqa: PLC0415 - see the module
+        from shmkit.readers.text import reader, table_options  # noqa: PLC0415 - see the module
 
-        return Opener(form, checked({n: value for n, value in options.items() if n != "dataset"}))
+        given = {name: value for name, value in options.items() if name != "dataset"}
+        if table_options.is_table(given):
+            return Opener(form, table_options.checked(given), guesses=True)
+        return Opener(form, reader.checked(given))
     return Opener(form, function=function)
 
 

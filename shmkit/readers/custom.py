@@ -41,7 +41,7 @@ class CustomReader(Reader):
         status = os.stat(self._path)
         return Version.of(status) if stat.S_ISREG(status.st_mode) else None
 
-    def probe(self) -> Plan:
+    def probe(self, like: Plan | None = None) -> Plan:  # noqa: ARG002 - nothing is guessed
         """Call the function, and say what it returned; `read` writes it.
 
         Raises

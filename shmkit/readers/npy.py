@@ -58,7 +58,7 @@ class NpyReader(Reader):
         """The version of the open file."""
         return Version.of(os.fstat(self._file.fileno()))
 
-    def probe(self) -> Plan:
+    def probe(self, like: Plan | None = None) -> Plan:  # noqa: ARG002 - nothing is guessed
         """Read the header.
 
         Raises

@@ -184,8 +184,10 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         Examples
         --------
         >>> from shmkit import shared_load
-        >>> from shmkit.sample import methylation
-        >>> with shared_load(methylation("few.txt", rows=1000), categories=["chr"]) as arrays:
+        >>> from shmkit.sample import METHYLATION, methylation
+        >>> path = methylation("few.txt", rows=1000)
+        >>> options = {"dtype": METHYLATION, "skiprows": 1, "categories": ["chr"]}
+        >>> with shared_load(path, **options) as arrays:
         ...     chromosome = arrays[0]["chr"]
         ...     print(chromosome[:2], chromosome.categories[chromosome[:2]])
         [0 0] ['chr1' 'chr1']

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
+import numpy as np
+
 from shmkit._format import counted, dtype_text, nbytes_text, shape_text
 from shmkit._html import table_html
 from shmkit._timeline import Timeline
@@ -13,18 +15,21 @@ from shmkit.errors import SegmentGoneError
 from shmkit.pools.gone import GoneArray
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray, state_of
+from shmkit.views.table import SharedTable, Table
+from shmkit.views.text import SharedText
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["SharedArrays"]
 
+_Array = SharedArray | SharedText | SharedTable
 _SHOWN = 30  # arrays, and failures, that a table names
 _COLUMNS = "<Name", "<State", ">Shape", "<Array", ">Memory", "<Where"
 
 
-class SharedArrays(Sequence[SharedArray]):
-    """The arrays of one load: a sequence in file order that also answers to names.
+class SharedArrays(Sequence[_Array]):
+    """The arrays and tables of one load: a sequence in file order that also answers to names.
 
     It is a context manager, and ``close()`` does in a later cell what the end of a ``with`` block
     does. Closing unlinks every segment, so that no worker can attach any more, and lets go of the
@@ -46,7 +51,7 @@ class SharedArrays(Sequence[SharedArray]):
     >>> arrays.keys(), first is arrays[0] is arrays["one"]
     (['one', 'two'], True)
     >>> arrays
-    <SharedArrays: one, two (74.4 kB)>
+    <SharedArrays: one, two (78.4 kB)>
     >>> arrays.close()
     >>> arrays
     <SharedArrays: one, two (closed)>
@@ -56,16 +61,16 @@ class SharedArrays(Sequence[SharedArray]):
 
     def __init__(
         self,
-        arrays: Mapping[str, Any],
+        arrays: Mapping[str, _Array],
         failures: Mapping[str, Exception] | None = None,
         on_close: Callable[[], None] | None = None,
         timeline: Callable[[], Timeline] | None = None,
     ) -> None:
         self.failures = dict(failures or {})
         self._names = list(arrays)
-        self._arrays: dict[str, Any] | None = dict(arrays)
+        self._arrays: dict[str, _Array] | None = dict(arrays)
         # What is shown of them after close(). Copies, which a worker may return, have no segment.
-        self._about = [(a.shape, a.dtype, a.nbytes) for a in arrays.values()]
+        self._about = [_about(array) for array in arrays.values()]
         self._segments: list[Segment | None] = [
             getattr(array, "segment", None) for array in arrays.values()
         ]
@@ -73,10 +78,10 @@ class SharedArrays(Sequence[SharedArray]):
         self._timeline = timeline
 
     @overload
-    def __getitem__(self, key: int | str) -> SharedArray: ...
+    def __getitem__(self, key: int | str) -> _Array: ...
     @overload
-    def __getitem__(self, key: slice) -> list[SharedArray]: ...
-    def __getitem__(self, key: int | str | slice) -> SharedArray | list[SharedArray]:
+    def __getitem__(self, key: slice) -> list[_Array]: ...
+    def __getitem__(self, key: int | str | slice) -> _Array | list[_Array]:
         """The array of a file, by its number or its name; or a list, by a slice."""
         arrays = self._open()
         if not isinstance(key, str):
@@ -91,7 +96,7 @@ class SharedArrays(Sequence[SharedArray]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def __iter__(self) -> Iterator[SharedArray]:
+    def __iter__(self) -> Iterator[_Array]:
         return iter(list(self._open().values()))
 
     def __contains__(self, item: object) -> bool:
@@ -104,7 +109,7 @@ class SharedArrays(Sequence[SharedArray]):
         """The names, in file order."""
         return list(self._names)
 
-    def items(self) -> ItemsView[str, SharedArray]:
+    def items(self) -> ItemsView[str, _Array]:
         """Pairs of name and array, in file order."""
         return dict(self._open()).items()
 
@@ -199,7 +204,7 @@ class SharedArrays(Sequence[SharedArray]):
         >>> path = shmkit.sample.methylation("one.txt", rows=1000)
         >>> with shmkit.shared_load(path) as arrays:
         ...     arrays.plot_memory().get_title(loc="left")
-        '1 array: 37.2 kB'
+        '1 array: 37.7 kB'
         """
         from shmkit import plotting  # noqa: PLC0415 - as above
 
@@ -247,7 +252,7 @@ class SharedArrays(Sequence[SharedArray]):
     def _ipython_key_completions_(self) -> list[str]:
         return self.keys()
 
-    def _open(self) -> dict[str, SharedArray]:
+    def _open(self) -> dict[str, _Array]:
         if self._arrays is None:
             raise SegmentGoneError(
                 repr(self),
@@ -257,8 +262,15 @@ class SharedArrays(Sequence[SharedArray]):
         return self._arrays
 
 
+def _about(array: _Array) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, dtype and bytes; those of its rows for a table."""
+    if isinstance(array, Table):
+        return (len(array),), np.dtype(list(array.dtypes.items())), array.nbytes
+    return array.shape, array.dtype, array.nbytes
+
+
 def _received(
-    arrays: Mapping[str, SharedArray | GoneArray], failures: Mapping[str, Exception]
+    arrays: Mapping[str, _Array | GoneArray], failures: Mapping[str, Exception]
 ) -> SharedArrays | GoneArray:
     """Those that were pickled; what stands for one that is gone, if one is (memory.gone)."""
     here = {}

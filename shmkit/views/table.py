@@ -192,7 +192,12 @@ class Table:
         if any(missing := self.missing.values()):
             about["missing"] = {name: str(n or "") for name, n in zip(self, missing, strict=True)}
         title, summary = type(self).__name__, " · ".join(self._summary())
-        return columns_html(title, summary, self._columns, len(self), about)
+        return columns_html(title, summary, self._columns, len(self), about, self.notes)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of it: nothing of a copy."""
+        return []
 
     def _summary(self) -> list[str]:
         return [nbytes_text(self.nbytes)]
@@ -268,6 +273,14 @@ class SharedTable(Table):
         """A column as it lies in memory: text as UTF-8, or codes."""
         column = self._column(name)
         return column.stored if isinstance(column, SharedText) else column
+
+    @property
+    def notes(self) -> list[str]:
+        """What loading it from text found: what made a column text, what it was read again for."""
+        return list(self.segment.source.get("notes", ())) if self.segment is not None else []
+
+    def __repr__(self) -> str:
+        return "\n  ".join([super().__repr__(), *self.notes])
 
     def _slice(self, rows: slice) -> SharedTable:
         return SharedTable(self.whole, self.rows[rows])

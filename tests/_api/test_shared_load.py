@@ -23,7 +23,7 @@ from shmkit import (
     LoadError,
     NotEnoughMemoryError,
     SegmentGoneError,
-    SharedArray,
+    SharedTable,
     sample,
     shared_load,
     to_hdf5,
@@ -52,7 +52,7 @@ def test_it_is_a_sequence_in_file_order_that_answers_to_names(paths):
         assert "sample1" in arrays
         assert "sample4" not in arrays
         *_, first = arrays
-        assert type(first) is SharedArray
+        assert type(first) is SharedTable
         assert dict(arrays.items())["sample1"] is first
         assert arrays.nbytes == sum(os.path.getsize(a.segment.path) for a in arrays)
 
@@ -104,23 +104,21 @@ def test_text_and_npy_equal_what_numpy_reads(paths, tmp_path):
 
 def test_text_is_inferred(paths):
     with load(paths[0]) as (calls,):
-        assert calls.dtype.names == ("chr", "pos", "pct", "c", "t")
-        assert [calls.dtype[n].kind for n in range(5)] == ["S", "i", "f", "i", "i"]
+        assert calls.columns == ["chr", "pos", "pct", "c", "t"]
+        assert [dtype.kind for dtype in calls.dtypes.values()] == ["U", "i", "f", "i", "i"]
 
 
 def test_an_option_that_is_given_is_obeyed_whatever_its_value(tmp_path):
     path = tmp_path / "genes.csv"
     path.write_text("1,gene #3\n2,gene #4\n")
-    with pytest.raises(LoadError, match="comments=None") as caught:
-        load(path)
-    assert (caught.value.line, caught.value.column) == (1, 2)
-    with load(path, comments=None) as (genes,):
-        assert genes["f1"].tolist() == [b"gene #3", b"gene #4"]
+    for options in ({}, {"comments": None}):
+        with load(path, **options) as (genes,):
+            assert genes["f1"].tolist() == ["gene #3", "gene #4"]
     with load(path, comments="#") as (genes,):
-        assert genes["f1"].tolist() == [b"gene ", b"gene "]
+        assert genes["f1"].tolist() == ["gene ", "gene "]
     path.write_text('"a" 1\n"b" 2\n')
     with load(path) as (quoted,), load(path, quotechar=None) as (plain,):
-        assert (quoted["f0"][0], plain["f0"][0]) == (b"a", b'"a"')
+        assert (quoted["f0"][0], plain["f0"][0]) == ("a", '"a"')
 
 
 def test_a_reader_defined_here_runs_in_a_loader(paths):
@@ -262,8 +260,8 @@ def test_a_bad_option_is_named(paths, options, message):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"skiprows": -1}, ValueError, "skiprows=-1: argument must be nonnegative"),
-        ({"delimiter": ",,"}, TypeError, "delimiter=',,': .* must be a single"),
+        ({"skiprows": -1}, ValueError, "skiprows=-1: .* nonnegative"),
+        ({"delimiter": ",,"}, TypeError, "delimiter=',,'.* must be a single"),
         ({"dtype": object}, TypeError, "Python objects, .* cannot lie in shared memory"),
     ],
 )
@@ -345,7 +343,8 @@ def test_every_backing_gives_the_same_arrays(paths, backing, tmp_path):
     where = tmp_path if backing == "directory" else backing
     with load(paths, backing=where) as arrays, load(paths) as expected:
         for array, other in zip(arrays, expected, strict=True):
-            assert np.array_equal(array, other)
+            assert array.columns == other.columns
+            assert all(np.array_equal(array[name], other[name]) for name in array)
             assert array.segment.backing == ("file" if backing == "directory" else backing)
 
 
@@ -455,7 +454,7 @@ def test_arrays_travel_to_a_worker_as_references(paths):
     with load(paths) as arrays:
         got = pickle.loads(message_of(arrays))
         assert got.keys() == arrays.keys()
-        assert np.shares_memory(got["sample2"], arrays["sample2"])
+        assert np.shares_memory(got["sample2"]["pos"], arrays["sample2"]["pos"])
         got.close()
 
 

@@ -138,7 +138,6 @@ LARGE = np.dtype([("name", "S12"), ("pos", "i4"), ("x", "f8")])
     "options",
     [
         {"dtype": LARGE},
-        {"delimiter": None, "comments": "#"},
         {"dtype": float, "usecols": (1, 2)},
     ],
 )
@@ -315,11 +314,17 @@ def _times():
 def test_a_file_that_is_cut_short_after_it_was_counted_is_an_error(path):
     path.write_text("a\t1\t2\n" * 1000)
     plan = replace(probe(str(path), dtype=DTYPE), span=(0, path.stat().st_size))
-    with open_reader(path) as reader:
+    with open_reader(path, dtype=DTYPE) as reader:
         part = reader.count(plan, 0, path.stat().st_size)
     path.write_text("a\t1\t2\n" * 900)
-    with open_reader(path) as reader, pytest.raises(LoadError, match="changed while loading"):
+    with (
+        open_reader(path, dtype=DTYPE) as reader,
+        pytest.raises(LoadError, match="changed while loading"),
+    ):
         reader.read(plan, part, MemoryWriter())
     path.write_text("a\t1\t2\n" * 1000)
-    with open_reader(path) as reader, pytest.raises(LoadError, match="changed while loading"):
+    with (
+        open_reader(path, dtype=DTYPE) as reader,
+        pytest.raises(LoadError, match="changed while loading"),
+    ):
         reader.read(plan, part._replace(rows=10), MemoryWriter())

@@ -20,7 +20,7 @@ CHANGED = "changed while it was read; load it again"
 
 
 def text(number):
-    return f"{number:015d}\n".encode() * ROWS
+    return f"1{number:014d}\n".encode() * ROWS
 
 
 def npy(path, number):

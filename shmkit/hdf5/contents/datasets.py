@@ -37,7 +37,7 @@ from shmkit.views.text import SharedText
 __all__ = ["ARRAY_TYPES", "Arrays", "DatasetSource", "datasets", "named_arrays", "parts_of_name"]
 
 # What `to_hdf5` takes.
-Arrays = Mapping[Any, Any] | Sequence[NDArray[Any] | Table] | NDArray[Any] | Table
+Arrays = Mapping[Any, Any] | Sequence[NDArray[Any] | Table | SharedText] | NDArray[Any] | Table
 ARRAY_TYPES = (np.ndarray, Table, SharedText)  # of what has one name in it
 _Array = NDArray[Any] | Rows | Utf8
 _Value = TypeVar("_Value")

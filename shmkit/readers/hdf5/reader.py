@@ -76,7 +76,7 @@ class HDF5Reader(Reader):
         """The version of the open file."""
         return version_of(self._path, self._file)
 
-    def probe(self) -> Plan:
+    def probe(self, like: Plan | None = None) -> Plan:  # noqa: ARG002 - nothing is guessed
         """Say what the dataset becomes.
 
         Raises

@@ -6,15 +6,13 @@
                  └─ too long             └─ no number ──▶ LoadError: line, column, text, option
 
 np.loadtxt's own errors count rows, not lines, and it cuts text without one. So a block of rows
-that failed is parsed again row by row, and in the row that fails the field is searched for. The
-same is done where a guess may have lost text: a comment sign in a field, a quote never closed.
+that failed is parsed again row by row, and in the row that fails the field is searched for.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from reprlib import repr as short
@@ -26,40 +24,21 @@ from numpy.typing import NDArray
 from shmkit._categories import MAX_NAME_NBYTES, enum_of
 from shmkit.errors import LoadError
 from shmkit.readers.base import Plan
-from shmkit.readers.text.infer import EXACT, is_number, split_fields, split_options
-from shmkit.readers.text.lines import loadtxt
+from shmkit.readers.text.lines import loadtxt, split_fields, split_options
 
 __all__ = [
     "TextPlan",
     "array_can_hold",
     "columns",
     "explain_row",
-    "guesses_comments",
-    "holds_whole_numbers",
     "is_category",
-    "may_lose_text",
     "parse_options",
 ]
-
-_OPEN_QUOTE = re.compile(r'(?:^|[^\w"])"(?:[^"]|"")*$')
-_IN_QUOTES = "stands in quotes"
 
 
 @dataclass(frozen=True)
 class TextPlan(Plan):
-    """A plan, and how far its dtype is a guess.
-
-    Attributes
-    ----------
-    inferred
-        The options that come from a sample of the file.
-    whole_columns
-        Columns of the array that are float64 but held only whole numbers in the sample: one
-        that float64 cannot hold is an error there.
-    """
-
-    inferred: frozenset[str] = frozenset()
-    whole_columns: tuple[int, ...] = ()
+    """A plan for np.loadtxt."""
 
     def final_shape(self, rows: int) -> tuple[int, ...]:
         """The shape that np.loadtxt gives to an array of so many rows."""
@@ -123,22 +102,17 @@ def array_can_hold(rows: NDArray[Any], plan: TextPlan) -> bool:
     if not len(rows):
         return True
     if plan.dtype.names is not None:
-        whole = set(plan.whole_columns)
         return not any(
-            _change(rows[f"f{i}"], column.dtype, plan, whole=i in whole)
+            _change(rows[f"f{i}"], column.dtype)
             for i, column in enumerate(columns(plan.dtype))
-            if column.dtype.kind in "SU" or is_category(column.dtype) or i in whole
+            if column.dtype.kind in "SU" or is_category(column.dtype)
         )
     if len(plan.shape) == 2 and rows.shape[1] != plan.shape[1]:
         return False
-    if plan.whole_columns and _change(rows[:, plan.whole_columns], plan.dtype, plan, whole=True):
-        return False
-    return not _change(rows, plan.dtype, plan, whole=False)
+    return not _change(rows, plan.dtype)
 
 
-def _change(
-    values: NDArray[Any], dtype: np.dtype[Any], plan: TextPlan, *, whole: bool
-) -> str | None:
+def _change(values: NDArray[Any], dtype: np.dtype[Any]) -> str | None:
     """How the array would change one of these parsed values; None if it holds all."""
     if dtype.kind in "SU":
         character = np.dtype(np.uint8 if dtype.kind == "S" else np.uint32)
@@ -146,73 +120,17 @@ def _change(
         codes = np.ascontiguousarray(values).view(character).reshape(-1, length)
         if codes[:, -1].any():
             return f"has more characters than {dtype.kind}{length - 1} holds"
-        if "dtype" in plan.inferred:
-            if dtype.kind == "S" and (codes > 127).any():
-                return "is not ASCII text"
-            if "quotechar" not in plan.options and (begin := codes[:, 0] == ord('"')).any():
-                texts = values.ravel()[begin].astype(str)
-                if (np.strings.endswith(texts, '"') & (np.strings.str_len(texts) > 1)).any():
-                    return _IN_QUOTES
     if is_category(dtype):
         texts = set(map(str, values.tolist()))
         if any("\0" in text or len(text.encode()) > MAX_NAME_NBYTES for text in texts):
             return f"holds a NUL or more than {MAX_NAME_NBYTES} bytes, so it is no category"
-        quoted = (text for text in texts if text[1:] and text[0] == text[-1] == '"')
-        if "dtype" in plan.inferred and "quotechar" not in plan.options and any(quoted):
-            return _IN_QUOTES
-    if whole and not holds_whole_numbers(values):
-        return "is beyond 2**53, above which float64 changes whole numbers"
     return None
-
-
-def holds_whole_numbers(values: NDArray[Any]) -> bool:
-    """Whether float64 has changed none of these numbers if all were whole."""
-    return not (np.isfinite(values) & (np.abs(values) >= EXACT)).any()
-
-
-def may_lose_text(lines: list[str], rows: int, plan: TextPlan) -> bool:
-    """Whether a guess may have lost text of these lines, which gave so many rows that fit.
-
-    Quick where it has not; `explain_row` tells for certain.
-    """
-    if "quotechar" in plan.inferred and rows < len(lines) and any(map(_OPEN_QUOTE.search, lines)):
-        return True
-    if not guesses_comments(plan) or "#" not in "".join(lines):
-        return False
-    delimiter, quote = plan.options["delimiter"], re.escape(plan.options.get("quotechar") or "")
-    start = r"\s" if delimiter is None else re.escape(delimiter)
-    quoted = re.compile(rf"(^|{start}){quote}(?:[^{quote}]|{quote * 2})*{quote}") if quote else None
-    for line in lines:
-        if "#" in line and not line.startswith("#"):
-            data, sign, comment = (quoted.sub(r"\1x", line) if quoted else line).partition("#")
-            cells = data.split(delimiter)
-            apart = delimiter is None and data[-1:].isspace()
-            if sign and cells and _cut(cells, len(cells) - (not apart), comment, plan):
-                return True
-    return False
-
-
-def guesses_comments(plan: TextPlan) -> bool:
-    """Whether nobody said that ``#`` begins a comment."""
-    return "dtype" in plan.inferred and "comments" not in plan.options
-
-
-def _cut(fields: list[str], at: int, comment: str, plan: TextPlan) -> bool:
-    """Whether text may be lost where a comment sign ends field `at`, or follows all of them."""
-    keys = plan.options.get("usecols")
-    if at == len(fields):  # after white space: "1 #ff0000", but not "1 # note"
-        return (not keys or min(keys) < 0) and bool(comment.lstrip("#")[:1].strip())
-    used = [at] if keys is None else [i for i, key in enumerate(keys) if key % len(fields) == at]
-    names = plan.dtype.names or ()
-    types = [plan.dtype[i] for i in used if i < len(names)]
-    is_text = any(dtype.kind in "SU" or is_category(dtype) for dtype in types)
-    return bool(used) and (is_text or not is_number(fields[at]))
 
 
 def explain_row(
     path: str, plan: TextPlan, lines: list[str], start: int, *, first: bool
 ) -> LoadError | None:
-    """The error for the first row that does not fit or loses text, in the lines after `start`.
+    """The error for the first row that does not fit, in the lines after `start`.
 
     `first` says whether no row comes before these lines: theirs may be a header.
     """
@@ -224,39 +142,16 @@ def explain_row(
         except (ValueError, DeprecationWarning) as error:
             good, reason = False, str(error)
         end = len(lines) - operator.length_hint(rest)
-        if good and not any("#" in line or '"' in line for line in lines[begin:end]):
+        if good:
             continue
         fields = split_fields(lines[begin:end], split)
         # A quoted field may hold line ends: the line is that where the row begins.
         top = end - 1 - sum(field.count("\n") for field in fields)
         row = lines[top:end]
-        lost = _lost(plan, row, fields) if fields else None
-        if good and lost is None:
-            continue
-        column, reason = lost or _misfit(plan, row, fields) or (None, reason)
-        if lost is None and first and begin == 0:
+        column, reason = _misfit(plan, row, fields) or (None, reason)
+        if first and begin == 0:
             reason += f", or skiprows={start + end} if this line is a header"
         return LoadError(path, start + top + 1, column, reason)
-    return None
-
-
-def _lost(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str] | None:
-    """The column of the first field that a guess joins or cuts, and the reason."""
-    joined = (i for i, field in enumerate(fields) if "\n" in field)
-    if "quotechar" in plan.inferred and (at := next(joined, None)) is not None:
-        return at + 1, (
-            f"{short(fields[at])} holds a line end, as a quote opens it; give quotechar='\"' if "
-            "that is meant, or quotechar=None if the quote belongs to the text"
-        )
-    if guesses_comments(plan):
-        uncut = split_fields(row, split_options(plan.options) | {"comments": None})
-        pairs = enumerate(zip(fields, uncut, strict=False))
-        at = next((i for i, (field, whole) in pairs if field != whole), len(fields))
-        if at < len(uncut) and _cut(fields, at, uncut[at], plan):
-            return at + 1, (
-                f"{short(uncut[at])} would be cut at the comment sign; give comments=None if # "
-                "belongs to the text, or comments='#' if a comment begins there"
-            )
     return None
 
 
@@ -286,7 +181,6 @@ def _misfit(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str
             plan,
             dtype=np.dtype([(f"f{i}", column.dtype) for i, column in enumerate(expected[low:end])]),
             options={**plan.options, "usecols": at[low:end], "converters": converters},
-            whole_columns=tuple(i - low for i in plan.whole_columns if low <= i < end),
         )
         try:
             good = array_can_hold(loadtxt(row, max_rows=1, **parse_options(part)), part)
@@ -296,8 +190,7 @@ def _misfit(plan: TextPlan, row: list[str], fields: list[str]) -> tuple[int, str
     if low == len(at):
         return None
     converter = converters.get(at[low]) if isinstance(converters, Mapping) else converters
-    whole = low in plan.whole_columns
-    reason = _field_misfit(plan, row, fields, at[low], expected[low], converter, whole=whole)
+    reason = _field_misfit(plan, row, fields, at[low], expected[low], converter)
     return None if reason is None else (at[low] + 1, reason)
 
 
@@ -308,8 +201,6 @@ def _field_misfit(
     at: int,
     column: Column,
     converter: Callable[[str], Any] | None,
-    *,
-    whole: bool,
 ) -> str | None:
     """What is wrong with one field, and the option that helps."""
     text, dtype = fields[at], column.dtype
@@ -322,7 +213,7 @@ def _field_misfit(
         option = "leave it out of categories="
     try:
         value = loadtxt(row, dtype=_wide(dtype), ndmin=1, max_rows=1, **options)
-        reason = _change(value, dtype, plan, whole=whole)
+        reason = _change(value, dtype)
     except (ValueError, DeprecationWarning) as error:
         reason = f"is not {'an' if dtype.kind == 'i' else 'a'} {dtype.name}"
         if converter:
@@ -331,11 +222,7 @@ def _field_misfit(
             reason = "has a character of more than one byte"
     if reason is None:
         return None
-    if reason == _IN_QUOTES:
-        option = "give quotechar='\"', or quotechar=None if the quotes belong to the text"
-    elif converter:
+    if converter:
         option = "correct the text or the converter, or give another dtype="
-    notes = [f'field "{column.name}"'] if column.name else []
-    notes += ["inferred from a sample of the file"] if "dtype" in plan.inferred else []
-    note = f" ({', '.join(notes)})" if notes else ""
+    note = f' (field "{column.name}")' if column.name else ""
     return f"{short(text)} {reason}{note}; {option}"

@@ -13,7 +13,7 @@ import operator
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -46,6 +46,8 @@ __all__ = [
     "loadtxt",
     "next_line",
     "parser",
+    "split_fields",
+    "split_options",
 ]
 
 _COUNT_NBYTES = 1 << 18  # stays in the cache of a core until it is counted
@@ -63,6 +65,20 @@ def loadtxt(lines: Iterable[str], **options: Any) -> NDArray[Any]:
         warnings.filterwarnings("ignore", category=UserWarning, module=re.escape(__name__))
         warnings.filterwarnings("error", category=DeprecationWarning, module=r"numpy\.lib")
         return np.loadtxt(lines, **options)
+
+
+def split_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of np.loadtxt's options that split a line into fields."""
+    return {k: options[k] for k in ("comments", "delimiter", "quotechar") if k in options}
+
+
+def split_fields(row: list[str], split: dict[str, Any]) -> list[Any]:
+    """The fields of the first row of these lines; none if there is none, or its converter fails."""
+    try:
+        rows = loadtxt(row, dtype=object, ndmin=2, max_rows=1, **split).tolist()
+    except ValueError:
+        return []
+    return rows[0] if rows else []
 
 
 def line_ends_are_bytes(encoding: str) -> bool:

@@ -1,13 +1,12 @@
-"""Text files, with np.loadtxt as the reference: its options, its values, its refusals.
+"""Text whose dtype is given, with np.loadtxt as the reference: its options, values, refusals.
 
-probe    a sample of the lines ──▶ plan: np.loadtxt's options (infer), rows, perhaps a span
+probe    plan: np.loadtxt's options, rows, perhaps a span
 count    bytes of the span ──▶ part: whole lines, and their rows at most (lines)
 read     bytes of a part, decompressed, a block at a time ──▶ rows (rows) ──▶ writer
 """
 
 from __future__ import annotations
 
-import codecs
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,15 +20,14 @@ from shmkit._categories import category
 from shmkit.errors import LoadError
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.compression import content_nbytes, decompressed, position
-from shmkit.readers.text.errors import TextPlan, columns, is_category
-from shmkit.readers.text.infer import infer, take_sample
+from shmkit.readers.text.encoding import encoding_of
+from shmkit.readers.text.errors import TextPlan, columns
 from shmkit.readers.text.lines import (
     byte_order_mark,
     count_byte_lines,
     count_lines,
     decoding,
     estimate_lines,
-    line_ends_are_bytes,
     line_start,
     lines_of,
     loadtxt,
@@ -40,7 +38,6 @@ from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["TextReader", "checked"]
 
-_LOOK_NBYTES = 4096  # binary files have a NUL byte in the first ones
 _LARGE_NBYTES = 1 << 24  # from here on a file may be read in parts
 _FEW_ROWS = 1 << 16  # for which a large file is not counted
 _WITHOUT_UNIT = frozenset([np.dtype("M8"), np.dtype("m8")])
@@ -57,9 +54,7 @@ def checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
         From np.loadtxt, for options that it refuses with any file; for ``encoding="bytes"``, and
         for a dtype that holds Python objects or dates without a unit.
     """
-    given = dict(options)
-    if given.get("dtype", "") is None:
-        del given["dtype"]
+    given = {name: value for name, value in options.items() if name != "layout"}
     if given.get("encoding") == "bytes":
         raise ValueError(
             'encoding="bytes" is a mode of np.loadtxt from before numpy 2.0; name the encoding of '
@@ -73,18 +68,17 @@ def checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
         raise type(error)(f"np.loadtxt reads no file with {shown}: {error}") from None
     if given.get("usecols") is not None:
         given["usecols"] = np.atleast_1d(given["usecols"]).tolist()
-    if "dtype" in given:
-        given["dtype"] = dtype = np.dtype(given["dtype"])
-        if dtype.hasobject or any(c.dtype in _WITHOUT_UNIT for c in columns(dtype)):
-            raise TypeError(
-                "Python objects, and times without a unit, cannot lie in shared memory (dtype="
-                f'{dtype}); give dtype= with numbers, text such as "U20", or "datetime64[s]"'
-            )
+    given["dtype"] = dtype = np.dtype(given["dtype"])
+    if dtype.hasobject or any(c.dtype in _WITHOUT_UNIT for c in columns(dtype)):
+        raise TypeError(
+            "Python objects, and times without a unit, cannot lie in shared memory (dtype="
+            f'{dtype}); give dtype= with numbers, text such as "U20", or "datetime64[s]"'
+        )
     return given
 
 
 class TextReader(Reader):
-    r"""Reads one text file.
+    r"""Reads one text file into an array of the dtype given.
 
     Parameters
     ----------
@@ -96,24 +90,19 @@ class TextReader(Reader):
         From `checked`: what the user gave of np.loadtxt's ``dtype``, ``delimiter``, ``comments``,
         ``skiprows``, ``usecols``, ``max_rows``, ``converters``, ``encoding``, ``quotechar`` and
         ``ndmin``, each with np.loadtxt's meaning; and ``categories``, fields of which text becomes
-        codes. Without ``dtype`` it is inferred from a sample, and so are ``delimiter``,
-        ``quotechar`` and a header line where not given; then a quoted line end is an error if
-        ``quotechar`` is not given, as is text cut at a ``#`` if ``comments`` is not.
-        Without ``encoding`` the file is UTF-8, whatever the locale says, with a byte order mark
-        or without.
+        codes. Without ``encoding`` the file is UTF-8, whatever the locale says, with a byte order
+        mark or without.
 
     Examples
     --------
     >>> import os, tempfile
     >>> path = os.path.join(tempfile.mkdtemp(), "calls.txt")
     >>> with open(path, "w") as file:
-    ...     _ = file.write("chr\tpos\tpct\nchr1\t10469\t87.5\nchr1\t10471\t100\n")
-    >>> with TextReader.open(path, {}) as reader:
+    ...     _ = file.write("chr1\t10469\t87.5\nchr1\t10471\t100\n")
+    >>> with TextReader.open(path, checked({"dtype": "S4, i8, f8"})) as reader:
     ...     plan = reader.probe()
     >>> plan.shape, plan.dtype
-    ((2,), dtype([('chr', 'S4'), ('pos', '<i8'), ('pct', '<f8')]))
-    >>> plan.options["delimiter"], plan.options["skiprows"]
-    ('\t', 1)
+    ((2,), dtype([('f0', 'S4'), ('f1', '<i8'), ('f2', '<f8')]))
     """
 
     def __init__(self, path: str, options: Mapping[str, Any], data: BinaryIO) -> None:
@@ -140,7 +129,7 @@ class TextReader(Reader):
         """The version of the open file."""
         return Version.of(os.fstat(self._data.fileno()))
 
-    def probe(self) -> TextPlan:
+    def probe(self, like: Plan | None = None) -> TextPlan:  # noqa: ARG002 - as it is
         """Find out what is in the file.
 
         Returns
@@ -152,26 +141,15 @@ class TextReader(Reader):
         Raises
         ------
         LoadError
-            If the first row does not fit the dtype, the first line may be a header or data, the
-            text does not fit the encoding, the file is no text, or compressed data are damaged.
+            If the first row does not fit the dtype, the text does not fit the encoding, the file
+            is no text, or compressed data are damaged.
         """
-        data, given = self._data, dict(self._options)
-        whole_columns: tuple[int, ...] = ()
-        found: dict[str, Any] = {}
-        given["encoding"] = self._encoding()
-        nbytes, lines = content_nbytes(data), None
-        if nbytes is None and "dtype" in given:
+        data = self._data
+        options = {**self._options, "encoding": encoding_of(self._path, data, self._options)}
+        nbytes, span = content_nbytes(data), None
+        if nbytes is None:
             lines = estimate_lines(data, self.version().nbytes)
-        elif "dtype" not in given:
-            if nbytes is None:
-                nbytes, lines = count_lines(data, given["encoding"])
-                data.seek(0)
-            sample = take_sample(data, nbytes, given.get("skiprows", 0), given["encoding"])
-            found, whole_columns = infer(self._path, sample, given)
-        options = given | found
-        span = None
-        if lines is None:
-            assert nbytes is not None
+        else:
             lines, span = self._lines(options, nbytes)
         most = options.get("max_rows")
         rows = max(0, lines - options.get("skiprows", 0))
@@ -180,30 +158,9 @@ class TextReader(Reader):
             dtype=dtype,
             shape=(rows if most is None else min(rows, most),),
             options=options,
-            inferred=frozenset(found),
-            whole_columns=tuple(
-                i for i in whole_columns if dtype.names is None or not is_category(dtype[i])
-            ),
             span=span,
         )
         return plan if plan.dtype.names is not None else self._with_columns(plan)
-
-    def _encoding(self) -> str:
-        """The encoding of the text, from its begin if none is given; refuses what is no text."""
-        self._data.seek(0)
-        begin = self._data.read(_LOOK_NBYTES)
-        self._data.seek(0)
-        encoding: str | None = self._options.get("encoding")
-        if encoding is None:
-            encoding = "utf-8-sig" if begin.startswith(codecs.BOM_UTF8) else "utf-8"
-        utf_16 = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # reading says so
-        if b"\0" in begin and not utf_16 and line_ends_are_bytes(encoding):
-            reason = (
-                "it holds NUL bytes, so it is no text; give reader=, a function that takes the "
-                'path and returns an array, or encoding= if it is UTF-16 ("utf-16-le")'
-            )
-            raise LoadError(self._path, None, None, reason)
-        return encoding
 
     def _lines(self, options: Mapping[str, Any], nbytes: int) -> tuple[int, tuple[int, int] | None]:
         """About how many lines there are in so many bytes, and the span if it has parts."""

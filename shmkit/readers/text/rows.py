@@ -45,10 +45,7 @@ from shmkit.readers.text.errors import (
     array_can_hold,
     columns,
     explain_row,
-    guesses_comments,
-    holds_whole_numbers,
     is_category,
-    may_lose_text,
     parse_options,
 )
 from shmkit.readers.text.lines import LINE_END, Lines, loadtxt, parser
@@ -197,7 +194,7 @@ class Rows:
 
     def _take(self, text: bytearray, start: int, stop: int) -> None:
         """Take whole lines."""
-        may_parse = self._may_parse(text, start, stop)
+        may_parse = self._fields is not None
         nbytes = _FEW_NBYTES if may_parse else stop
         while start < stop and not self._complete:
             before = start
@@ -212,15 +209,6 @@ class Rows:
             for _ in self.take_lines(lines, self._line):
                 pass
             start = end
-
-    def _may_parse(self, text: bytearray, start: int, stop: int) -> bool:
-        """Whether the parser may see these lines, which knows nothing of guesses."""
-        if self._fields is None:
-            return False
-        if not guesses_comments(self._plan):
-            return True
-        at_begin = text.count(b"\n#", start, stop) + text.startswith(b"#", start)
-        return text.count(b"#", start, stop) == at_begin
 
     def _parse(self, text: bytearray, start: int, stop: int) -> int:
         """Take the lines that the parser takes; gives where they end."""
@@ -239,21 +227,11 @@ class Rows:
                 **self._syntax,
             )
             parsed = self._parsed[:rows]
-            if not self._keeps_whole_numbers(parsed):
-                break
             self._write(parsed)
             self.count += rows
             self._line += lines
             start += nbytes
         return start
-
-    def _keeps_whole_numbers(self, rows: NDArray[Any]) -> bool:
-        """Whether these rows belie no guess that a column holds whole numbers."""
-        whole = list(self._plan.whole_columns)
-        if self._plan.dtype.names is None:
-            return not whole or holds_whole_numbers(rows[:, whole])
-        names = self._plan.dtype.names
-        return all(holds_whole_numbers(rows[names[column]]) for column in whole)
 
 
 def by_lines(
@@ -279,10 +257,9 @@ def by_lines(
         except (ValueError, DeprecationWarning) as error:
             good, refusal = False, str(error)
         block_lines = lines.since_mark()
-        if not good or may_lose_text(block_lines, len(block), plan):
+        if not good:
             misfit = explain_row(path, plan, block_lines, offset + start, first=first)
-            if misfit is not None or not good:
-                raise misfit or LoadError(path, offset + start + 1, None, refusal)
+            raise misfit or LoadError(path, offset + start + 1, None, refusal)
         if len(block):
             first = False
             yield block
@@ -351,12 +328,10 @@ def _parser_knows(plan: TextPlan) -> bool:
 
 def _syntax(plan: TextPlan, encoding: str, width: int) -> dict[str, Any]:
     """The options of the parser."""
-    # A quote in text whose type was inferred may say that the guess is wrong. The parser leaves
-    # such a line to np.loadtxt's way, where that is checked.
     return {
         "delimiter": plan.options.get("delimiter"),
         "comments": plan.options.get("comments", "#"),
-        "quotechar": '"' if "dtype" in plan.inferred and "quotechar" not in plan.options else None,
+        "quotechar": None,
         "columns": width if _keys(plan) is None else -1,
         "utf8": codecs.lookup(encoding).name == "utf-8",
     }

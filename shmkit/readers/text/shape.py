@@ -1,0 +1,263 @@
+r"""Where the table begins in a text, how its lines are split, and what its columns are called.
+
+    sep=;                       obeyed, no row
+    Station report, 2024        a preamble: lines of another width than all behind
+    # made by hand              comments
+    time;temp;rh                the header ──▶ names
+    s;degC;%                    units, if said
+    2024-03-01;2,5;80           here the rows begin ──▶ begin, lines
+
+1. The delimiter is the one that splits most lines of the head alike (`best_delimiter`).
+2. The table begins at the first line that is as wide as all behind it, where there are some.
+3. The first line of it is a header, or data (header.py). What cannot be told is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shmkit.errors import LoadError
+from shmkit.readers.text.columns import Class, Dialect, best_delimiter, facts
+from shmkit.readers.text.header import (
+    Verdict,
+    class_of,
+    comment_names,
+    distinct,
+    is_header,
+)
+from shmkit.readers.text.lines import parser
+
+__all__ = ["Shape", "shape_of"]
+
+_LOOK_ROWS = 200  # of the head: enough to tell a table, and a header
+_LEAST_ROWS = 3  # behind a preamble: fewer are alike by chance
+_MOST_LINES = 64  # of one row, in quotes
+_UCSC = re.compile(rb"track +\w+=|browser +(?:position|hide|dense|pack|squish|full)\b")
+_SEPARATOR = re.compile(rb'"?sep=(.)"?\r?\n')
+_FORMATS = re.compile(rb"\d+[sndSND]")  # of USGS's RDB, below the header
+_BLANK_QUOTE = re.compile(rb'[,;|] +"')
+_WHOLE = re.compile(rb" *\d+ *")
+_COMMA_NUMBER = re.compile(rb"[;\n] *[+-]?\d+,\d+ *[;\r\n]")
+
+
+class Shape(NamedTuple):
+    """What the head of a file says of its table.
+
+    Attributes
+    ----------
+    dialect
+        How lines are split.
+    fields
+        How many each has; 0 where there is no line at all.
+    names
+        Of the columns, distinct; `header` says whether they are from a header.
+    begin, lines
+        Bytes and lines before the first row.
+    units
+        Of the columns, if there is a line of them.
+    """
+
+    dialect: Dialect
+    fields: int
+    names: tuple[str, ...]
+    header: bool
+    begin: int
+    lines: int
+    units: tuple[str, ...] = ()
+
+
+class _Row(NamedTuple):
+    """A row of the head, and where it is."""
+
+    cells: list[bytes]
+    start: int
+    stop: int
+    line: int  # lines before it
+
+
+def shape_of(path: str, head: bytes, given: dict[str, Any], *, fixed: bool) -> Shape:
+    """The shape of the table in a text that begins with these whole lines.
+
+    Parameters
+    ----------
+    path
+        For messages.
+    head
+        UTF-8, as the parser will see it.
+    given
+        The options of a table (table_options), as the user gave them.
+    fixed
+        Whether the lines were of fixed width; then they are split already.
+
+    Raises
+    ------
+    LoadError
+        If the first line may be a header or data, or names are not as many as columns.
+    """
+    begin, line = 0, 0
+    for _ in range(given.get("skiprows", 0)):
+        begin, line = (head.find(b"\n", begin) + 1 or len(head)), line + 1
+    dialect = _signs(given, fixed=fixed)
+    if found := _SEPARATOR.match(head, begin):
+        dialect = dialect._replace(delimiter=found[1].decode("latin-1"))
+        begin, line = found.end(), line + 1
+    elif "delimiter" not in given and not fixed:
+        quoted = dialect._replace(skip_blanks=bool(_BLANK_QUOTE.search(head, begin)))
+        dialect = quoted._replace(delimiter=best_delimiter(head[begin:], quoted))
+        if dialect.delimiter in (None, "\n"):
+            dialect = dialect._replace(skip_blanks=False)
+    if "decimal" not in given and dialect.delimiter == ";" and _COMMA_NUMBER.search(head, begin):
+        dialect = dialect._replace(decimal=",")
+    rows = list(_rows(head, begin, line, dialect))
+    first = next((i for i, row in enumerate(rows) if not _UCSC.match(head, row.start)), len(rows))
+    rows = rows[first:]
+    if not rows:
+        return Shape(dialect, 0, (), header=False, begin=len(head), lines=line)
+    rows = rows[_table_begin([len(row.cells) for row in rows]) :]
+    width = _width([len(row.cells) for row in rows])
+    names, below_names = _names(path, head, rows, width, dialect, given)
+    used = bool(names) + bool(below_names)
+    at = rows[used].start if len(rows) > used else rows[-1].stop
+    lines = rows[used].line if len(rows) > used else head.count(b"\n", 0, at)
+    named = names
+    if not names and isinstance(given.get("header"), list):
+        named = given["header"]
+        if len(named) != width:
+            reason = (
+                f"header= has {len(named)} names, and the lines have {width} fields; give a name "
+                "for each"
+            )
+            raise LoadError(path, rows[0].line + 1, None, reason)
+    elif not names and given.get("header") is None:
+        named = _comment_above(head, begin, rows[0].start, dialect, width)
+    return Shape(
+        dialect,
+        width,
+        tuple(distinct(named or [""] * width)),
+        header=bool(names),
+        begin=at,
+        lines=lines,
+        units=tuple(below_names if given.get("units") else ()),
+    )
+
+
+def _signs(given: dict[str, Any], *, fixed: bool) -> Dialect:
+    """The dialect, as far as it is given."""
+    comments = given.get("comments", "#")
+    return Dialect(
+        delimiter="\x1f" if fixed else given.get("delimiter"),
+        quotechar=None if fixed else given.get("quotechar", '"'),
+        comment=None if comments is None or "comments" in given else "#",
+        decimal=given.get("decimal", "."),
+    )
+
+
+def _rows(head: bytes, begin: int, line: int, dialect: Dialect) -> Iterator[_Row]:
+    """The first rows, and where each is."""
+    split = dialect.splitting
+    mark = (dialect.comment or "\0").encode()
+    at, found = begin, 0
+    while at < len(head) and found < _LOOK_ROWS:
+        stop = head.find(b"\n", at) + 1 or len(head)
+        lines = 1
+        if not head[at:stop].strip() or head.startswith(mark, at):
+            at, line = stop, line + 1
+            continue
+        cells = parser.split(head[at:stop], **split)
+        while not cells and stop < len(head) and lines < _MOST_LINES:  # a quote goes on
+            stop, lines = head.find(b"\n", stop) + 1 or len(head), lines + 1
+            cells = parser.split(head[at:stop], **split)
+        if cells:
+            yield _Row(cells[0], at, stop, line)
+            found += 1
+        at, line = stop, line + lines
+
+
+def _width(widths: Sequence[int]) -> int:
+    """How wide most of the rows are, the first of which may be a header."""
+    counts = Counter(widths[1:] or widths)
+    return max(counts, key=lambda width: (counts[width], width == widths[0]))
+
+
+def _table_begin(widths: Sequence[int]) -> int:
+    """The first row of the table: behind a preamble, if all that is behind one is as wide."""
+    width = widths[-1]
+    behind = next((i for i, found in enumerate(widths) if found == width), 0)
+    names = behind == 1 and widths[0] in (width - 1, width + 1)
+    alike = len(set(widths[behind:])) == 1 and len(widths) - behind >= _LEAST_ROWS
+    return behind if alike and width > 1 and not names else 0
+
+
+def _comment_above(head: bytes, begin: int, at: int, dialect: Dialect, width: int) -> list[str]:
+    """The names in a comment right above the first row."""
+    line = head[begin:at].rstrip(b"\r\n").rpartition(b"\n")[2]
+    if dialect.comment is None or not line.startswith(dialect.comment.encode()):
+        return []
+    return comment_names(line.decode(errors="replace"), dialect.delimiter, width)
+
+
+def _names(
+    path: str,
+    head: bytes,
+    rows: Sequence[_Row],
+    width: int,
+    dialect: Dialect,
+    given: dict[str, Any],
+) -> tuple[list[str], list[str]]:
+    """The names in the first of the rows, and the line of units or formats below that is no row."""
+    header = given.get("header")
+    if header is False or isinstance(header, list):
+        return [], []
+    top, below = rows[0], [row for row in rows[1:] if len(row.cells) == width]
+    units: list[str] = []
+    if below and (given.get("units") or all(map(_FORMATS.fullmatch, below[0].cells))):
+        units = _texts(below[0])
+        below = below[1:]
+    texts = list(map(_texts, below))
+    looked = facts(head[top.start : top.stop], len(top.cells), dialect).facts
+    names, classes, doubt = _texts(top), list(map(class_of, looked)), ""
+    if len(names) == width - 1 and texts and not any(row[-1].strip() for row in texts):
+        names, classes = [*names, ""], [*classes, Class.EMPTY]  # a delimiter ends each row
+    elif len(names) == width + 1 and not names[-1].strip():
+        names, classes = names[:-1], classes[:-1]
+    elif len(names) == width - 1:  # R's write.table has no name for the row names
+        names, classes = ["row", *names], [Class.TEXT, *classes]
+        quote = (dialect.quotechar or "\0").encode()
+        quoted = any(head.startswith(quote, row.start) for row in below)
+        if not quoted and all(_WHOLE.fullmatch(row.cells[0]) for row in below):
+            doubt = f"this line has {width - 1} of {width} names"
+    fits = len(names) == width and not any("\n" in name for name in names)
+    if header is True and not fits:
+        reason = (
+            f"this line has {len(names)} names, and the lines below have {width} fields; give "
+            f"skiprows={top.line + 1} and header=[...] with {width} names"
+        )
+        raise LoadError(path, top.line + 1, None, reason)
+    used = _used_names(given)
+    if header is True or not fits or used & {name.strip() for name in names}:
+        return (names, units) if fits else ([], [])
+    start, stop = (below[0].start, below[-1].stop) if below else (0, 0)
+    verdict = is_header(names, classes, texts, facts(head[start:stop], width, dialect).facts)
+    if verdict is Verdict.DOUBT:
+        doubt = doubt or "this line may name the columns or be data"
+    if doubt and verdict is not Verdict.DATA:
+        reason = f"{doubt}; give header=True if it names them, or header=False if it is data"
+        raise LoadError(path, top.line + 1, None, reason)
+    return (names, units) if verdict is Verdict.HEADER else ([], [])
+
+
+def _used_names(given: dict[str, Any]) -> set[str]:
+    """The names by which other options choose columns: where one is there, it is a header."""
+    found: set[str] = set()
+    for option in ("usecols", "dtype", "missing", "converters", "categories"):
+        keys = given.get(option, ())
+        if isinstance(keys, Mapping) or (option in ("usecols", "categories")):
+            found |= {key for key in keys if isinstance(key, str)}
+    return found
+
+
+def _texts(row: _Row) -> list[str]:
+    return [cell.decode(errors="replace") for cell in row.cells]

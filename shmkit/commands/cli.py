@@ -69,7 +69,10 @@ def _add_convert(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,  # what is not given is for to_hdf5 and load to say
     )
     command.add_argument(
-        "files", metavar="FILE", nargs="+", help="a file or a glob; - is standard input"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="a file or a glob to be loaded; - is standard input",
     )
     command.add_argument("path", metavar="OUT", help="the HDF5 file")
     group = add_reading_options(command)

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 import pytest
-from machine import own_segments
+from machine import own_segments, tool
 from processes import loaders_of
 from views import message_of
 
@@ -605,3 +605,49 @@ def test_what_loadtxt_has_and_shared_load_has_not():
     own = inspect.signature(shared_load).parameters
     missing = [name for name in inspect.signature(np.loadtxt).parameters if name not in own]
     assert missing == ["fname", "unpack", "like"]
+
+
+@pytest.mark.parametrize("trouble", ["missing", "directory", "sealed", "killed"])
+def test_whatever_is_wrong_with_a_file_it_can_be_skipped(tmp_path, trouble):
+    np.save(tmp_path / "good.npy", np.arange(3))
+    for ending in ("txt", "npy", "h5", "nc", "gz"):
+        bad = tmp_path / f"bad.{ending}"
+        if trouble == "directory":
+            bad.mkdir()
+        elif trouble != "missing":
+            bad.write_text("1 2\n")
+            bad.chmod(0 if trouble == "sealed" else 0o600)
+    code = """
+import os, signal, sys
+import numpy as np
+from shmkit import shared_load
+def read(path):
+    if "bad" in path:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return np.load(path)
+reader = read if sys.argv[1] == "killed" else None
+endings = ["txt", "npy", "h5", "nc", "gz"]
+files = {ending: f"bad.{ending}" for ending in endings}
+options = {"reader": reader, "progress": False}
+with shared_load(files | {"good": "good.npy"}, on_error="skip", **options) as arrays:
+    assert arrays.keys() == ["good"] and arrays[0].tolist() == [0, 1, 2]
+    assert [*arrays.failures] == endings
+    skipped = arrays.failures
+for ending, path in files.items():
+    try:
+        shared_load([path, "good.npy"], **options)
+    except Exception as error:
+        assert type(error) is type(skipped[ending]) and path in str(error), error
+        print(type(error).__name__, end=" ")
+"""
+    # The superuser is refused nothing, but without these.
+    python = [tool("setpriv"), "--bounding-set=-dac_override,-dac_read_search", sys.executable]
+    done = subprocess.run(
+        [*python, "-c", code, trouble], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.stderr == ""
+    errors = {"missing": FileNotFoundError, "sealed": PermissionError, "killed": LoaderDiedError}
+    if trouble == "directory":
+        assert len(done.stdout.split()) == 5
+    else:
+        assert set(done.stdout.split()) == {errors[trouble].__name__}

@@ -15,8 +15,10 @@ from reading import MemoryWriter, open_reader, probe
 from shmkit import LoaderDiedError, LoadError, shared_load
 from shmkit._monitor import NoMonitor
 from shmkit.loading.file import LoadingFile, files_to_read_whole
+from shmkit.loading.inputs import Input
 from shmkit.loading.load import load
 from shmkit.readers.base import Plan
+from shmkit.readers.choose import Format
 from shmkit.readers.compression import content_nbytes, decompressed
 from shmkit.readers.text.lines import line_start, loadtxt
 
@@ -261,8 +263,10 @@ def test_a_file_for_each_loader_is_read_whole_and_one_more_by_all(large, tmp_pat
     board, monitor = [], NoMonitor()
     monitor.end = board.append
     with load(
-        {path.stem: str(path) for path in files},
-        [path.stat().st_size for path in files],
+        {
+            path.stem: Input(str(path), str(path), path.stat().st_size, Format.TEXT)
+            for path in files
+        },
         reader=None,
         options={"dtype": LARGE},
         processes=2,

@@ -35,7 +35,7 @@ def opened(path: str) -> Iterator[h5py.File]:
         raise named(path, error) from None
     except OSError as error:
         if error.errno is not None:  # no such file, no permission
-            raise
+            raise OSError(error.errno, os.strerror(error.errno), path) from None
         raise LoadError(path, None, None, f"it cannot be read as HDF5: {error}") from None
 
 

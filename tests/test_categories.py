@@ -2,7 +2,6 @@
 
 import gzip
 import itertools
-import pathlib
 import pickle
 import re
 import subprocess
@@ -16,11 +15,11 @@ import pytest
 from dumps import h5dump
 from hypothesis import given
 from hypothesis import strategies as st
+from kinds import message_of
 from machine import refuse
 from reading import MemoryWriter, open_reader, probe
-from views import message_of
 
-from shmkit import LoadError, SegmentError, attach, preview, share, shared_load, to_hdf5
+from shmkit import LoadError, attach, preview, share, shared_load, to_hdf5
 from shmkit._categories import category, coded
 from shmkit.readers.text import rows as _rows
 
@@ -199,45 +198,6 @@ def test_names_go_where_the_array_goes(two_files, backing):
             timeout=60,
         )
         assert done.stdout == "['chrX' 'chr2' 'chr1']\n"
-
-
-@pytest.mark.parametrize(
-    "trailer",
-    [
-        b"",
-        b"{",
-        b"\xff",
-        b"[" * 100_000,
-        b"[]",
-        b"{}",
-        b'{"enums": {}}',
-        b'{"enums": [], "text": []}',
-        b'{"enums": {"chr": 1}, "text": []}',
-        b'{"enums": {"chr": {"a": "b"}}, "text": []}',
-        b'{"enums": {"chr": {"a": 1.5}}, "text": []}',
-        b'{"enums": {"chr": {"a": true}}, "text": []}',
-        b'{"enums": {"chr": ["ab"]}, "text": []}',
-        b'{"enums": {"other": {"a": 1}}, "text": []}',
-        b'{"enums": {"in": {"a": 1}}, "text": []}',
-        b'{"enums": {"x": {"a": 1}}, "text": []}',
-        b'{"enums": {}, "text": ["x"]}',
-        b'{"enums": {}, "text": ["other"]}',
-        b'{"enums": {}, "text": [1]}',
-        b'{"enums": {}, "text": [[]]}',
-        b'{"enums": {}, "text": "chr"}',
-        b'{"enums": {}, "text": [], "table": {"rows": 1, "columns": [["x", "u1", 0]]}}',
-        b" " * (1 << 25) + b"{}",
-    ],
-    ids=lambda trailer: trailer[:20].decode("latin-1"),
-)
-def test_a_damaged_trailer_is_refused(tmp_path, trailer):
-    with share(np.zeros(2, RECORD), backing=tmp_path) as array:
-        path = array.segment.path
-        data, mark, _ = pathlib.Path(path).read_bytes().partition(b"shmkit trailer\n")
-        other = f"{path.rpartition('-')[0]}-1000000.npy"
-        pathlib.Path(other).write_bytes(data + mark + trailer)
-        with pytest.raises(SegmentError, match="damaged: its trailer"):
-            attach(other)
 
 
 @pytest.mark.parametrize("layout", ["table", "columns"])

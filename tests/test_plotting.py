@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 from boards import board_of
+from kinds import message_of
 from matplotlib import dates
 from matplotlib import pyplot as plt
-from views import message_of
 
 from shmkit import SharedArrays, plotting, preview, share, shared_load
 from shmkit.loading.record import RECORD, State

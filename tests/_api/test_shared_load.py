@@ -13,9 +13,9 @@ import warnings
 
 import numpy as np
 import pytest
+from kinds import message_of
 from machine import own_segments, tool
 from processes import loaders_of
-from views import message_of
 
 import shmkit
 from shmkit import (

@@ -1,12 +1,10 @@
 """What `import shmkit` gives, and what it does not load."""
 
 import inspect
-import pickle
 
 import pytest
 
 import shmkit
-from shmkit import errors
 
 
 def test_every_public_name_is_there_and_documented():
@@ -48,25 +46,3 @@ def test_without_ipywidgets_the_core_works_and_says_nothing(run_script, calls):
 def test_on_windows_the_import_says_what_to_do(run_script):
     done = run_script("import sys\nsys.platform = 'win32'\nimport shmkit\n", check=False)
     assert "ImportError: shmkit works on Linux only" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        errors.LoadError("x.txt", 3, 2, "why"),
-        errors.LoadError("x.txt", None, None, "why"),
-        errors.LoaderDiedError("x.txt", -9),
-        errors.LoaderDiedError("x.txt", 3),
-        errors.LoaderDiedError("x.txt", -64),
-        errors.NotEnoughMemoryError(3, 2, 1, "/dev/shm"),
-        errors.SegmentError("x.npy", "why"),
-        errors.SegmentGoneError("x.npy", "why"),
-        errors.SegmentExistsError("x.npy", "why"),
-        errors.TooManySegmentsError(1024, "RLIMIT_NOFILE"),
-    ],
-)
-def test_errors_survive_pickling(error):
-    error.add_note("a note")
-    got = pickle.loads(pickle.dumps(error))
-    assert (type(got), str(got), got.__dict__) == (type(error), str(error), error.__dict__)
-    assert isinstance(got, shmkit.ShmkitError)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from views import FLOATS, GRID, SLOW, VIEWS, itself, kind_of, poke, read, views
+from kinds import FLOATS, GRID, SLOW, VIEWS, itself, kind_of, poke, read, views
 
 from shmkit import SharedArray, SharedArrays, attach, share
 from shmkit.pools.reducers import ForwardReducers

@@ -18,6 +18,9 @@ import pytest
 from machine import refuse, tool
 from processes import PATIENCE, living
 
+from shmkit.errors import NotEnoughMemoryError
+from shmkit.segments.backing import choose_backing
+
 MB = 1 << 20
 LEFT = "left in /dev/shm:"
 
@@ -418,3 +421,20 @@ def test_loaders_that_pass_the_containers_limit_together_do_not_end_their_owner(
         "    assert array.nbytes == 90 * MB\n"
         "assert not [n for n in os.listdir('/dev/shm') if n.startswith(f'shmkit-{os.getpid()}-')]\n"
     )
+
+
+def test_too_little_room_is_an_error_before_anything_is_made(backing):
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        choose_backing(backing, 1 << 60)
+    assert caught.value.need == 1 << 60
+    assert isinstance(caught.value, MemoryError)
+    assert 0 < caught.value.free <= caught.value.limit
+
+
+def test_auto_takes_shared_memory():
+    assert choose_backing("auto", 1000).kind == "shm"
+
+
+def test_a_backing_that_is_none_is_an_error():
+    with pytest.raises(ValueError, match='neither "auto", "shm", "memfd" nor a directory'):
+        choose_backing("shmem", 0)

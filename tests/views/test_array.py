@@ -8,10 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 import joblib
 import numpy as np
 import pytest
-from views import message_of
+from kinds import message_of
 
 import shmkit
-from shmkit import SharedArray, share, shared_empty
+from shmkit import SharedArray, share
 
 RECORDS = np.dtype([("chr", "S5"), ("pos", "i4"), ("pct", "f4")])
 
@@ -138,27 +138,6 @@ def test_a_deep_copy_is_no_view(shared):
     assert shared.sum() == 276.0
 
 
-def test_share_keeps_dtype_shape_and_order():
-    for array in (
-        np.asfortranarray(np.arange(6, dtype=">i2").reshape(2, 3)),
-        np.array(b"x"),
-        np.zeros((0, 4)),
-        np.zeros(3, RECORDS),
-        np.arange(10)[::-3],
-    ):
-        shared = share(array)
-        assert (shared.dtype, shared.shape) == (array.dtype, array.shape)
-        assert shared.flags.f_contiguous == (array.flags.f_contiguous or array.ndim < 2)
-        assert np.array_equal(shared, array)
-
-
-def test_shared_empty_is_zeros():
-    with shared_empty((3, 2), "i4") as array:
-        assert array.tolist() == [[0, 0]] * 3
-    assert not array.segment.linked
-    assert shared_empty(4).dtype == np.float64
-
-
 def test_a_worker_that_exits_does_not_harm_the_owner(shared):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         pool.map(double, [shared])
@@ -199,17 +178,6 @@ def test_a_child_process_that_ends_leaves_nothing(method):
     child.join()
     assert child.exitcode == 0
     assert not os.path.exists(path)
-
-
-def test_a_masked_array_is_refused():
-    with pytest.raises(TypeError, match="mask would be lost"):
-        share(np.ma.masked_equal([1.0, -999.0], -999.0))
-
-
-def test_fields_out_of_order_are_refused_with_advice():
-    array = np.zeros(3, RECORDS)[["pct", "chr"]]
-    with pytest.raises(TypeError, match="repack_fields"):
-        share(array)
 
 
 def itself(array):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from views import message_of
+from kinds import message_of
 
 from shmkit import SharedArrays, share, shared_load
 

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from views import FIELDS, FLOATS, GRID, VIEWS, message_of, total
+from kinds import FIELDS, FLOATS, GRID, VIEWS, message_of, total
 
 from shmkit import SegmentError, SegmentGoneError, SharedArray, attach, share, shared_load
 from shmkit.views.reference import Reference

@@ -1,9 +1,7 @@
 """Tables by columns: their views, copies, images, and what goes wrong with them."""
 
-import json
 import multiprocessing
 import os
-import pathlib
 import pickle
 import re
 
@@ -11,12 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kinds import message_of
 from processes import PATIENCE
-from views import message_of
 
-import shmkit
 from shmkit import (
-    SegmentError,
     SegmentGoneError,
     SharedArray,
     SharedTable,
@@ -28,10 +24,6 @@ from shmkit import (
 from shmkit._categories import category
 from shmkit._text_dtype import coded_text
 from shmkit.segments import layout as _layout
-from shmkit.segments.backing import choose_backing
-from shmkit.segments.layout import Layout, layout_of
-from shmkit.segments.segment import Segment
-from shmkit.segments.writer import SegmentWriter
 
 COLUMNS = {
     "pos": np.array([30, 10, 20, 40], "i4"),
@@ -460,190 +452,3 @@ def test_names_that_numpy_or_json_might_trip_over():
         other = attach(table.segment.path)
         assert other.columns == names
         assert [other[name][0] for name in names] == [f"{i}é" for i in range(len(names))]
-
-
-# Written piece by piece, as a load writes it.
-
-
-def test_columns_laid_out_for_an_estimate_have_holes(tmp_path, described_in):
-    columns = [("a", np.dtype("i4")), ("b", coded_text(["u", "v"])), ("c", np.dtype("f8"))]
-    layout = Layout.new(columns, rows=0, room=10_000_000)
-    segment = Segment.create(choose_backing(tmp_path, 1))
-    with SegmentWriter(segment) as writer:
-        writer.declare(*layout.image())
-        for first in (0, 500):
-            for column, piece in zip(
-                layout.columns,
-                (np.arange(500, dtype="i4"), np.ones(500, "u2"), np.ones(500)),
-                strict=True,
-            ):
-                writer.seek(column.offset + first * column.dtype.itemsize)
-                writer.write(piece)
-        writer.describe(*layout._replace(rows=1000).image())
-    with attach(segment.path) as table:
-        assert len(table) == 1000
-        assert table["a"].tolist() == [*range(500), *range(500)]
-        assert (table["b"] == "v").all()
-        assert table["c"].sum() == 1000
-        used = os.stat(segment.path)
-        assert used.st_size > 10_000_000 * 6
-        assert used.st_blocks * 512 < 100_000
-        if described_in == "header":
-            assert np.load(segment.path, mmap_mode="r")["c"].sum() == 1000
-    segment.unlink()
-
-
-def test_a_table_of_more_than_two_gibibytes(tmp_path, monkeypatch):
-    monkeypatch.undo()
-    rows = 700_000_000
-    layout = Layout.new([("a", np.dtype("i1")), ("b", np.dtype("f8"))], rows)
-    assert layout.nbytes > 2**32
-    segment = Segment.create(choose_backing(tmp_path, 1))
-    try:
-        with SegmentWriter(segment) as writer:
-            writer.declare(*layout.image())  # takes no memory
-            writer.seek(layout.columns[1].offset + (rows - 1) * 8)
-            writer.write(np.array([5.0]))
-        table = attach(segment.path)
-        assert len(table) == rows
-        assert table["a"].shape == table["b"].shape == (rows,)
-        assert (table["b"][-1], table["b"][-2], table["a"][-1]) == (5, 0, 0)
-        assert table[-1:]["b"].tolist() == [5]
-    finally:
-        segment.unlink()
-
-
-# Hostile images.
-
-
-def planted(tmp_path, content):
-    path = tmp_path / f"shmkit-{shmkit.cleanup.owner.this_process()}-1000000.npy"
-    path.unlink(missing_ok=True)
-    path.write_bytes(content)
-    return path
-
-
-def image(descr, shape, behind=b""):
-    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}".encode()
-    return b"\x93NUMPY\x03\x00" + len(text).to_bytes(4, "little") + text + behind
-
-
-@pytest.mark.parametrize(
-    ("descr", "shape"),
-    [
-        ("[('a', '<i8', (40,))]", ()),
-        ("[('a', '<i8', (-1,))]", ()),
-        ("[('a', '<i8', (1 << 40,))]", ()),
-        ("[('a', '<i8', (200000000,)), ('b', '<i8', (200000000,))]", ()),
-        # numpy's sum of these is 8 bytes, and the second one begins before the first.
-        ("'(200000000,)i8,(200000000,)i8,(136870913,)i8'", ()),
-        ("'(200000000,)i8,(200000000,)i8,(136870913,)i8'", (1,)),
-        ("('(200000000,)i8,(200000000,)i8,(136870913,)i8', (2,))", ()),
-        ("[('a', 'O', (2,))]", ()),
-        ("[('a', 'T', (2,))]", ()),
-    ],
-)
-def test_a_hostile_header_is_refused(tmp_path, descr, shape):
-    path = planted(tmp_path, image(descr, shape, bytes(256)))
-    with pytest.raises(SegmentError, match="is not a segment, or is damaged"):
-        attach(path)
-
-
-@pytest.mark.parametrize(
-    ("descr", "kind"),
-    [
-        ("[('a', '<i8', (4,)), ('b', '<i8', (3,))]", SharedArray),
-        ("[('a', '<i8', (2, 2)), ('b', '<i8', (2, 2))]", SharedArray),
-        ("[('a', '<i8'), ('b', '<i8')]", SharedArray),
-        ("[('a', '<i8', (4,)), ('b', 'V3', (4,))]", SharedArray),
-        ("[('a', '<i8', (4,)), ('b', [('c', 'i4')], (4,))]", SharedArray),
-        ("[('a', '<i8', (4,)), ('', '|V3'), ('b', '<f2', (4,))]", SharedTable),
-        ("[(('title', 'a'), '<i8', (4,))]", SharedTable),
-    ],
-)
-def test_which_images_are_tables(tmp_path, descr, kind):
-    assert type(attach(planted(tmp_path, image(descr, (), bytes(256))))) is kind
-
-
-def trailer(table):
-    found = {"enums": {}, "text": [], "table": table}
-    return b"shmkit trailer\n" + json.dumps(found).encode()
-
-
-@pytest.mark.parametrize(
-    "table",
-    [
-        None,
-        [],
-        {},
-        {"rows": 1},
-        {"rows": 1, "columns": []},
-        {"rows": 1, "columns": 5},
-        {"rows": 1, "columns": [["a"]]},
-        {"rows": 1, "columns": [["", "u1", 0]]},
-        {"rows": 1, "columns": [["a", "u1", 0], ["a", "u1", 1]]},
-        {"rows": 1, "columns": [[1, "u1", 0]]},
-        {"rows": 1, "columns": [["a", "O", 0]]},
-        {"rows": 1, "columns": [["a", "T", 0]]},
-        {"rows": 1, "columns": [["a", "V1", 0]]},
-        {"rows": 1, "columns": [["a", "i4,i4", 0]]},
-        {"rows": 1, "columns": [["a", [["b", "i4"]], 0]]},
-        {"rows": 1, "columns": [["a", None, -8]]},
-        {"rows": 1, "columns": [["a", "u1", -1]]},
-        {"rows": 1, "columns": [["a", "u1", 1.0]]},
-        {"rows": 1, "columns": [["a", "u1", True]]},
-        {"rows": 1, "columns": [["a", "u1", 64]]},
-        {"rows": 65, "columns": [["a", "u1", 0]]},
-        {"rows": 9, "columns": [["a", "f8", 0]]},
-        {"rows": 2, "columns": [["a", "u1", 0], ["b", "u1", 1]]},
-        {"rows": -1, "columns": [["a", "u1", 0]]},
-        {"rows": 1.0, "columns": [["a", "u1", 0]]},
-        {"rows": "1", "columns": [["a", "u1", 0]]},
-        {"rows": 1 << 70, "columns": [["a", "u1", 0]]},
-        {"rows": 1, "columns": [["a", "S99999999999999", 0]]},
-    ],
-    ids=str,
-)
-def test_a_hostile_trailer_is_refused(tmp_path, table):
-    path = planted(tmp_path, image("'|u1'", (64,), bytes(64) + trailer(table)))
-    with pytest.raises(SegmentError, match="is damaged: its trailer"):
-        attach(path)
-
-
-def test_a_trailer_describes_bytes_alone(tmp_path):
-    columns = {"rows": 2, "columns": [["a", "<i4", 8], ["b", "u1", 32]]}
-    good = attach(planted(tmp_path, image("'|u1'", (64,), bytes(64) + trailer(columns))))
-    assert good.columns == ["a", "b"]
-    assert len(good) == 2
-    for descr, shape in [("'|i1'", (64,)), ("'|u1'", (8, 8)), ("[('a', 'u1', (64,))]", ())]:
-        path = planted(tmp_path, image(descr, shape, bytes(64) + trailer(columns)))
-        with pytest.raises(SegmentError, match="is damaged: its trailer"):
-            attach(path)
-
-
-def test_a_table_that_was_cut_short_is_refused(tmp_path):
-    with share({"a": [1, 2], "s": ["x", "é"]}, backing=tmp_path) as table:
-        whole = pathlib.Path(table.segment.path).read_bytes()
-    mark = whole.index(b"shmkit trailer\n")
-    for length in range(len(whole)):
-        path = planted(tmp_path, whole[:length])
-        if mark <= length < mark + len(b"shmkit trailer\n"):
-            continue  # the image of an array, without what the trailer said
-        with pytest.raises(SegmentError, match="is not a segment, or is damaged"):
-            attach(path)
-    assert attach(planted(tmp_path, whole))["s"].tolist() == ["x", "é"]
-
-
-@given(
-    kinds=st.lists(
-        st.sampled_from(["i1", ">i2", "f8", "S3", "M8[ns]", "?"]), min_size=1, max_size=5
-    ),
-    rows=st.integers(0, 9),
-    room=st.integers(0, 200),
-)
-def test_a_layout_survives_its_image(kinds, rows, room):
-    columns = [(f"c{i}", np.dtype(kind)) for i, kind in enumerate(kinds)]
-    layout = Layout.new(columns, rows, room)
-    dtype, shape = layout.image()
-    assert layout_of(dtype, shape) == layout
-    assert layout_of(np.dtype(float), (3,)) is None

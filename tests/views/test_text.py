@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmkit import SharedArray, SharedText, attach, share
-from shmkit._text_dtype import coded_text, decoded, encoded, is_text, text_dtype
+from shmkit import SharedText, attach, share
+from shmkit._text_dtype import coded_text, encoded, text_dtype
 
 STATIONS = ["Oslo", "Århus", "Oslo", "", "東京", "a b", "Oslo\N{MUSICAL SYMBOL G CLEF}", "Z"]
 COMPARISONS = [
@@ -241,23 +241,3 @@ def test_bytes_that_are_no_utf8_are_shown_as_such(how):
     with share({"x": bad}) as table:
         assert table["x"].tolist() == ["a", "\ufffd\ufffd"]
         assert (table["x"] == "a").tolist() == [True, False]
-
-
-@given(texts=st.lists(TEXTS, max_size=5))
-def test_encoding_and_back(texts):
-    array = np.array(texts, "U")
-    utf8 = encoded(array)
-    assert [text.decode() for text in utf8.tolist()] == texts
-    assert decoded(utf8).tolist() == texts
-    assert encoded(array.astype(array.dtype.newbyteorder())).tolist() == utf8.tolist()
-    assert encoded(array[::-1]).tolist() == utf8[::-1].tolist()
-    assert decoded(utf8[::-1]).tolist() == texts[::-1]
-
-
-def test_only_a_dtype_that_says_so_is_text():
-    assert is_text(text_dtype(3))
-    assert is_text(coded_text(["a"]))
-    assert not is_text(np.dtype("S3"))
-    with share({"x": np.array([b"a", b"b"])}) as table:
-        assert type(table["x"]) is SharedArray
-        assert table["x"].tolist() == [b"a", b"b"]

@@ -5,8 +5,8 @@ import warnings
 
 import numpy as np
 import pytest
+from kinds import FIELDS, FLOATS, GRID, VIEWS
 from numpy.lib.stride_tricks import sliding_window_view
-from views import FIELDS, FLOATS, GRID, VIEWS
 
 from shmkit import SharedArray, share
 

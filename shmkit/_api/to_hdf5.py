@@ -1,6 +1,6 @@
 """`to_hdf5`: arrays to one HDF5 file, which any HDF5 reader opens.
 
-    arrays ──datasets──▶ names, and what goes there ──writing──▶ results.h5
+    arrays ──contents──▶ names, and what goes there ──writing──▶ results.h5
     options ──Settings──▶ checked ────────────────────────┘ │
                                                             └──▶ monitor: how far it is
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from shmkit.display.progress import export_monitor
-from shmkit.hdf5.contents.datasets import Arrays, datasets
+from shmkit.hdf5.contents.datasets import Arrays, contents
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.place import check_path
@@ -50,10 +50,12 @@ def to_hdf5(
     ----------
     path : path-like
         The file.
-    arrays : mapping, sequence of ndarray, ndarray, or SharedTable
+    arrays : mapping, sequence of arrays, or an array
         A mapping from names to arrays, where a mapping as a value becomes a group; what
         `shared_load` returns; a sequence (datasets ``array0``, ``array1``, ...); or one array
-        (dataset ``data``).
+        (dataset ``data``). An array is one of numpy's, a table, a number, a text or a time, a list
+        of these, a series or data frame of pandas or polars (see Notes). A Dataset or DataArray
+        of xarray becomes a group; alone, the export's own.
     group : str
         Where in the file they are put, for example ``"2024/night"``.
     mode : {"w", "x", "a"}
@@ -99,8 +101,8 @@ def to_hdf5(
     Raises
     ------
     TypeError
-        If something is no array, or HDF5 cannot hold it: Python objects, masked arrays. Every
-        array is checked before anything is written.
+        If something is no array, or HDF5 cannot hold it: Python objects of no kind or of several.
+        Every array is checked before anything is written.
     ValueError
         If there are no arrays, a name cannot be a name in HDF5 or is taken, `compression` is
         unknown or cannot take an array, or another option does not fit.
@@ -130,7 +132,18 @@ def to_hdf5(
     - ``U`` becomes fixed-length UTF-8; h5py gives bytes, or strings by ``dataset.asstr()``.
     - ``datetime64`` and ``timedelta64`` become int64, of which ``units`` and ``calendar`` say what
       they count, as the CF conventions do: xarray decodes them.
-    - Text columns of a `SharedTable` are such UTF-8 too, however they lie in memory.
+    - Text columns of a `SharedTable`, StringDType, and objects that are all `str` are such UTF-8
+      too, however they lie in memory.
+
+    What is masked, or missing among integers, bools or texts, is stored as a value that no other
+    item has, and the attribute ``_FillValue`` says which: NaN for floats, unless another item is
+    NaN, the least integer, an empty text. Bools with a mask become int8.
+
+    A data frame becomes a group with a dataset for each column, as a table does, with its index
+    before them unless that only counts the rows; so does a series with such an index. Categories of
+    text are HDF5 enums; what is missing has the code 0. Times of a time zone are in UTC, and the
+    attribute ``timezone`` names it. The group of a Dataset of xarray has its dimension scales,
+    so that xarray and netCDF4 read it back.
 
     The attribute ``numpy_dtype`` (for a field, ``numpy_dtype.<field>``) says what they were:
     ``dataset[:].view(dataset.attrs["numpy_dtype"])`` gives times. `shared_load` does so itself.
@@ -158,8 +171,8 @@ def to_hdf5(
         group, mode, overwrite, compression, level, shuffle, chunks, layout, concat, attrs
     )
     path = check_path(path, mode)
-    found = datasets(arrays, layout=layout, concat=concat)
-    settings.check(found)
+    found = contents(arrays, layout=layout, concat=concat)
+    settings.check(found.datasets)
     with writing(path, settings, export_monitor(progress)) as export:
         export.write(found)
     return export.export

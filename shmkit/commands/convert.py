@@ -22,7 +22,7 @@ from typing import Any
 from shmkit._monitor import Monitor, NoMonitor, Work
 from shmkit.display.progress import export_monitor
 from shmkit.errors import NotEnoughMemoryError
-from shmkit.hdf5.contents.datasets import datasets
+from shmkit.hdf5.contents.datasets import contents
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.place import check_path, superblock_of
@@ -99,8 +99,8 @@ def _in_batches(
                 before.close()
             before = arrays
             if len(arrays):
-                found = datasets(arrays, layout=settings.layout, concat=settings.concat)
-                settings.check(found)
+                found = contents(arrays, layout=settings.layout, concat=settings.concat)
+                settings.check(found.datasets)
                 export.write(found)
                 del found  # its memory is to come back when it is written
     return export.export, failures

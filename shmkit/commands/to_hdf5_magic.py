@@ -22,7 +22,6 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-import numpy as np
 from IPython.core.completer import (
     CompletionContext,
     SimpleCompletion,
@@ -41,7 +40,8 @@ from shmkit._html import Table
 from shmkit.commands.cells import Ran, run_cell
 from shmkit.commands.options import add_no_progress, add_options, as_typed, settings_of
 from shmkit.errors import SegmentGoneError
-from shmkit.hdf5.contents.datasets import ARRAY_TYPES, Arrays, datasets, named_arrays
+from shmkit.hdf5.contents.datasets import Arrays, contents, is_array, named_values
+from shmkit.hdf5.contents.values import is_listed
 from shmkit.hdf5.export import COLUMNS, row
 from shmkit.hdf5.settings import Layout, Mode, plugins
 from shmkit.hdf5.storage.place import check_path
@@ -61,15 +61,16 @@ Saved is what an assignment of the cell itself binds or changes:
 
   x = ...    x, y = ...    (x := ...)    x += ...    x[0] = ...
 
-if it is a numpy array, or a mapping of arrays, which becomes a group; what
-shared_load returns is one too. Names that begin with an underscore are not
+if it is a numpy array, a data frame or Dataset of pandas, polars or xarray,
+or a mapping of these, which becomes a group; what shared_load returns is one
+too. Names that begin with an underscore are not
 saved, nor is the value of the last expression.
 
 Told below the table with the reason, and not saved: other values, such as
-numbers, lists and pandas tables, and arrays that were bound otherwise: by
-for, with, import, a function or another magic. Not seen: what functions and
-methods change in place, such as np.add(x, 1, out=x) and x.sort(); save such
-arrays by naming them after the path.
+numbers, texts and lists, which are saved if named, and arrays that were bound
+otherwise: by for, with, import, a function or another magic. Not seen: what
+functions and methods change in place, such as np.add(x, 1, out=x) and
+x.sort(); save such arrays by naming them after the path.
 
 If the cell raises, or is interrupted, or the export is, an existing file
 stays as it was. The file, or the group, has the cell's text as the attribute
@@ -253,24 +254,22 @@ _TOOLS = (types.ModuleType, io.IOBase, types.NoneType)
 
 def _why_not(value: Any) -> str | None:
     """Why a value is not saved; None if it is."""
-    if isinstance(value, ARRAY_TYPES):
-        return None
     kind = type(value).__name__
-    if isinstance(value, np.generic):
+    if is_listed(value):
         return f"{kind}; saved if named after the path"
     if isinstance(value, list | tuple):
-        return f"{kind}; numpy.asarray or numpy.stack makes it an array"
-    if hasattr(value, "to_records"):
-        return f"{kind}; to_records() makes it an array"
+        return f"{kind}; numpy.stack makes an array of it"
     if isinstance(value, Mapping | SharedArrays):
         try:
-            named_arrays(value)
+            named_values(value)
         except TypeError:
             return f"{kind}; holds other things than arrays"
         except SegmentGoneError:
             return f"{kind}; is closed"
         except ValueError as error:
             return f"{kind}; {error}"
+        return None if is_array(value) else f"{kind}; saved if named after the path"
+    if is_array(value):
         return None
     if hasattr(value, "__array__"):
         return f"{kind}; numpy.asarray makes it an array"
@@ -288,7 +287,7 @@ def _not_saved(left_out: _LeftOut) -> str:
 def _show_plan(path: str, arrays: Arrays, options: Mapping[str, Any]) -> None:
     """Check all that `to_hdf5` checks before it writes, and display what it would write."""
     settings = settings_of(options)
-    found = datasets(arrays, layout=settings.layout, concat=settings.concat)
+    found = contents(arrays, layout=settings.layout, concat=settings.concat).datasets
     settings.check(found)
     group = settings.group.strip("/")
     rows = [row(f"{group}/{name}".lstrip("/"), source) for name, source in found.items()]

@@ -26,9 +26,11 @@ from shmkit._text_dtype import is_text, text_dtype
 from shmkit.hdf5.chunks import blocks, chunk_shape
 
 __all__ = [
+    "MAX_ENUM_NBYTES",
     "check_array",
     "decode",
     "encode",
+    "enum_nbytes",
     "kind_attrs",
     "kinds",
     "loaded_dtype",
@@ -37,7 +39,7 @@ __all__ = [
 ]
 
 _KIND = "numpy_dtype"  # the attribute that says what was stored as something else
-_MAX_ENUM_NBYTES = 65_000  # HDF5 describes the type of a dataset in a header of 64 kB
+MAX_ENUM_NBYTES = 65_000  # HDF5 describes the type of a dataset in a header of 64 kB
 _STORED_AS_INT = ("m", "M")
 _CF_UNITS = {
     "D": "days",
@@ -52,24 +54,16 @@ _CF_UNITS = {
 
 def check_array(name: str, array: Any) -> None:
     """Raise a `TypeError` for an array, or what has the dtype of one, that HDF5 cannot hold."""
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, and HDF5 has no masks; save {name}.filled(...), or "
-            f"{name}.data and {name}.mask as two datasets"
-        )
     for field, dtype in _fields(name, array.dtype):
         if dtype.hasobject:
             raise TypeError(
                 f"{field} holds Python objects ({dtype}), which HDF5 cannot hold; convert it "
                 "first, for example with astype(float), or astype(str) for strings"
             )
-        # HDF5 stores each name in multiples of 8 bytes, ended by a zero, and then its code.
-        names = list(enum_of(dtype) or ())
-        nbytes = sum((len(text.encode()) // 8 + 1) * 8 + dtype.itemsize for text in names)
-        if nbytes > _MAX_ENUM_NBYTES:
+        if enum_nbytes(dtype) > MAX_ENUM_NBYTES:
             raise TypeError(
-                f"{field} has categories of {len(names)} names, and HDF5 can hold about 64 kB of "
-                "them; save text instead, with x.categories[x] of the field x"
+                f"{field} has categories of {len(enum_of(dtype) or ())} names, and HDF5 can hold "
+                "about 64 kB of them; save text instead, with x.categories[x] of the field x"
             )
     try:
         stored = stored_dtype(array.dtype, [])
@@ -82,6 +76,12 @@ def check_array(name: str, array: Any) -> None:
             "nothing or have names that are no text; keep only the others, with "
             "numpy.lib.recfunctions.repack_fields"
         )
+
+
+def enum_nbytes(dtype: np.dtype[Any]) -> int:
+    """Bytes that HDF5 needs for the names of codes: each in eights, with a zero, and its code."""
+    names = enum_of(dtype) or ()
+    return sum((len(text.encode()) // 8 + 1) * 8 + dtype.itemsize for text in names)
 
 
 def stored_dtype(dtype: np.dtype[Any], arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
@@ -140,7 +140,8 @@ def decode(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def kind_attrs(dtype: np.dtype[Any]) -> dict[str, Any]:
     """The attributes of a dataset that say what its arrays were, where that is not to be seen.
 
-    Times say it also as the CF conventions do, which xarray and others know.
+    Times say it also as the CF conventions do, and text as netCDF does, which xarray and others
+    know.
 
     >>> kind_attrs(np.dtype([("at", "M8[ns]"), ("price", "f8")]))
     {'numpy_dtype.at': '<M8[ns]'}
@@ -158,6 +159,8 @@ def kind_attrs(dtype: np.dtype[Any]) -> dict[str, Any]:
 
 
 def _cf_attrs(dtype: np.dtype[Any]) -> dict[str, Any]:
+    if dtype.kind == "U" or is_text(dtype):
+        return {"_Encoding": "utf-8"}  # without it, xarray gives bytes
     if dtype.kind not in "mM":
         return {}
     unit, count = np.datetime_data(dtype)
@@ -299,5 +302,8 @@ def _has_text(dtype: np.dtype[Any]) -> bool:
 def _width(array: NDArray[Any]) -> int:
     """Bytes of the longest text in UTF-8; a block at a time, since it may be a large array."""
     chunks = chunk_shape(array.shape, max(array.itemsize, 1))
-    encoded = (np.strings.encode(array[block], "utf-8") for block in blocks(array.shape, chunks))
+    encoded = (
+        np.strings.encode(np.asarray(array[block]), "utf-8")
+        for block in blocks(array.shape, chunks)
+    )
     return max((text.dtype.itemsize for text in encoded), default=1)

@@ -24,11 +24,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 
 from shmkit._monitor import Monitor, Work
-from shmkit.hdf5.contents.datasets import DatasetSource
+from shmkit.hdf5.contents.datasets import Contents
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.adding import appending
@@ -65,11 +65,11 @@ class Writing:
         """Bytes in memory of what is written."""
         return self._writer.nbytes
 
-    def write(self, datasets: Mapping[str, DatasetSource]) -> None:
+    def write(self, contents: Contents) -> None:
         """Have datasets written, after those before; raises what went wrong with those."""
         self.wait()
-        self.nbytes_total += sum(source.nbytes for source in datasets.values())
-        self._last = self._thread.submit(self._writer.write, datasets)
+        self.nbytes_total += sum(source.nbytes for source in contents.datasets.values())
+        self._last = self._thread.submit(self._writer.write, contents)
 
     def wait(self) -> None:
         """Wait until all that was given is written; raises what went wrong with it."""

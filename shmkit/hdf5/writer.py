@@ -18,7 +18,7 @@ import itertools
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ import numpy as np
 
 from shmkit._limits import cpus
 from shmkit.hdf5.chunks import Block, Deflater, as_bytes, blocks, chunk_shape
-from shmkit.hdf5.contents.datasets import DatasetSource
+from shmkit.hdf5.contents.datasets import Contents, DatasetSource
 from shmkit.hdf5.export import Dataset
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.file import Storage
@@ -76,16 +76,17 @@ class Writer:
         self._group = file.require_group(group or "/")
         stamps = {"shmkit_version": importlib.metadata.version("shmkit")}
         stamps["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-        for key, value in {**stamps, **(self._settings.attrs or {})}.items():
-            try:
-                self._group.attrs[key] = value
-            except (TypeError, ValueError, OSError, RuntimeError) as error:
-                raise TypeError(f"attrs[{key!r}] cannot be stored in HDF5: {error}") from error
+        self._say(self._group, {**stamps, **(self._settings.attrs or {})})
 
-    def write(self, datasets: Mapping[str, DatasetSource]) -> None:
-        """Write datasets below the group."""
+    def write(self, contents: Contents) -> None:
+        """Write datasets below the group, and what is said about groups."""
+        datasets = contents.datasets
         self._set_aside(datasets)
         self.written += [self._write(name, source) for name, source in datasets.items()]
+        for name, source in datasets.items():
+            self._attach_scales(name, source.dims)
+        for name, attrs in contents.attrs.items():
+            self._say(self._group[name] if name else self._group, attrs)
 
     def close(self) -> None:
         """Remove what was replaced, unless something went wrong, and close the file."""
@@ -143,9 +144,29 @@ class Writer:
                         f"{source.shape}): {error}"
                     ) from error
                 self._advance(source, block)
-        dataset.attrs.update(source.attrs)
+        self._say(dataset, source.attrs)
         nbytes = dataset.id.get_storage_size()
         return Dataset(dataset.name.strip("/"), source.shape, source.dtype, source.nbytes, nbytes)
+
+    def _say(self, item: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
+        """Give a group or a dataset its attributes."""
+        for key, value in attrs.items():
+            try:
+                item.attrs[key] = value
+            except (TypeError, ValueError, OSError, RuntimeError) as error:
+                where = "" if item == self._group else f" of {item.name.strip('/')}"
+                message = f"attrs[{key!r}]{where} cannot be stored in HDF5: {error}"
+                raise TypeError(message) from error
+
+    def _attach_scales(self, name: str, dims: Sequence[str]) -> None:
+        """Attach the scales of its dimensions; of a scale, say that it is one."""
+        dataset: h5py.Dataset = self._group[name]
+        if list(dims) == [name]:
+            # What stands there says that it is no variable.
+            dataset.make_scale(dataset.attrs.get("NAME", name.rpartition("/")[2]))
+            return
+        for axis, scale in enumerate(dims):
+            dataset.dims[axis].attach_scale(self._group[scale])
 
     def _create(self, name: str, source: DatasetSource) -> tuple[h5py.Dataset, tuple[int, ...]]:
         """The dataset, and the shape of its chunks: () if it has none."""
@@ -164,7 +185,13 @@ class Writer:
             shape, dtype = source.shape, source.stored
             dataset = self._group.create_dataset(name, shape, dtype, dcpl=plain, **options)
         except (TypeError, ValueError, KeyError, RuntimeError) as error:  # such as too many fields
-            raise TypeError(f"{name}: HDF5 cannot make a dataset of it: {error}") from error
+            reason = f"{name}: HDF5 cannot make a dataset of it: {error}"
+            if source.stored.names is not None:
+                reason += (
+                    f'; it has {len(source.stored.names)} fields: layout="columns" makes a dataset '
+                    "of each"
+                )
+            raise TypeError(reason) from error
         return dataset, options.get("chunks", ())
 
     def _write_plain(self, dataset: h5py.Dataset, source: DatasetSource) -> None:

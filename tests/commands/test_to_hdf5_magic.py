@@ -230,20 +230,31 @@ def test_other_values_are_told_with_what_to_do(run):
         "%%to_hdf5 results.h5\n"
         "x, n, m, mean = np.arange(2), 3, 4, np.arange(2).mean()\n"
         "pieces = [x]\n"
-        "mixed = {'x': x, 'n': 3}\n"
+        "mixed, more = {'x': x, 'n': {3}}, {'x': x, 'n': 3}\n"
         "class Table:\n    def to_records(self): return x\n"
         "class Series:\n    def __array__(self): return x\n"
         "table, series = Table(), Series()\n"
     )
     assert saved() == {"x": [0, 1]}
     assert result.printed == (
-        "Not saved: n, m (int)\n"
+        "Not saved: n, m (int; saved if named after the path)\n"
         "           mean (float64; saved if named after the path)\n"
-        "           pieces (list; numpy.asarray or numpy.stack makes it an array)\n"
+        "           pieces (list; numpy.stack makes an array of it)\n"
         "           mixed (dict; holds other things than arrays)\n"
-        "           table (Table; to_records() makes it an array)\n"
+        "           more (dict; saved if named after the path)\n"
+        "           table (Table)\n"
         "           series (Series; numpy.asarray makes it an array)\n"
     )
+
+
+def test_frames_are_saved_and_so_is_a_number_that_is_named(run):
+    run(
+        "%%to_hdf5 results.h5\nimport pandas as pd\n"
+        "table = pd.DataFrame({'a': [1, 2]})\nn, names = 3, ['a']\n"
+    )
+    assert saved() == {"table/a": [1, 2]}
+    run("%%to_hdf5 results.h5 n names\npass")
+    assert saved() == {"n": 3, "names": [b"a"]}
 
 
 def test_loaded_arrays_are_a_group(run, shell, two_arrays):
@@ -288,7 +299,7 @@ def test_globs_stand_for_the_arrays_whose_names_fit(run):
         "new, _mean = np.ones((2, 1))"
     )
     assert saved() == {"mean_a": [0], "mean_b": [0], "mean_c": [0], "new": [1]}
-    assert result.printed == "Not saved: mean_n (int)\n"
+    assert result.printed == "Not saved: mean_n (int; saved if named after the path)\n"
     run("del mean_a, mean_b, mean_c, mean_n")
     result = run("%%to_hdf5 results.h5 *\npass")
     assert (saved(), result.printed) == ({"other": [0], "new": [1]}, "")
@@ -304,7 +315,13 @@ def test_an_underscore_stands_for_the_value_of_the_last_expression(run):
     ("names", "what"),
     [
         ("x nowhere", "no variable nowhere."),
-        ("no* x none_*", "no variable no*, no variable none_*. Not saved: no (int)"),
+        (
+            "no* x none_*",
+            (
+                "no variable no*, no variable none_*. "
+                "Not saved: no (int; saved if named after the path)"
+            ),
+        ),
         ("_", "no value of a last expression _."),
     ],
 )
@@ -316,13 +333,13 @@ def test_a_name_without_an_array_is_an_error(run, names, what):
 
 
 def test_a_named_variable_that_is_no_array_is_an_error(run):
-    result = run("%%to_hdf5 results.h5 pieces\npieces = [1, 2]")
+    result = run("%%to_hdf5 results.h5 pieces\npieces = {1, 2}")
     assert isinstance(result.error_in_exec, TypeError)
-    assert "pieces is no numpy array but of type list" in str(result.error_in_exec)
+    assert "pieces is of type set, which HDF5 cannot hold" in str(result.error_in_exec)
 
 
 def test_an_array_that_hdf5_cannot_hold_is_an_error(run):
-    result = run("%%to_hdf5 results.h5\nx = np.arange(2)\nlabels = np.array(['a', None])")
+    result = run("%%to_hdf5 results.h5\nx = np.arange(2)\nlabels = np.array(['a', 3], object)")
     assert isinstance(result.error_in_exec, TypeError)
     assert "labels holds Python objects" in str(result.error_in_exec)
     assert not os.path.exists("results.h5")
@@ -336,7 +353,7 @@ def test_nothing_to_save_is_an_error_that_says_what_would_be(run):
     assert message.startswith(
         "results.h5 was not written: the cell has run, but assigned no arrays;"
     )
-    assert message.endswith("Not saved: n (int)")
+    assert message.endswith("Not saved: n (int; saved if named after the path)")
     assert not os.path.exists("results.h5")
 
 
@@ -491,7 +508,10 @@ def test_a_dry_run_shows_what_would_be_written(run):
         "%%to_hdf5 results.h5 --dry-run --group 2024 --layout columns\n"
         "x, n = np.zeros(3, [('chr', 'S5'), ('pos', 'i8')]), 3\nn + 1;"
     )
-    assert (result.result, result.printed) == (None, "Not saved: n (int)\n")
+    assert (result.result, result.printed) == (
+        None,
+        "Not saved: n (int; saved if named after the path)\n",
+    )
     (table,) = result.displayed
     assert "2024/x/chr" in table.data["text/html"]
     summary, _, *rows = table.data["text/plain"].splitlines()
@@ -507,7 +527,7 @@ def test_a_dry_run_shows_what_would_be_written(run):
 
 @pytest.mark.parametrize(
     ("options", "cell"),
-    [("", "x = np.array([None])"), ("--chunks 1,1", "x = np.arange(2)")],
+    [("", "x = np.array([{}])"), ("--chunks 1,1", "x = np.arange(2)")],
 )
 def test_a_dry_run_fails_where_the_export_would(run, options, cell):
     dry = run(f"%%to_hdf5 results.h5 --dry-run {options}\n{cell}").error_in_exec
@@ -606,7 +626,7 @@ def test_in_a_kernel_the_table_the_printed_and_the_value_are_there(tmp_path):
     hello, table, told, value = outputs[1]
     assert hello.text == "hello\n"
     assert "<table" in table.data["text/html"]
-    assert told.text == "Not saved: n (int)\n"
+    assert told.text == "Not saved: n (int; saved if named after the path)\n"
     assert value.data["text/plain"] == "np.int64(3)"
     assert saved(tmp_path / "results.h5") == {"x": [0, 1, 2]}
 

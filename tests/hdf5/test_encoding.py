@@ -49,7 +49,7 @@ def test_what_is_encoded_is_decoded_by_what_the_file_says(tmp_path, dtype, rows)
 
 def test_the_attributes_say_what_is_not_to_be_seen():
     assert kind_attrs(np.dtype("f8")) == {}
-    assert kind_attrs(np.dtype("U6")) == {"numpy_dtype": "<U6"}
+    assert kind_attrs(np.dtype("U6")) == {"numpy_dtype": "<U6", "_Encoding": "utf-8"}
     assert kind_attrs(FIELDS) == {
         "numpy_dtype.at": ">M8[ns]",
         "numpy_dtype.in.name": "<U6",

@@ -9,7 +9,8 @@ UTF-8 in the file, which gzip makes as small as codes.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,17 +49,40 @@ class Rows:
     Attributes
     ----------
     missing : dict of str to int
-        How many values of each column are missing.
+        How many values of a column are missing, where that can be.
     segment : Segment or None
         Where the columns are.
+    attrs : mapping of str to mapping
+        What the file says about a column besides.
+    is_masked : bool
+        Whether one of the columns has a mask.
     """
 
-    def __init__(self, table: Table) -> None:
-        self._columns = {name: column_of(table[name]) for name in table}
-        self.dtype = np.dtype([(name, column.dtype) for name, column in self._columns.items()])
-        self.shape, self.ndim = (len(table),), 1
-        self.missing = table.missing
-        self.segment: Segment | None = table.segment if isinstance(table, SharedTable) else None
+    def __init__(
+        self,
+        columns: Mapping[str, Any],
+        missing: Mapping[str, int],
+        *,
+        segment: Segment | None = None,
+        attrs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._columns = dict(columns)
+        self.dtype = np.dtype([(name, column.dtype) for name, column in columns.items()])
+        self.shape, self.ndim = (len(next(iter(columns.values()))),), 1
+        self.missing = dict(missing)
+        self.segment = segment
+        self.attrs = attrs or {}
+        self.is_masked = any(isinstance(c, np.ma.MaskedArray) for c in columns.values())
+
+    @classmethod
+    def of_table(cls, table: Table) -> Self:
+        """The rows of a table."""
+        columns = {name: column_of(table[name]) for name in table}
+        numbers = {
+            n: count for n, count in table.missing.items() if columns[n].dtype.kind in "fcmM"
+        }
+        segment = table.segment if isinstance(table, SharedTable) else None
+        return cls(columns, numbers, segment=segment)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -69,6 +93,8 @@ class Rows:
             return self._columns[index]
         columns = {name: column[index] for name, column in self._columns.items()}
         rows = np.empty(next(iter(columns.values())).shape, self.dtype)
+        if self.is_masked:
+            rows = np.ma.MaskedArray(rows)
         for name, column in columns.items():
             rows[name] = column
         return rows

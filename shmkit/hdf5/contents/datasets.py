@@ -19,7 +19,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +28,28 @@ from shmkit._categories import enums, with_enums
 from shmkit._text_dtype import text_fields, with_text
 from shmkit.hdf5.chunks import Block
 from shmkit.hdf5.contents.columns import Rows, Utf8, column_of
+from shmkit.hdf5.contents.frames import frame_value, is_frame
+from shmkit.hdf5.contents.labelled import as_dataset, variables
+from shmkit.hdf5.contents.masks import Fill, filled, unused
+from shmkit.hdf5.contents.values import Value, array_value, is_listed, object_value
 from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_dtype
 from shmkit.views.array import SharedArray
 from shmkit.views.arrays import SharedArrays
 from shmkit.views.table import Table
 from shmkit.views.text import SharedText
 
-__all__ = ["ARRAY_TYPES", "Arrays", "DatasetSource", "datasets", "named_arrays", "parts_of_name"]
+__all__ = [
+    "Arrays",
+    "Contents",
+    "DatasetSource",
+    "contents",
+    "is_array",
+    "named_values",
+    "parts_of_name",
+]
 
-# What `to_hdf5` takes.
-Arrays = Mapping[Any, Any] | Sequence[NDArray[Any] | Table | SharedText] | NDArray[Any] | Table
-ARRAY_TYPES = (np.ndarray, Table, SharedText)  # of what has one name in it
+# What `to_hdf5` takes: also frames and the like, for which there are no types here.
+Arrays = Mapping[Any, Any] | Sequence[Any] | NDArray[Any] | Table | Any
 _Array = NDArray[Any] | Rows | Utf8
 _Value = TypeVar("_Value")
 
@@ -58,19 +69,29 @@ class DatasetSource:
         Whether rows may be added to the dataset later.
     is_index
         Whether it only says which rows of others came from where.
+    dims
+        The path of the scale of each dimension; its own, if it is one.
     """
 
     def __init__(
-        self, name: str, arrays: Sequence[_Array], *, grows: bool, is_index: bool = False
+        self,
+        name: str,
+        arrays: Sequence[_Array],
+        *,
+        grows: bool,
+        is_index: bool = False,
+        dims: tuple[str, ...] = (),
     ) -> None:
         self._arrays: list[Any] = [
-            array if isinstance(array, Rows | Utf8) else np.asarray(array) for array in arrays
+            array if isinstance(array, Rows | Utf8 | np.ma.MaskedArray) else np.asarray(array)
+            for array in arrays
         ]
         self._stops = list(itertools.accumulate(map(len, arrays))) if len(arrays) > 1 else []
         self.dtype = self._arrays[0].dtype
         self.shape = self._arrays[0].shape
         self.grows = grows
         self.is_index = is_index
+        self.dims = dims
         self.attrs = _origin(arrays[0]) if len(arrays) == 1 else {}
         if len(arrays) > 1:
             if {array.dtype for array in self._arrays} != {self.dtype}:
@@ -81,9 +102,14 @@ class DatasetSource:
             self.shape = self._stops[-1], *self.shape[1:]
         self.attrs |= kind_attrs(self.dtype)
         try:
+            self._fill = unused(self.dtype, self._arrays)
+        except ValueError as error:
+            raise TypeError(f"{name}: {error}") from None
+        try:
             self.stored = stored_dtype(self.dtype, self._arrays)
         except UnicodeEncodeError as error:
             raise TypeError(f"{name} holds text that UTF-8 does not have: {error}") from None
+        self.attrs |= _fill_attrs("_FillValue", self._fill, self.stored)
 
     @property
     def nbytes(self) -> int:
@@ -94,7 +120,7 @@ class DatasetSource:
         """A part of it as it stands in the file: a view of the array where that is possible."""
         if len(self._arrays) == 1:
             index: Any = (*where, ...)  # without ..., a scalar is no array
-            return encode(self._arrays[0][index], self.stored)
+            return encode(filled(self._arrays[0][index], self._fill), self.stored)
         start, stop, _ = where[0].indices(self.shape[0])
         pieces = []
         for number in range(bisect.bisect(self._stops, start), len(self._arrays)):
@@ -103,42 +129,73 @@ class DatasetSource:
             if first >= stop:
                 break
             rows = slice(max(start - first, 0), stop - first)
-            pieces.append(array[(rows, *where[1:])])
+            piece = array[(rows, *where[1:])]
+            if isinstance(piece, np.ma.MaskedArray):  # which has room for what is to fill it
+                piece = filled(piece.astype(self.dtype), self._fill)
+            pieces.append(piece)
         # The dtype: without it, the result is packed and in the machine's byte order.
         joined = np.concatenate(pieces, dtype=self.dtype, casting="unsafe")
         return encode(joined, self.stored)
 
 
-def datasets(arrays: Arrays, *, layout: str | None, concat: bool) -> dict[str, DatasetSource]:
-    """Every dataset by its path in the file; raises TypeError and ValueError as `to_hdf5` does."""
-    named = named_arrays(arrays)
-    for name, array in named.items():
-        check_array(name, array)
-    if concat:
-        _check_rows(named)
-        joined = _laid_out("data", list(named.values()), layout, grows=True)
-        index = DatasetSource("source", [_index(named)], grows=True, is_index=True)
-        return _by_name([*joined, ("source", index)])
-    return _by_name(
-        item
-        for name, array in named.items()
-        for item in _laid_out(name, [array], layout, grows=False)
-    )
+class Contents(NamedTuple):
+    """What an export puts into its group.
+
+    Attributes
+    ----------
+    datasets
+        By their path.
+    attrs
+        What is said about groups, by their path: "" is the export's own.
+    """
+
+    datasets: dict[str, DatasetSource]
+    attrs: dict[str, Mapping[str, Any]]
+
+
+def contents(arrays: Arrays, *, layout: str | None, concat: bool) -> Contents:
+    """All that is to be written; raises TypeError and ValueError as `to_hdf5` does."""
+    attrs: dict[str, Mapping[str, Any]] = {}
+    named = named_values(arrays, attrs)
+    for name, value in named.items():
+        check_array(name, value.array)
+    if not concat:
+        laid_out = (
+            item
+            for name, value in named.items()
+            for item in _laid_out(name, [value], layout, grows=False)
+        )
+        return Contents(_by_name(laid_out), attrs)
+    _check_rows({name: value.array for name, value in named.items()})
+    joined = _laid_out("data", list(named.values()), layout, grows=True)
+    index = DatasetSource("source", [_index(named)], grows=True, is_index=True)
+    return Contents(_by_name([*joined, ("source", index)]), attrs)
 
 
 def _laid_out(
-    name: str, arrays: Sequence[_Array], layout: str | None, *, grows: bool
+    name: str, values: Sequence[Value], layout: str | None, *, grows: bool
 ) -> Iterator[tuple[str, DatasetSource]]:
-    fields = arrays[0].dtype.names
-    by_columns = isinstance(arrays[0], Rows) if layout is None else layout == "columns"
+    arrays = [value.array for value in values]
+    first = arrays[0]
+    fields = first.dtype.names
+    by_columns = isinstance(first, Rows) if layout is None else layout == "columns"
     if fields is None or not by_columns:
-        yield name, DatasetSource(name, arrays, grows=grows)
+        source = DatasetSource(name, arrays, grows=grows, dims=values[0].dims)
+        for value in values:
+            source.attrs |= value.attrs
+            if isinstance(value.array, Rows):
+                source.attrs |= {
+                    f"{key}.{field}": text
+                    for field, said in value.array.attrs.items()
+                    for key, text in said.items()
+                }
+        yield name, source
         return
     for number, field in enumerate(fields):
-        columns = [array[field] for array in arrays]
+        columns = [Value(array[field]) for array in arrays]
         path = "/".join([name, *parts_of_name(field)])
         for dataset, source in _laid_out(path, columns, layout, grows=grows):
-            if isinstance(arrays[0], Rows):
+            if isinstance(first, Rows):
                 source.attrs |= _column_attrs(number, field, arrays)
             yield dataset, source
 
@@ -146,9 +203,22 @@ def _laid_out(
 def _column_attrs(number: int, field: str, tables: Sequence[Any]) -> dict[str, Any]:
     """What a dataset says of the column of a table: its place, and how many values are missing."""
     attrs: dict[str, Any] = {"column": number}
-    if tables[0].dtype[field].kind in "fcmM":
-        attrs["missing"] = sum(table.missing[field] for table in tables)
+    for table in tables:
+        attrs |= table.attrs.get(field, {})
+        if field in table.missing:
+            attrs["missing"] = attrs.get("missing", 0) + table.missing[field]
     return attrs
+
+
+def _fill_attrs(key: str, fill: Fill, stored: np.dtype[Any]) -> dict[str, Any]:
+    """The attributes that say what stands for masked values; times say it as their kind."""
+    if stored.names is not None and fill is not None:
+        found = (_fill_attrs(f"{key}.{n}", fill[n], stored[n]) for n in stored.names)
+        return {name: value for attrs in found for name, value in attrs.items()}
+    if fill is None or isinstance(fill, np.datetime64 | np.timedelta64):
+        return {}
+    value = np.asarray(fill).astype(stored.base.str)
+    return {key: value[()]}
 
 
 def _check_rows(named: Mapping[str, _Array]) -> None:
@@ -192,12 +262,13 @@ def _check_exact(name: str, arrays: Iterable[Any], dtype: np.dtype[Any]) -> None
                     )
 
 
-def _index(named: Mapping[str, _Array]) -> NDArray[Any]:
+def _index(named: Mapping[str, Value]) -> NDArray[Any]:
     """Which rows came from where: a row for each array, `stop` excluded."""
-    stops = np.cumsum([len(array) for array in named.values()])
+    arrays = [value.array for value in named.values()]
+    stops = np.cumsum([len(array) for array in arrays])
     rows = [
         (name, _origin(array).get("source_file", ""), stop - len(array), stop)
-        for (name, array), stop in zip(named.items(), stops, strict=True)
+        for name, array, stop in zip(named, arrays, stops, strict=True)
     ]
     names, files = (max(1, *(len(row[i]) for row in rows)) for i in (0, 1))
     dtype = [("name", f"U{names}"), ("file", f"U{files}"), ("start", "i8"), ("stop", "i8")]
@@ -215,17 +286,34 @@ def _origin(array: _Array) -> dict[str, str]:
     return {"source_file": file, "source_options": options}
 
 
-def named_arrays(arrays: Arrays) -> dict[str, _Array]:
+def named_values(
+    arrays: Arrays, attrs: dict[str, Mapping[str, Any]] | None = None
+) -> dict[str, Value]:
     """Every array by its path in the file; see `shmkit.to_hdf5` for what `arrays` may be.
 
-    >>> list(named_arrays({"a": np.arange(3), "group": {"b": np.arange(2)}}))
+    What is said about groups is added to `attrs`.
+
+    >>> list(named_values({"a": np.arange(3), "group": {"b": [1, 2]}}))
     ['a', 'group/b']
     """
-    if isinstance(arrays, (*ARRAY_TYPES, np.generic)):
-        arrays = {"data": arrays}
-    elif isinstance(arrays, list | tuple):
+    attrs = {} if attrs is None else attrs
+    if isinstance(arrays, list | tuple) and not (arrays and is_listed(arrays)):
         arrays = {f"array{i}": array for i, array in enumerate(arrays)}
-    return _by_name(_walk("", arrays))
+    elif not isinstance(arrays, Mapping | SharedArrays) and as_dataset("", arrays) is None:
+        arrays = {"data": arrays}
+    return _by_name(_walk("", arrays, attrs))
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array, a table or a frame, or a mapping of these.
+
+    Numbers, texts and lists are saved too, but are often no results.
+    """
+    if isinstance(value, np.ndarray | Table | SharedText | SharedArrays):
+        return True
+    if is_frame(value) or as_dataset("", value) is not None:
+        return True
+    return isinstance(value, Mapping) and all(map(is_array, value.values()))
 
 
 def _by_name(pairs: Iterable[tuple[str, _Value]]) -> dict[str, _Value]:
@@ -242,31 +330,50 @@ def _by_name(pairs: Iterable[tuple[str, _Value]]) -> dict[str, _Value]:
     return found
 
 
-def _walk(name: str, value: Any) -> Iterator[tuple[str, _Array]]:
+def _walk(
+    name: str, value: Any, attrs: dict[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Value]]:
     try:
-        if isinstance(value, Table):
-            yield name, Rows(value)
-            return
-        if isinstance(value, SharedText):
-            yield name, column_of(value)
-            return
+        found = _value_of(name, value)
     except UnicodeEncodeError as error:
         raise TypeError(f"{name} holds text that UTF-8 does not have: {error}") from None
-    if isinstance(value, np.ndarray | np.generic):
-        yield name, np.asanyarray(value)
+    if found is not None:
+        yield name, found
         return
-    if not isinstance(value, Mapping | SharedArrays):  # pandas tables have keys too
+    if (dataset := as_dataset(name, value)) is not None:
+        attrs[name] = dataset.attrs
+        for key, variable in variables(name, dataset):
+            dims = tuple("/".join(_below(name, dim)) for dim in variable.dims)
+            yield "/".join(_below(name, key)), variable._replace(dims=dims)
+        return
+    if not isinstance(value, Mapping | SharedArrays):
         raise TypeError(
-            f"{name or 'arrays='} is no numpy array but of type {type(value).__name__}; make it "
-            "one first: numpy.asarray, numpy.stack for a list of arrays, to_records() for a pandas "
-            "table"
+            f"{name or 'arrays='} is of type {type(value).__name__}, which HDF5 cannot hold; make "
+            "an array of it first: numpy.asarray, numpy.stack for a list of arrays"
         )
     keys = list(value.keys())
     if not keys:
         raise ValueError(f"{name or 'the mapping'} is empty: there are no arrays to save")
     for key in keys:
-        parts = parts_of_name(str(key))
-        yield from _walk("/".join([name, *parts] if name else parts), value[key])
+        yield from _walk("/".join(_below(name, str(key))), value[key], attrs)
+
+
+def _value_of(name: str, value: Any) -> Value | None:
+    """What is one dataset, or one table; None for all else."""
+    if isinstance(value, Table):
+        return Value(Rows.of_table(value))
+    if isinstance(value, SharedText):
+        return Value(column_of(value))
+    if isinstance(value, np.ndarray | np.generic):
+        return array_value(name, np.asanyarray(value))
+    if (found := frame_value(name, value)) is not None:
+        return found
+    return object_value(name, value) if is_listed(value) else None
+
+
+def _below(group: str, name: str) -> list[str]:
+    parts = parts_of_name(name)
+    return [group, *parts] if group else parts
 
 
 def parts_of_name(name: str) -> list[str]:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from shmkit.readers.base import WHOLE
-from shmkit.readers.choose import format_of, opener
+from shmkit.readers.choose import opener
+from shmkit.readers.formats import format_of
 
 
 class MemoryWriter:

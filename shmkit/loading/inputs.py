@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from shmkit import _limits
 from shmkit.cleanup.owner import this_process
-from shmkit.readers.choose import Format, format_of
+from shmkit.readers.formats import Format, format_of
 from shmkit.segments.backing import choose_backing
 
 __all__ = ["Input", "inputs"]
@@ -101,8 +101,7 @@ def _input(
 ) -> Input:
     opened, status = _seen_by_all(path), os.stat(path)
     if _is_plain(opened, status):
-        begin = None if opened == path else _begin(opened)
-        return Input(path, opened, status.st_size, format_of(path, reader, begin=begin))
+        return Input(path, opened, status.st_size, format_of(path, reader, opened=opened))
     # By identity: a pipe that is named twice gives what it has only once.
     identity = status.st_dev, status.st_ino
     copy = copies.get(identity)
@@ -111,7 +110,7 @@ def _input(
         with _source(opened, path) as source:
             _copy(source, copy, backing)
     opened = f"/proc/{this_process().pid}/fd/{copy.fileno()}"
-    form = format_of(path, reader, begin=_begin(opened))
+    form = format_of(path, reader, opened=opened)
     return Input(path, opened, os.fstat(copy.fileno()).st_size, form)
 
 

@@ -29,7 +29,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +49,9 @@ from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.inputs import Input
 from shmkit.loading.record import RECORD, State
 from shmkit.readers.base import Version
-from shmkit.readers.choose import Format, Opener, opener
+from shmkit.readers.choose import Opener, opener
+from shmkit.readers.formats import Format
+from shmkit.readers.names import Listed
 from shmkit.segments.backing import NAMES, Backing, choose_backing
 from shmkit.segments.files import finish_interrupted
 from shmkit.segments.segment import Segment, allow_segments
@@ -59,9 +61,6 @@ from shmkit.views.arrays import SharedArrays
 from shmkit.views.of_segment import view_of
 from shmkit.views.table import SharedTable
 from shmkit.views.text import SharedText
-
-if TYPE_CHECKING:
-    from shmkit.readers.hdf5.listing import Listed
 
 __all__ = ["load"]
 
@@ -153,7 +152,7 @@ def _files(
 ) -> tuple[dict[str, LoadingFile], list[tuple[LoadingFile, Any]]]:
     """The files to be loaded, by all of their names, and what failed already.
 
-    Each dataset of an HDF5 file is a file here, and has several names if links lead to it.
+    Each dataset of a file that has some is a file here, and has several names if links lead to it.
     """
     formats = [file.form for file in files.values()]
     openers = {form: opener(form, reader, options) for form in dict.fromkeys(formats)}
@@ -175,12 +174,13 @@ def _files(
     ]
     missing = zip(found, files.values(), strict=True)
     failed: list[tuple[LoadingFile, Any]] = [(f, file.error) for f, file in missing if file.error]
-    if Format.HDF5 not in openers:
-        return {file.name: file for file in found}, failed
-    of_hdf5 = [n for n, form in enumerate(formats) if form is Format.HDF5]
-    patterns = openers[Format.HDF5].options.get("dataset", ["*"])
-    listing = [Task(tasks.datasets, (found[n].path, found[n].opened, patterns)) for n in of_hdf5]
-    listed = {of_hdf5[index]: outcome for index, outcome in pool.run(listing, lambda: None)}
+    with_datasets = [n for n, form in enumerate(formats) if form.has_datasets]
+    patterns = options.get("dataset", ["*"])
+    listing = [
+        Task(tasks.datasets, (found[n].path, found[n].opened, formats[n], patterns))
+        for n in with_datasets
+    ]
+    listed = {with_datasets[index]: outcome for index, outcome in pool.run(listing, lambda: None)}
     by_name: dict[str, LoadingFile] = {}
     for number, file in enumerate(found):
         if isinstance(outcome := listed.get(number, []), Exception | Died):
@@ -189,18 +189,23 @@ def _files(
             by_name[file.name] = file
         else:
             # Without prefix there is one file, and no two datasets of it have one name.
-            by_name |= _datasets(file, *outcome, prefix=prefix)
+            by_name |= _datasets(file, openers[formats[number]], *outcome, prefix=prefix)
     return by_name, failed
 
 
 def _datasets(
-    file: LoadingFile, found: Sequence[Listed], version: Version, *, prefix: bool
+    file: LoadingFile,
+    opener: Opener,
+    found: Sequence[Listed],
+    version: Version,
+    *,
+    prefix: bool,
 ) -> dict[str, LoadingFile]:
-    """The datasets of an HDF5 file, by all names of each, in the order of the names."""
+    """The datasets of a file, by all names of each, in the order of the names."""
     by_dataset: dict[str, LoadingFile] = {}
     for names, nbytes, _ in found:
-        options = {"dataset": names[0]}
-        pickled = pickled_opener(Opener(Format.HDF5, options))
+        options = {**opener.options, "dataset": names[0]}
+        pickled = pickled_opener(opener._replace(options=options))
         one = LoadingFile(
             names[0], file.path, nbytes, file.opened, options, pickled, version=version
         )

@@ -1,6 +1,6 @@
 """What a loader process does: the tasks of a load, each with one file or a part of one.
 
-datasets    HDF5 file ──▶ which datasets it has
+datasets    HDF5 file, or another with several arrays ──▶ which datasets it has
 probe       file ──▶ plan
 count       bytes a..b of a large file ──▶ part: lines that begin there, rows at most
 read        part ──▶ reader ──▶ writer ──▶ segment
@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +24,15 @@ from shmkit.errors import LoadError, ShmkitError
 from shmkit.loaders.pickling import PickledOpener
 from shmkit.loading.record import State
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
-from shmkit.readers.choose import Opener
+from shmkit.readers.choose import Opener, listed
+from shmkit.readers.formats import Format
+from shmkit.readers.names import Listed
 from shmkit.segments.files import Identity
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.array import SharedArray
 from shmkit.views.of_segment import view_of
 from shmkit.views.table import SharedTable
-
-if TYPE_CHECKING:
-    from shmkit.readers.hdf5.listing import Listed
 
 __all__ = [
     "Outcome",
@@ -69,12 +68,12 @@ class Place(NamedTuple):
     number: int  # of its record
 
 
-def datasets(path: str, opened: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
-    """The datasets of an HDF5 file that these names and globs mean, and the file's version."""
-    from shmkit.readers.hdf5.listing import listed  # noqa: PLC0415 - h5py takes long to import
-
+def datasets(
+    path: str, opened: str, form: Format, patterns: Sequence[str]
+) -> tuple[list[Listed], Version]:
+    """The datasets of a file that these names and globs mean, and the file's version."""
     try:
-        return listed(opened, patterns)
+        return listed(form, opened, patterns)
     except Exception as error:  # noqa: BLE001 - as below
         raise named_error(path, error, opened) from None
 

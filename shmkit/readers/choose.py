@@ -1,11 +1,7 @@
 """Which reader reads which file, and which options are of use to it.
 
-    reader= given             ──▶ custom    no options
-    .npy                      ──▶ npy       no options
-    .h5 .hdf5 .hdf .he5 .nc4  ──▶ hdf5      dataset
-    .nc that begins as HDF5   ──▶ hdf5
-    anything else             ──▶ table     what is inferred, and what is said of columns
-      with a dtype of rows    ──▶ text      np.loadtxt's, and categories
+    formats: custom   npy   npz       hdf5      netcdf3   text                         foreign
+    options: none     none  dataset   dataset   dataset   of a table, or np.loadtxt's  an error
 
 The notebook's process chooses; an opener travels to the loader processes, and opens files there.
 Readers are imported where they are first needed: h5py takes longer to import than all the rest.
@@ -13,28 +9,20 @@ Readers are imported where they are first needed: h5py takes longer to import th
 
 from __future__ import annotations
 
-import enum
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from shmkit.readers.base import Reader
+from shmkit.errors import LoadError
+from shmkit.readers.base import Reader, Version
+from shmkit.readers.formats import Format, foreign
+from shmkit.readers.names import Listed
 
-__all__ = ["Format", "Opener", "check_options", "format_of", "opener"]
+__all__ = ["Opener", "check_options", "listed", "opener"]
 
-_HDF5_ENDINGS = frozenset([".h5", ".hdf5", ".hdf", ".he5", ".nc4"])
-_NPY_SIGNATURE = b"\x93NUMPY"
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-class Format(enum.Enum):
-    """The formats that there are readers for, each as a message calls its files."""
-
-    TEXT = "text files"
-    NPY = ".npy files"
-    HDF5 = "HDF5 files"
-    CUSTOM = "files that reader= reads"
+_DATASETS = (Format.HDF5, Format.NPZ, Format.NETCDF3)
+# Which formats have use for an option. All others are those of text.
+_USES = {"dataset": _DATASETS}
 
 
 class Opener(NamedTuple):
@@ -67,6 +55,17 @@ class Opener(NamedTuple):
             from shmkit.readers.npy import NpyReader  # noqa: PLC0415
 
             return NpyReader.open(path)
+        if self.format is Format.NPZ:
+            from shmkit.readers.npz import NpzReader  # noqa: PLC0415
+
+            return NpzReader.open(path, self.options)
+        if self.format is Format.NETCDF3:
+            from shmkit.readers.netcdf3 import NetCDF3Reader  # noqa: PLC0415
+
+            return NetCDF3Reader.open(path, self.options)
+        if self.format is Format.FOREIGN:
+            about = foreign(path)
+            raise LoadError(path, None, None, f"it is {about.name}; {about.advice}")
         if self.format is Format.HDF5:
             from shmkit.readers.hdf5.reader import HDF5Reader  # noqa: PLC0415
 
@@ -90,43 +89,38 @@ def opener(
     TypeError, ValueError
         For options of text files that no text file satisfies.
     """
-    if form is Format.HDF5:
-        return Opener(form, {name: options[name] for name in options if name == "dataset"})
     if form is Format.TEXT:
         from shmkit.readers.text import reader, table_options  # noqa: PLC0415 - see the module
 
-        given = {name: value for name, value in options.items() if name != "dataset"}
+        given = {name: value for name, value in options.items() if name not in _USES}
         if table_options.is_table(given):
             return Opener(form, table_options.checked(given), guesses=True)
         return Opener(form, reader.checked(given))
-    return Opener(form, function=function)
+    of_use = {name: options[name] for name in options if form in _USES.get(name, ())}
+    return Opener(form, of_use, function)
 
 
-def format_of(
-    path: str, function: Callable[[str], Any] | None, *, begin: bytes | None = None
-) -> Format:
-    """The format that a file is read as; raises `OSError` if only its content could tell.
+def listed(form: Format, path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
+    """The datasets of a file that these names and globs mean, and the version of the file.
 
-    `begin` is how the content begins, where the name says nothing: that of a pipe.
+    Raises
+    ------
+    LoadError
+        If the file is damaged, has none, or one of the patterns matches none.
+    OSError
+        If it cannot be read.
     """
-    if function is not None:
-        return Format.CUSTOM
-    if begin is not None:
-        if begin.startswith(_NPY_SIGNATURE):
-            return Format.NPY
-        return Format.HDF5 if begin.startswith(_HDF5_SIGNATURE) else Format.TEXT
-    ending = os.path.splitext(path)[1].lower()
-    if ending == ".npy":
-        return Format.NPY
-    if ending in _HDF5_ENDINGS or (ending == ".nc" and _begins_as_hdf5(path)):
-        return Format.HDF5
-    return Format.TEXT
+    if form is Format.NPZ:
+        from shmkit.readers import npz  # noqa: PLC0415 - see the module
 
+        return npz.listed(path, patterns)
+    if form is Format.NETCDF3:
+        from shmkit.readers import netcdf3  # noqa: PLC0415
 
-def _begins_as_hdf5(path: str) -> bool:
-    """Whether a NetCDF file is one of version 4; the older ones are another format."""
-    with open(path, "rb") as file:
-        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+        return netcdf3.listed(path, patterns)
+    from shmkit.readers.hdf5 import listing  # noqa: PLC0415
+
+    return listing.listed(path, patterns)
 
 
 def check_options(formats: Iterable[Format], options: Iterable[str]) -> None:
@@ -138,12 +132,20 @@ def check_options(formats: Iterable[Format], options: Iterable[str]) -> None:
         Names the options, what they are for, and what the files are instead.
     """
     there = dict.fromkeys(formats)
-    wrong: dict[Format, list[str]] = {}
+    if Format.FOREIGN in there:  # which is an error of its own
+        return
+    wrong: dict[str, list[str]] = {}
     for option in options:
-        use = Format.HDF5 if option == "dataset" else Format.TEXT
-        if use not in there:
+        formats_of_use = _USES.get(option, (Format.TEXT,))
+        if not any(form in there for form in formats_of_use):
+            use = _listed([form.value for form in formats_of_use])
             wrong.setdefault(use, []).append(option)
     if wrong:
-        uses = "; ".join(f"{', '.join(names)}: for {use.value}" for use, names in wrong.items())
-        files = " and ".join(form.value for form in there)
+        uses = "; ".join(f"{', '.join(names)}: for {use}" for use, names in wrong.items())
+        files = _listed([form.value for form in there])
         raise TypeError(f"{uses} only, and these are {files}; leave out what is of no use to them")
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

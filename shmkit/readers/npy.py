@@ -12,10 +12,9 @@ In Fortran order the same: the bytes are taken as they lie there.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -43,9 +42,10 @@ class NpyReader(Reader):
     (dtype('float32'), (2, 3), True)
     """
 
-    def __init__(self, path: str, file: io.FileIO) -> None:
+    def __init__(self, path: str, file: Any, nbytes: int | None = None) -> None:
         self._path = path
         self._file = file
+        self._nbytes = nbytes  # of what is part of a file
 
     @classmethod
     @contextlib.contextmanager
@@ -68,7 +68,7 @@ class NpyReader(Reader):
         """
         self._file.seek(0)
         try:
-            header = read_header(self._file)
+            header = read_header(self._file, self._nbytes)
         except ValueError as error:
             reason = f"is not a .npy file that can be read: {error}; copy or save it again"
             raise LoadError(self._path, None, None, reason) from None

@@ -94,12 +94,14 @@ def _but_shape(text: str) -> tuple[np.dtype[Any], bool]:
     return npy.descr_to_dtype(fields["descr"]), order
 
 
-def read_header(file: BinaryIO) -> Header:
+def read_header(file: BinaryIO, nbytes: int | None = None) -> Header:
     """Read and check a .npy header; nothing in it is executed or trusted.
 
-    `file` is then at the data. Raises ValueError for whatever is not the image of an array.
+    `file` is then at the data. Of what is part of a file, `nbytes` says how long it is. Raises
+    ValueError for whatever is not the image of an array.
     """
-    nbytes = os.fstat(file.fileno()).st_size
+    if nbytes is None:
+        nbytes = os.fstat(file.fileno()).st_size
     begin = file.read(USUAL_NBYTES)
     try:
         if not begin.startswith(npy.MAGIC_PREFIX):

@@ -13,7 +13,7 @@ from shmkit import LoadError, shared_load
 from shmkit._monitor import NoMonitor
 from shmkit.loading.inputs import Input
 from shmkit.loading.load import load
-from shmkit.readers.choose import format_of
+from shmkit.readers.formats import format_of
 
 ROWS = 1 << 20
 CHANGED = "changed while it was read; load it again"

@@ -8,37 +8,8 @@ import numpy as np
 import pytest
 
 from shmkit import to_hdf5
-from shmkit.readers.choose import Format, Opener, check_options, format_of, opener
-
-
-@pytest.mark.parametrize(
-    ("name", "form"),
-    [
-        ("a.npy", Format.NPY),
-        ("a.NPY", Format.NPY),
-        ("a.npy.gz", Format.TEXT),
-        ("a.h5", Format.HDF5),
-        ("a.Hdf5", Format.HDF5),
-        ("a.nc4", Format.HDF5),
-        ("a.txt", Format.TEXT),
-        ("h5", Format.TEXT),
-        ("a.b/npy", Format.TEXT),
-    ],
-)
-def test_the_ending_of_the_name_says_the_format(name, form):
-    assert format_of(name, None) is form
-    assert format_of(name, len) is Format.CUSTOM
-
-
-def test_the_content_of_a_netcdf_file_says_the_format(tmp_path):
-    new, old = str(tmp_path / "new.nc"), str(tmp_path / "old.nc")
-    to_hdf5(new, np.arange(3))
-    with open(old, "wb") as file:
-        file.write(b"CDF\x01" + bytes(100))
-    assert format_of(new, None) is Format.HDF5
-    assert format_of(old, None) is Format.TEXT
-    with pytest.raises(FileNotFoundError):
-        format_of(str(tmp_path / "none.nc"), None)
+from shmkit.readers.choose import Opener, check_options, opener
+from shmkit.readers.formats import Format
 
 
 @pytest.mark.parametrize(
@@ -47,6 +18,8 @@ def test_the_content_of_a_netcdf_file_says_the_format(tmp_path):
         ([Format.TEXT], ["dtype", "max_rows"], ""),
         ([Format.TEXT, Format.HDF5, Format.TEXT], ["dtype", "dataset"], ""),
         ([Format.NPY], [], ""),
+        ([Format.NPZ], ["dataset"], ""),
+        ([Format.FOREIGN], ["dtype", "dataset"], ""),  # which is an error of its own
         (
             [Format.HDF5],
             ["dtype", "ndmin"],
@@ -86,7 +59,8 @@ def test_only_the_reader_that_is_needed_is_imported(tmp_path, name, needed):
     to_hdf5(tmp_path / "a.h5", np.arange(3))
     code = (
         "import sys\n"
-        "from shmkit.readers.choose import format_of, opener\n"
+        "from shmkit.readers.choose import opener\n"
+        "from shmkit.readers.formats import format_of\n"
         f"function = (lambda path: [1]) if {bool(function)} else None\n"
         f"made = opener(format_of({path!r}, function), function, {{'dataset': 'data'}})\n"
         f"with made.open({path!r}) as reader:\n"

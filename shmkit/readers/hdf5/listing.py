@@ -1,7 +1,7 @@
 """Which datasets a file has, under which names, and which of them are meant.
 
     walk     group ──▶ links: hard, soft, external ──▶ datasets, each with all of its names
-    match    name or glob of the user's ──▶ names; an exact name wins; what matches nothing is told
+    match    name or glob of the user's ──▶ names, as `names.matched` says
 
 1. Every group is walked under each of its names, but not within itself: links may lead in circles.
 2. Two names lead to one dataset if its address in the file is the same. It is loaded once.
@@ -14,8 +14,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -24,31 +22,12 @@ import h5py
 from shmkit.errors import LoadError
 from shmkit.readers.base import Version
 from shmkit.readers.hdf5.file import DAMAGED, opened, version_of
+from shmkit.readers.names import Listed, matched
 
-__all__ = ["Listed", "listed", "matched"]
+__all__ = ["listed"]
 
 _MAX_NAMES = 1_000_000  # in one file: links can make more names of a small file than anyone reads
-_NEAR = 5  # names that an error offers
-_SHOWN = 20
 _LONE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable"
-
-
-class Listed(NamedTuple):
-    """One dataset that is meant.
-
-    Attributes
-    ----------
-    names
-        All of its names that are meant, in order.
-    nbytes
-        Bytes that it takes in the file.
-    loaded_nbytes
-        Bytes that its array takes, about: text of varying length is not looked at.
-    """
-
-    names: tuple[str, ...]
-    nbytes: int
-    loaded_nbytes: int
 
 
 class _Found(NamedTuple):
@@ -86,43 +65,6 @@ def listed(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
         Listed(tuple(item.name for item in items), items[0].nbytes, items[0].loaded_nbytes)
         for items in by_key.values()
     ], version
-
-
-def matched(
-    path: str, patterns: Sequence[str], names: Sequence[str], others: Sequence[str] = ()
-) -> list[str]:
-    """Those of the names that the patterns mean, in their order.
-
-    A pattern that is a name, also one of `others`, means that alone, whatever characters are in it.
-
-    Raises LoadError, with the names that are near, for a pattern that means nothing.
-    """
-    known = {*names, *others}
-    meant: set[str] = set()
-    for pattern in patterns:
-        if pattern in known or pattern.strip("/") in known:
-            meant.add(pattern if pattern in known else pattern.strip("/"))
-            continue
-        some = {name for name in names if fnmatch.fnmatchcase(name, pattern.strip("/"))}
-        if not some:
-            raise LoadError(
-                path, None, None, f"no dataset matches {pattern}; {_near(pattern, names)}"
-            )
-        meant |= some
-    return [name for name in (*names, *others) if name in meant]
-
-
-def _near(pattern: str, names: Sequence[str]) -> str:
-    if not names:
-        return "it has none"
-    if len(names) > _SHOWN:
-        near = difflib.get_close_matches(pattern, names, _NEAR) or [
-            name for name in names if pattern.strip("*/") in name or name.endswith(f"/{pattern}")
-        ]
-        if near:
-            return f"near it are {', '.join(near[:_NEAR])}, of {len(names)} datasets"
-    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"it has {', '.join(names[:_SHOWN])}{more}"
 
 
 def _order(item: _Found) -> list[str]:

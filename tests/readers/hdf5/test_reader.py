@@ -273,14 +273,6 @@ def test_one_broken_dataset_never_refuses_the_others(tmp_path):
         assert good.tolist() == list(range(10))
 
 
-def test_netcdf_files_are_hdf5_files_if_their_content_is(tmp_path):
-    write(tmp_path / "a.nc", np.arange(3.0))
-    assert_loads_as_h5py(tmp_path / "a.nc")
-    (tmp_path / "old.nc").write_bytes(b"CDF\x01" + bytes(100))
-    with pytest.raises(LoadError, match=r"old\.nc: .*NUL bytes"):
-        shared_load(tmp_path / "old.nc")
-
-
 def test_h5py_is_loaded_by_no_load_of_other_files(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(3))
     code = (

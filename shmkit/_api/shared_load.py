@@ -13,6 +13,7 @@ from shmkit.loaders.pool import LoaderPool, useful_processes
 from shmkit.loading.inputs import inputs
 from shmkit.loading.paths import PathType, named_paths
 from shmkit.readers.choose import check_options
+from shmkit.readers.select import Select, check_select
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -55,6 +56,7 @@ def shared_load(
     units: bool = False,
     widths: Sequence[int | slice] | None = None,
     dataset: str | Sequence[str] = "*",
+    select: Select | Mapping[str, Select] | None = None,
     reader: Callable[[str], Any] | None = None,
     processes: int | None = None,
     backing: PathType = "auto",
@@ -69,8 +71,9 @@ def shared_load(
     Parameters
     ----------
     files : path, glob, list of these, or mapping of name to path
-        Text files, ``.npy`` files, HDF5 and NetCDF-4 files, or anything that `reader` reads. The
-        arrays are named after the files, without their last suffix, and without ``.gz`` and the
+        Text files, ``.npy`` and ``.npz`` files, HDF5 and NetCDF files, or anything that `reader`
+        reads: what a file is, its first bytes say, and its name where they do not. The arrays are
+        named after the files, without their last suffix, and without ``.gz`` and the
         like before that; where two would get the same name, more of their paths is kept. Text may
         be compressed by gzip, bgzip, bzip2, xz or zstd, whatever the name. Pipes, such as
         ``/dev/stdin``, a FIFO or what a shell writes for ``<(...)``, are read to their end first,
@@ -115,10 +118,14 @@ def shared_load(
         all files of the load. `to_hdf5` stores them as HDF5 enums, which are loaded as categories
         again.
     dataset : str or sequence of str
-        Which datasets of HDF5 and NetCDF-4 files: names, or globs such as ``"night/*"``. Each is
-        an array of its own. Those of a single path are named as in the file. Where there are
+        Which datasets of HDF5, NetCDF and ``.npz`` files: names, or globs such as ``"night/*"``. A
+        name that is there wins over a glob, and links are datasets under each of their names. Each
+        is an array of its own. Those of a single path are named as in the file. Where there are
         several paths, or names are given for them, the name of the file comes before, as in
         ``"run1/night/mean"``; or stands alone, if one dataset of it is loaded.
+    select : slice, tuple of slices, or mapping of dataset names to these, optional
+        Which part of the arrays of HDF5, NetCDF-3 and ``.npy`` files: a slice for each axis, as
+        numpy's. Of a dataset in chunks only those are read and inflated that the part is in.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread
@@ -243,10 +250,13 @@ def shared_load(
         "decimal": decimal,
         "units": units,
         "widths": widths,
+        "select": select,
         "dataset": [dataset] if isinstance(dataset, str) and dataset != "*" else dataset,
     }
     parameters = inspect.signature(shared_load).parameters
     options = {n: value for n, value in given.items() if value is not parameters[n].default}
+    if select is not None:
+        check_select(select)
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error={on_error!r} is neither "raise" nor "skip"')
     processes = _limits.cpus() if processes is None else operator.index(processes)

@@ -190,6 +190,12 @@ def _files(
         else:
             # Without prefix there is one file, and no two datasets of it have one name.
             by_name |= _datasets(file, openers[formats[number]], *outcome, prefix=prefix)
+    if isinstance(select := options.get("select"), Mapping) and not failed:
+        there = [name for outcome in listed.values() for one in outcome[0] for name in one.names]
+        if unknown := [name for name in select if name not in there]:
+            raise ValueError(
+                f"select= has {unknown[0]!r}, which is none of {', '.join(there[:20])}"
+            )
     return by_name, failed
 
 
@@ -205,6 +211,11 @@ def _datasets(
     by_dataset: dict[str, LoadingFile] = {}
     for names, nbytes, _ in found:
         options = {**opener.options, "dataset": names[0]}
+        select = options.get("select")
+        if isinstance(select, Mapping):
+            parts = [select[name] for name in names if name in select]
+            options = {name: options[name] for name in options if name != "select"}
+            options |= {"select": parts[0]} if parts else {}
         pickled = pickled_opener(opener._replace(options=options))
         one = LoadingFile(
             names[0], file.path, nbytes, file.opened, options, pickled, version=version

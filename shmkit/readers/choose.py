@@ -1,7 +1,8 @@
 """Which reader reads which file, and which options are of use to it.
 
     formats: custom   npy   npz       hdf5      netcdf3   text                         foreign
-    options: none     none  dataset   dataset   dataset   of a table, or np.loadtxt's  an error
+    options: none    select dataset   dataset   dataset   of a table, or np.loadtxt's  an error
+                                      select    select
 
 The notebook's process chooses; an opener travels to the loader processes, and opens files there.
 Readers are imported where they are first needed: h5py takes longer to import than all the rest.
@@ -22,7 +23,7 @@ __all__ = ["Opener", "check_options", "listed", "opener"]
 
 _DATASETS = (Format.HDF5, Format.NPZ, Format.NETCDF3)
 # Which formats have use for an option. All others are those of text.
-_USES = {"dataset": _DATASETS}
+_USES = {"dataset": _DATASETS, "select": (Format.HDF5, Format.NETCDF3, Format.NPY)}
 
 
 class Opener(NamedTuple):
@@ -54,7 +55,7 @@ class Opener(NamedTuple):
         if self.format is Format.NPY:
             from shmkit.readers.npy import NpyReader  # noqa: PLC0415
 
-            return NpyReader.open(path)
+            return NpyReader.open(path, self.options)
         if self.format is Format.NPZ:
             from shmkit.readers.npz import NpzReader  # noqa: PLC0415
 
@@ -97,6 +98,8 @@ def opener(
             return Opener(form, table_options.checked(given), guesses=True)
         return Opener(form, reader.checked(given))
     of_use = {name: options[name] for name in options if form in _USES.get(name, ())}
+    if isinstance(of_use.get("select"), Mapping) and not form.has_datasets:  # of other files
+        del of_use["select"]
     return Opener(form, of_use, function)
 
 

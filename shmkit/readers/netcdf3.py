@@ -17,6 +17,7 @@ import numpy as np
 from shmkit.errors import LoadError
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.names import Listed, matched
+from shmkit.readers.select import picked
 from shmkit.segments.writer import SegmentWriter
 
 if TYPE_CHECKING:
@@ -54,7 +55,12 @@ class NetCDF3Reader(Reader):
         self._path = path
         self._options = options
         self._file = file
-        self._variable = file.variables[options["dataset"]]
+        variable = file.variables[options["dataset"]].data
+        try:
+            picked(options.get("select", ()), variable.shape)
+        except ValueError as error:
+            raise LoadError(path, None, None, f"{options['dataset']}: {error}") from None
+        self._data = variable[options.get("select", ())]
 
     @classmethod
     @contextlib.contextmanager
@@ -71,7 +77,7 @@ class NetCDF3Reader(Reader):
         with _opened(path) as file:
             reader = cls(path, options, file)
             yield reader
-            del reader._variable  # scipy warns of what still stands on its mapping
+            del reader._data  # scipy warns of what still stands on its mapping
 
     def version(self) -> Version:
         """The version of the open file."""
@@ -79,7 +85,7 @@ class NetCDF3Reader(Reader):
 
     def probe(self, like: Plan | None = None) -> Plan:  # noqa: ARG002 - nothing is guessed
         """Say what the variable becomes."""
-        dtype, shape = self._variable.data.dtype, self._variable.data.shape
+        dtype, shape = self._data.dtype, self._data.shape
         nbytes = math.prod(shape) * dtype.itemsize
         span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
         return Plan(dtype, shape, options=dict(self._options), span=span)
@@ -99,13 +105,13 @@ class NetCDF3Reader(Reader):
         """
         writer.declare(plan.dtype, plan.shape)
         if not plan.shape:
-            writer.write(np.array(self._variable.data))
+            writer.write(np.array(self._data))
             return Piece(1)
         stop = plan.shape[0] if part.stop is None else part.stop
         step = max(_PIECE_NBYTES // max(plan.row_nbytes, 1), 1)
         for first in range(part.start, stop, step):
             last = min(first + step, stop)
-            writer.write(np.array(self._variable.data[first:last]))
+            writer.write(np.array(self._data[first:last]))
             rows = last - part.start
             writer.advance(bytes_done=rows * plan.row_nbytes, rows=rows)
         return Piece(stop - part.start)

@@ -42,7 +42,7 @@ class NpzReader(NpyReader):
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: str, options: Mapping[str, Any]) -> Iterator[Self]:  # type: ignore[override] # which array
+    def open(cls, path: str, options: Mapping[str, Any]) -> Iterator[Self]:
         """The reader of the array ``options["dataset"]``.
 
         Raises
@@ -55,7 +55,7 @@ class NpzReader(NpyReader):
         with _opened(path) as archive:
             (member,) = (one for one in archive.infolist() if _name(one) == options["dataset"])
             with archive.open(member) as file:
-                reader = cls(path, file, member.file_size)
+                reader = cls(path, options, file, member.file_size)
                 reader._archive = archive
                 yield reader
 

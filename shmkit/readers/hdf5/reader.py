@@ -22,8 +22,8 @@ from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.hdf5.file import DAMAGED, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
-from shmkit.readers.hdf5.select import picked
 from shmkit.readers.hdf5.text import mislabelled, widths
+from shmkit.readers.select import picked
 from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["HDF5Reader"]
@@ -44,7 +44,11 @@ class HDF5Reader(Reader):
         # What has no shape holds nothing, but says what it would hold.
         self._is_null = dataset.shape is None
         if not self._is_null:
-            self._rows = Rows(dataset, picked((), dataset.shape))
+            try:
+                wanted = picked(options.get("select", ()), dataset.shape)
+            except ValueError as error:
+                raise LoadError(path, None, None, f"{dataset.name}: {error}") from None
+            self._rows = Rows(dataset, wanted)
 
     @classmethod
     @contextlib.contextmanager

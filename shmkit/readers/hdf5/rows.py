@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 from shmkit.hdf5.chunks import inflate
-from shmkit.readers.hdf5.select import Cut, as_slice, cuts, stop_of_chunk
+from shmkit.readers.select import Cut, as_slice, cuts, stop_of_chunk
 
 __all__ = ["Rows"]
 

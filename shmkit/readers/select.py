@@ -1,4 +1,4 @@
-"""Parts of a dataset: which items of each axis are wanted, and which chunks hold them.
+"""Parts of an array: which items of each axis are wanted, and which chunks of a file hold them.
 
     select=(slice(10, 30, 5), slice(-1, 3, -1))  ──picked──▶  range(10, 30, 5), range(9, 3, -1)
 
@@ -10,10 +10,10 @@ Steps and negative indices mean what they mean for numpy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-__all__ = ["Cut", "Select", "as_slice", "cuts", "picked", "stop_of_chunk"]
+__all__ = ["Cut", "Select", "as_slice", "check_select", "cuts", "picked", "stop_of_chunk"]
 
 Select = slice | tuple[slice, ...]
 
@@ -36,15 +36,29 @@ class Cut(NamedTuple):
     here: slice
 
 
+def check_select(select: Select | Mapping[str, Select]) -> None:
+    """Raise TypeError for what `shared_load` does not take, ValueError for a step of 0."""
+    parts = select.values() if isinstance(select, Mapping) else [select]
+    for part in parts:
+        slices = part if isinstance(part, tuple) else (part,)
+        if not all(isinstance(one, slice) for one in slices):
+            raise TypeError(
+                f"select={part!r} is no slice; it takes slice(start, stop, step), a tuple of "
+                "these, one for each axis, or a mapping from the names of datasets to these"
+            )
+        for one in slices:
+            one.indices(0)
+
+
 def picked(select: Select, shape: tuple[int, ...]) -> tuple[range, ...]:
-    """Which items of each axis are wanted; raises ValueError if there are not so many axes.
+    """Which items of each axis are wanted; raises ValueError if there are fewer axes.
 
     >>> picked(slice(-2, None), (5, 3))
     (range(3, 5), range(0, 3))
     """
     slices = select if isinstance(select, tuple) else (select,)
     if len(slices) > len(shape):
-        raise ValueError(f"select= has {len(slices)} slices for a dataset of the shape {shape}")
+        raise ValueError(f"select= has {len(slices)} slices, but the shape is {shape}")
     slices += (slice(None),) * (len(shape) - len(slices))
     return tuple(range(*one.indices(n)) for one, n in zip(slices, shape, strict=True))
 

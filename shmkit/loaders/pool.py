@@ -106,6 +106,10 @@ class LoaderPool:
     def __init__(self, count: int) -> None:
         self._free: list[_Loader] = []
         self._busy: dict[int, tuple[_Loader, deque[int]]] = {}  # by descriptor of its outcomes
+        self.grow(count)
+
+    def grow(self, count: int) -> None:
+        """Have so many loaders at least; none may have a task."""
         with _idle_lock:
             while _idle and len(self._free) < count:
                 loader = _idle.pop()

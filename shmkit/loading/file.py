@@ -81,6 +81,8 @@ class LoadingFile:
         if it is read without a look before: a small one, or by a function.
     version
         The version of it that was looked into; None before that.
+    loaded_nbytes
+        Bytes of its array, about, where that is known before it is looked into; else 0.
     parts
         What is read of it by one task each.
     part_records : ndarray of RECORD
@@ -110,6 +112,7 @@ class LoadingFile:
     record: Any = None
     plan: Plan | None = None
     version: Version | None = None
+    loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)
     part_records: NDArray[Any] | None = None
     segment: Segment | None = None
@@ -121,14 +124,15 @@ class LoadingFile:
     @property
     def is_small(self) -> bool:
         """Whether to look into it takes as long as to read it."""
-        return self.nbytes < _SMALL_NBYTES
+        return max(self.nbytes, self.loaded_nbytes) < _SMALL_NBYTES
 
     @property
     def need(self) -> int:
         """Bytes of memory that its array takes, as far as it is known."""
         if self.plan is not None:
             return segment_nbytes(self.plan.nbytes)
-        return segment_nbytes(_SMALL_FACTOR * self.nbytes) if self.is_small else 0
+        nbytes = self.loaded_nbytes or _SMALL_FACTOR * self.nbytes
+        return segment_nbytes(nbytes) if self.is_small else 0
 
     @property
     def source(self) -> tasks.Source:

@@ -90,11 +90,15 @@ def load(
     # has ended the owner's loaders either.
     if remove_orphans([NAMES, *directories]):
         kill_orphaned_loaders()
-    processes = useful_processes([file.nbytes for file in files.values()], processes)
+    sizes = [file.nbytes for file in files.values()]
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(LoaderPool(processes))
+        pool = stack.enter_context(LoaderPool(useful_processes(sizes, processes)))
         by_name, failed = _files(files, reader, options, pool, prefix=prefix)
         found = list(dict.fromkeys(by_name.values()))
+        # Only now it is known what compressed datasets become.
+        work = sum(max(file.nbytes, file.loaded_nbytes) for file in found)
+        processes = useful_processes([work, *[0] * (len(files) - 1)], processes)
+        pool.grow(processes)
         records = stack.enter_context(new_array(RECORD, (len(found),)))
         records["bytes_total"] = [file.nbytes for file in found]
         board = Board(found, np.asarray(records), processes)
@@ -209,7 +213,7 @@ def _datasets(
 ) -> dict[str, LoadingFile]:
     """The datasets of a file, by all names of each, in the order of the names."""
     by_dataset: dict[str, LoadingFile] = {}
-    for names, nbytes, _ in found:
+    for names, nbytes, loaded_nbytes in found:
         options = {**opener.options, "dataset": names[0]}
         select = options.get("select")
         if isinstance(select, Mapping):
@@ -218,7 +222,14 @@ def _datasets(
             options |= {"select": parts[0]} if parts else {}
         pickled = pickled_opener(opener._replace(options=options))
         one = LoadingFile(
-            names[0], file.path, nbytes, file.opened, options, pickled, version=version
+            names[0],
+            file.path,
+            nbytes,
+            file.opened,
+            options,
+            pickled,
+            version=version,
+            loaded_nbytes=loaded_nbytes,
         )
         by_dataset |= dict.fromkeys(names, one)
     by_name = {}

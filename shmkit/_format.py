@@ -19,6 +19,7 @@ __all__ = [
     "printable",
     "seconds_text",
     "shape_text",
+    "short_count_text",
     "table_text",
 ]
 
@@ -60,6 +61,15 @@ def count_text(count: int) -> str:
     '12\u202f000\u202f000'
     """
     return f"{count:,}".replace(",", "\u202f")
+
+
+def short_count_text(count: int) -> str:
+    """A count in at most seven letters, for a column; larger ones with three figures.
+
+    >>> [short_count_text(n) for n in (999_999, 12_000_000, 3_456_789_012)]
+    ['999\u202f999', '12.0 M', '3.46 G']
+    """
+    return count_text(count) if count < 1_000_000 else nbytes_text(count).removesuffix("B")
 
 
 def counted(count: int, one: str, many: str) -> str:

@@ -19,9 +19,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._format import count_text, counted, cut_text, dtype_text, shape_text, table_text
+from shmkit._format import counted, cut_text, dtype_text, shape_text, table_text
 
-__all__ = ["Cell", "Shown", "Table", "array_html", "columns_html", "escaped", "grid", "table_html"]
+__all__ = [
+    "Cell",
+    "Shown",
+    "Table",
+    "array_html",
+    "columns_html",
+    "escaped",
+    "grid",
+    "row_html",
+    "table_html",
+]
 
 _MUTED = "color:color-mix(in srgb,currentColor 70%,transparent)"  # on any background
 _SIDES = {"<": "left", ">": "right"}
@@ -84,34 +94,30 @@ def escaped(text: str) -> str:
     return html.escape(text.encode("utf-8", "replace").decode())
 
 
-def grid(columns: Sequence[Cell], rows: Iterable[Sequence[Cell]], row_attributes: str = "") -> str:
-    """Headings and rows of a ``<table>``; the first cell of a row says what the row is about.
+def grid(columns: Sequence[Cell], rows: Iterable[str], attributes: str = "") -> str:
+    """The inside of a ``<table>``: headings, and rows that `row_html` made.
 
-    Without any text in the headings there are none. A row of one cell, where there are more
-    columns, goes over all of them.
-
-    >>> grid([Cell(""), Cell("")], [[Cell("a"), Cell("1", 'class="n"')]])
-    '<tbody><tr><th scope="row">a</th><td class="n">1</td></tr></tbody>'
-    >>> grid([Cell(""), Cell("")], [[Cell("and more")]])
-    '<tbody><tr><td colspan="2">and more</td></tr></tbody>'
+    >>> grid([Cell("Name")], [])
+    '<thead><tr><th scope="col">Name</th></tr></thead><tbody></tbody>'
     """
-    head = body = ""
-    tr = f"<tr {row_attributes}>" if row_attributes else "<tr>"
-    if any(column.html for column in columns):
-        cells = "".join(_element('th scope="col"', column) for column in columns)
-        head = f"<thead>{tr}{cells}</tr></thead>"
-    for first, *rest in rows:
-        if not rest and len(columns) > 1:
-            cells = _element(f'td colspan="{len(columns)}"', first)
-        else:
-            cells = "".join([_element('th scope="row"', first), *(_element("td", c) for c in rest)])
-        body += f"{tr}{cells}</tr>"
-    return f"{head}<tbody>{body}</tbody>"
+    cells = "".join(_element('th scope="col"', column) for column in columns)
+    return f"<thead>{_element('tr', Cell(cells, attributes))}</thead><tbody>{''.join(rows)}</tbody>"
+
+
+def row_html(cells: Sequence[Cell], attributes: str = "") -> str:
+    """A row; its first cell says what it is about.
+
+    >>> row_html([Cell("a"), Cell("1", 'class="n"')])
+    '<tr><th scope="row">a</th><td class="n">1</td></tr>'
+    """
+    first, *rest = cells
+    html = "".join([_element('th scope="row"', first), *(_element("td", cell) for cell in rest)])
+    return _element("tr", Cell(html, attributes))
 
 
 def _element(tag: str, cell: Cell) -> str:
     attributes = f" {cell.attributes}" if cell.attributes else ""
-    return f"<{tag}{attributes}>{cell.html}</{tag[:2]}>"
+    return f"<{tag}{attributes}>{cell.html}</{tag.split(maxsplit=1)[0]}>"
 
 
 def table_html(
@@ -136,6 +142,7 @@ def table_html(
         for column, style in zip(columns, styles, strict=True)
     ]
     weights = [";font-weight:400", *[""] * len(columns)]  # of the first column, which are <th>
+    plain = 'style="background:none"'
     cells = (
         [
             Cell(escaped(text), f'style="{style}{weight}"')
@@ -143,7 +150,7 @@ def table_html(
         ]
         for row in rows
     )
-    inside = grid(headings, cells, 'style="background:none"')
+    inside = grid(headings, (row_html(row, plain) for row in cells), plain)
     # It scrolls where it is too wide, by keyboard too.
     table = (
         f'<div role="group" aria-label="{escaped(title)}" tabindex="0" style="overflow:auto">'
@@ -195,9 +202,7 @@ def columns_html(
     headings = [">", *(f"{'<>'[_is_numeric(columns[n])]}{n}" for n in shown)]
     numbers = range(length)
     first, last = numbers[:_FIRST_ROWS], numbers[_FIRST_ROWS:][-_LAST_ROWS:]
-    rows = [
-        [count_text(n), *(_value_text(columns[name][n]) for name in shown)] for n in (*first, *last)
-    ]
+    rows = [[str(n), *(_value_text(columns[name][n]) for name in shown)] for n in (*first, *last)]
     if len(rows) < length:
         rows.insert(_FIRST_ROWS, ["⋮", *("" for _ in shown)])
     said = [[what, *(texts[name] for name in shown)] for what, texts in (about or {}).items()]

@@ -173,6 +173,12 @@ class Page:
         self.page.reload()
         self._wait_for_kernel()
 
+    def restart(self) -> None:
+        """Restart the kernel, as JupyterLab's command does once it is confirmed."""
+        context = "window.jupyterapp.shell.currentWidget.sessionContext"
+        self.page.evaluate(f"() => {context}.restartKernel()")
+        self._wait_for_kernel()
+
     def start(self, number: int) -> None:
         """Begin to run a cell."""
         self.page.evaluate(

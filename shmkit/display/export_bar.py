@@ -16,6 +16,7 @@ from IPython.display import display
 
 from shmkit._format import nbytes_text
 from shmkit._monitor import NoMonitor, Work
+from shmkit.display.live_panel import Snapshot, snapshot_html
 from shmkit.display.load_html import head, progress_bar
 
 __all__ = ["ExportBar"]
@@ -40,11 +41,10 @@ class ExportBar(NoMonitor):
         self._drawn = now
         done, total = work.nbytes_done, work.nbytes_total
         speed = f"{nbytes_text(done / (now - self._started))}/s"
-        figures = f"{nbytes_text(done)} of {nbytes_text(total)} · {speed}"
-        page = head(
-            "Writing", "", figures, progress_bar("Writing", done, total, 'class="shmkit-whole"')
-        )
-        self._show({"text/html": page, "text/plain": f"Writing {figures}"})
+        figures = [f"{nbytes_text(done)} of {nbytes_text(total)}", speed]
+        bar = progress_bar("Writing", done, total, 'class="shmkit-whole"')
+        snapshot = Snapshot(head("Writing", "", figures, bar), [], f"Writing {' · '.join(figures)}")
+        self._show({"text/html": snapshot_html(snapshot, [], ""), "text/plain": snapshot.text})
 
     def end(self, _work: Work) -> None:
         """Leave nothing of it."""

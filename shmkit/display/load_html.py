@@ -3,8 +3,15 @@
     Loading 12 files  5 ready, 2 loading  1.84 GB of 3.10 GB · 412 MB/s · 3 s left      summary
     ▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬▬───────────────────────
     /dev/shm  ▬▬▬────────────  2.10 GB these arrays · 0.40 GB others · 9.5 GB free
-    File       State       Progress      Rows     Array          Segment         Memory    table
-    sample07   ▸ loading   ▬▬▬── 63 %   8 412     chr pos pct    shm 8f3a-7      312 MB
+    patient_…_batch7            what all names have in common; or where the types differ
+    File       State           Rows      Array                          Memory           a row each
+    0007       ▸ loading 63 %  8.41 M  ▸ chr pos pct, which unfolds     312 MB
+
+1. A row is one element, so the live panel replaces it alone.
+2. Columns for figures have the width of the longest figure there can be: none is ever cut. A name
+   that is longer than its column is broken into lines.
+3. What a person needs seldom unfolds below the array: the type of each column, the segment, the
+   file's path.
 
 What makes it calm: columns that stay where they are, aligned figures, a bar only where something
 moves, states by mark and word (never by colour alone). Colours are the front end's own mixed with
@@ -15,31 +22,30 @@ words is left.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
+import re
+import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import resources
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from shmkit import _limits
 from shmkit._format import count_text, counted, few_text, nbytes_text, seconds_text
-from shmkit._html import Cell, escaped, grid
+from shmkit._format import short_count_text as short
+from shmkit._html import Cell, escaped, row_html
+from shmkit.display.about_array import column_lines, nbytes_of, short_text, types_of
 from shmkit.errors import SegmentError, ShmkitError
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.record import State
 from shmkit.segments.header import Header
 from shmkit.segments.layout import as_rows
-from shmkit.segments.segment import Segment
 
-__all__ = ["MAX_ROWS", "Files", "counts", "head", "progress_bar", "summary", "table"]
-
-MAX_ROWS = 100  # files of one table: a longer one makes the page slow
-_TAIL = 8  # characters of a long name that stay in sight
+__all__ = ["Files", "columns", "counts", "head", "progress_bar", "row", "summary"]
 
 _MARKS = {
     "ready": "✓",
@@ -50,21 +56,10 @@ _MARKS = {
     "unlinked": "○",
     "freed": "●",
 }
-
-_WIDTHS = "".join(f'<col style="width:{width}%">' for width in (15, 12, 14, 11, 20, 17, 11))
-_NUMBER, _MUTED = 'class="shmkit-n"', 'class="shmkit-muted"'
-_COLUMNS = (
-    Cell("File"),
-    Cell("State"),
-    Cell("Progress"),
-    Cell("Rows", _NUMBER),
-    Cell("Array"),
-    Cell("Segment"),
-    Cell("Memory", _NUMBER),
-)
-_WITHOUT_HEADINGS = [Cell("") for _ in _COLUMNS]
-
-_STYLE = f"<style>\n{(resources.files('shmkit.display') / 'panel.css').read_text('utf-8')}</style>"
+_NUMBER = 'class="shmkit-n"'
+_LETTERS = 9, 32  # of the column of names, at least and at most
+_FEW = 3  # files that a note names
+_WORTH = 6  # letters that all names share; fewer are left where they are
 
 
 class Files:
@@ -76,14 +71,18 @@ class Files:
         The state: what still waited or loaded when the load ended has stopped.
     nbytes : ndarray of int, shape (files,)
         Bytes of memory that the array takes now.
+    names : list of str
+        The names without what all of them have in common.
+    common : str
+        What they have in common, with a gap; empty if that is little.
     """
 
     def __init__(self, board: Board) -> None:
         self.board = board
         self.words = [""] * len(board.files)
         self.nbytes = np.zeros(len(board.files), np.int64)
+        self.names, self.common = _told_apart([file.name for file in board.files])
         self._seen = np.array(board.records)
-        self._by_size = np.argsort(-self._seen["bytes_total"], kind="stable").tolist()
         self._note(range(len(self.words)))
 
     def look(self) -> list[int]:
@@ -94,12 +93,9 @@ class Files:
         self._note(changed)
         return changed
 
-    def order(self, *words: str) -> list[int]:
-        """The files in these states, or all of them, the largest first.
-
-        It is the order in which they are loaded, so what loads next stands below what does.
-        """
-        return [n for n in self._by_size if not words or self.words[n] in words]
+    def order(self) -> list[int]:
+        """The order in which they are shown: those that failed, then the others."""
+        return sorted(range(len(self.words)), key=lambda n: self.words[n] != "failed")
 
     def _note(self, numbers: Iterable[int]) -> None:
         states = self._seen["state"]
@@ -111,38 +107,80 @@ class Files:
             self.nbytes[number] = _nbytes(self.board.files[number], word)
 
 
-def summary(files: Files, now: float) -> str:
-    """Title, counts, figures, bar, and where the memory is, at the time `now`."""
+def _told_apart(names: Sequence[str]) -> tuple[list[str], str]:
+    """The names without what all have in common, and that with a gap; whole words only.
+
+    >>> _told_apart(["patient_01_batch7", "patient_02_batch7"])
+    (['01', '02'], 'patient_…_batch7')
+    >>> _told_apart(["2024_north", "2024_south"])
+    (['2024_north', '2024_south'], '')
+    """
+    prefix = re.sub(r"[^\W_]*$", "", _common_start(names))
+    ends = _common_start([name[len(prefix) :][::-1] for name in names])
+    suffix = re.sub(r"^[^\W_]*", "", ends[::-1])
+    if len(names) < 2 or len(prefix) + len(suffix) < _WORTH:
+        return list(names), ""
+    own = [name[len(prefix) : len(name) - len(suffix)] for name in names]
+    return (own, f"{prefix}…{suffix}") if all(own) else (list(names), "")
+
+
+def _common_start(names: Sequence[str]) -> str:
+    first, last = min(names, default=""), max(names, default="")  # what these share, all do
+    return first[
+        : next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    ]
+
+
+def columns(files: Files) -> tuple[Sequence[Cell], str]:
+    """The headings, and the widths of the columns as ``<col>``-s."""
+    least, most = _LETTERS
+    width = min(max(least, *map(len, files.names)), most) if files.names else least
+    headings = Cell("File"), Cell("State"), Cell("Rows", _NUMBER), Cell("Array")
+    widths = f"{width + 2}ch", "19ch", "10ch", "auto", "10ch"
+    cols = "".join(f'<col style="width:{width}">' for width in widths)
+    return [*headings, Cell("Memory", _NUMBER)], cols
+
+
+def summary(files: Files, now: float, *, snapshot: bool = False) -> str:
+    """Title, counts, figures, bar, and where the memory is, at the time `now`.
+
+    A snapshot says how late it was, and nothing of speed or time left.
+    """
     board = files.board
     title = counted(len(board.files), "file", "files")
     done, total = board.nbytes_done, board.nbytes_total
-    seconds = max(now - board.started, 1e-3)
+    seconds = max((board.ended or now) - board.started, 1e-3)
     speed = f"{nbytes_text(done / seconds)}/s"
     bar = ""
     if board.ended:
-        read = nbytes_text(total) if done == total else f"{_of(done, total)} read"
+        read = nbytes_text(total)
+        if nbytes_text(done) != read:
+            read = f"{_of(done, total)} read"
         loaders = counted(board.processes, "loader process", "loader processes")
         figures = [f"{read} in {seconds_text(seconds)}", speed, loaders]
     else:
         title = f"Loading {title}"
         bar = progress_bar(title, done, total, 'class="shmkit-whole"')
         figures = [_of(done, total)]
-        if done:
+        if done and not snapshot:
             left = math.ceil((total - done) * seconds / done)
             figures += [speed, f"{left} s left" if left < 60 else f"{seconds_text(left)} left"]
+    if snapshot:
+        figures.append(f"as of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))}")
     state = f'<span aria-live="polite">{_outcome(board)}{counts(files.words)}</span> '
-    return head(title, state, " · ".join(figures), bar + _memory(files))
+    return head(title, state, figures, bar + _memory(files) + _notes(files))
 
 
-def head(title: str, state: str, figures: str, below: str) -> str:
+def head(title: str, state: str, figures: Iterable[str], below: str) -> str:
     """The line at the top of a panel, and what is below it: all but the table."""
+    parts = " · ".join(f'<span class="shmkit-figure">{figure}</span>' for figure in figures)
     return (
-        f'{_STYLE}<div class="shmkit-panel"><div class="shmkit-head"><strong>{title}</strong> '
-        f'{state}<span class="shmkit-muted">{figures}</span></div>{below}</div>'
+        f'<div class="shmkit-head"><strong>{title}</strong> '
+        f'{state}<span class="shmkit-muted">{parts}</span></div>{below}'
     )
 
 
-def progress_bar(label: str, done: int, total: int, attributes: str) -> str:
+def progress_bar(label: str, done: int, total: int, attributes: str = "") -> str:
     """A bar; `label` is for those who do not see it."""
     return (
         f'<progress {attributes} max="{max(total, 1)}" value="{done}" '
@@ -150,30 +188,32 @@ def progress_bar(label: str, done: int, total: int, attributes: str) -> str:
     )
 
 
-def table(
-    files: Files,
-    numbers: Sequence[int],
-    *,
-    holders: Mapping[int, list[str]] | None = None,
-    headings: bool = False,
-) -> str:
-    """A row for each of these files, one more for its error; at most `MAX_ROWS` files."""
-    rows = itertools.chain.from_iterable(
-        _rows(files, n, (holders or {}).get(n)) for n in numbers[:MAX_ROWS]
-    )
-    if rest := numbers[MAX_ROWS:]:
-        text = f"and {count_text(len(rest))} more: {counts(files.words[n] for n in rest)}"
-        rows = itertools.chain(rows, [[Cell(text, _MUTED)]])
-    return (
-        f'<div class="shmkit-panel"><table><colgroup>{_WIDTHS}</colgroup>'
-        f"{grid(_COLUMNS if headings else _WITHOUT_HEADINGS, rows)}</table></div>"
-    )
-
-
 def counts(words: Iterable[str]) -> str:
     """How many files are in which state: "5 ready, 2 loading"."""
     number_of = Counter(words)
     return ", ".join(f"{count_text(number_of[w])} {w}" for w in _MARKS if number_of[w])
+
+
+def row(files: Files, number: int, holders: Sequence[str] = ()) -> str:
+    """The row of a file; `holders` are the variables that keep the memory of an unlinked one."""
+    file, word = files.board.files[number], files.words[number]
+    name = Cell(escaped(files.names[number]), f'title="{escaped(file.path)}"')
+    state, attributes = f"{_MARKS[word]} {word}", f'data-state="{word}"'
+    done, total, rows = (int(file.record[f]) for f in ("bytes_done", "bytes_total", "rows"))
+    if word == "loading":
+        percent = f"{100 * done // max(total, 1)}&nbsp;%"
+        state += f" {percent}{progress_bar(file.name, done, total)}"
+    cells = [name, Cell(state, f'class="shmkit-{word}"')]
+    if file.error is not None:
+        error = Cell(_error(file.error, file.path), 'colspan="3" class="shmkit-error"')
+        return row_html([*cells, error], attributes)
+    count, memory = Cell("", _NUMBER), Cell("", _NUMBER)
+    if rows:
+        count = Cell(short(rows), f'{_NUMBER} data-value="{rows}" title="{count_text(rows)}"')
+    if word not in ("waiting", "stopped"):
+        nbytes = int(files.nbytes[number])
+        memory = Cell(nbytes_text(nbytes), f'{_NUMBER} data-value="{nbytes}"')
+    return row_html([*cells, count, Cell(_array(file, word, holders)), memory], attributes)
 
 
 def _outcome(board: Board) -> str:
@@ -185,10 +225,44 @@ def _outcome(board: Board) -> str:
     return "load failed, nothing kept: " if board.failed else ""
 
 
+def _notes(files: Files) -> str:
+    """What is to be said of all files, a line each."""
+    notes = _differences(files) if files.board.ended else []
+    if files.common:
+        notes.append(f"All names: <b>{escaped(files.common)}</b>")
+    return "".join(f'<div class="shmkit-note">{note}</div>' for note in notes)
+
+
+def _differences(files: Files) -> list[str]:
+    """The columns whose type is not the same in all files; the width of text does not count."""
+    by_dtype: dict[np.dtype[Any], list[int]] = {}
+    for number, file in enumerate(files.board.files):
+        if found := _array_in(file, files.words[number]):
+            by_dtype.setdefault(found[0], []).append(number)
+    types: dict[str, dict[str, list[int]]] = {}
+    for dtype, numbers in by_dtype.items():
+        for column, exact in types_of(dtype).items():
+            text = re.sub(r"^([SU])\d+$", r"\1", exact)
+            types.setdefault(column, {}).setdefault(text, []).extend(numbers)
+    return [
+        f"<b>{escaped(column) or 'Types'}</b> differs: "
+        + escaped("; ".join(f"{text} in {_which(files, of)}" for text, of in found.items()))
+        for column, found in types.items()
+        if len(found) > 1
+    ]
+
+
+def _which(files: Files, numbers: Sequence[int]) -> str:
+    """These files, by their names if they are few."""
+    if len(numbers) > _FEW:
+        return counted(len(numbers), "file", "files")
+    return ", ".join(files.names[number] for number in numbers)
+
+
 def _memory(files: Files) -> str:
     """A line for each limit on these segments: what they use of it, what others, what is free."""
     board = files.board
-    if board.ended and not board.closed and not {"ready", "unlinked"} & {*files.words}:
+    if board.ended and not {"ready", "unlinked"} & {*files.words}:
         return ""
     ours = int(files.nbytes.sum())
     kind = "still mapped" if board.closed else "these arrays"
@@ -226,47 +300,6 @@ def _rooms(board: Board) -> Iterator[_limits.Room]:
         yield from sorted(containers, key=lambda room: room.free)[:1]
 
 
-def _rows(files: Files, number: int, holders: list[str] | None) -> Iterator[list[Cell]]:
-    """The row of a file, and one for its error."""
-    file, word, nbytes = files.board.files[number], files.words[number], int(files.nbytes[number])
-    record, segment = file.record, file.segment
-    done, total, rows = int(record["bytes_done"]), int(record["bytes_total"]), int(record["rows"])
-    if word == "loading":
-        bar = progress_bar(file.name, done, total, f'title="{_of(done, total)}"')
-        progress = f"{bar} {100 * done // max(total, 1)}&nbsp;%"
-    elif word in ("failed", "stopped"):
-        progress = f'<span title="{_of(done, total)}">{nbytes_text(done)}</span>'
-    else:
-        progress = nbytes_text(total)
-    where = ""
-    if word == "unlinked":
-        where = f"held by {few_text(holders)}" if holders else "held, by no variable"
-        where = f'<span title="{escaped(where)}">{escaped(where)}</span>'
-    elif word in ("loading", "ready") and segment is not None:
-        short = segment.path
-        if segment.backing != "memfd":
-            short = os.path.splitext(os.path.basename(segment.path))[0].removeprefix("shmkit-")
-        where = (
-            f'<code class="shmkit-muted shmkit-where">{segment.backing} '
-            f"{_cut(short, segment.path)}</code>"
-        )
-    mark = f'<span class="shmkit-mark" aria-hidden="true">{_MARKS[word]}</span>'
-    memory = "" if word in ("waiting", "failed", "stopped") else nbytes_text(nbytes)
-    yield [
-        Cell(_cut(file.name, file.path)),
-        Cell(mark + word, f'class="shmkit-{word}"'),
-        Cell(progress, _MUTED),
-        Cell(count_text(rows) if rows else "", _NUMBER),
-        Cell(_array(file, word)),
-        Cell(where),
-        Cell(memory, _NUMBER),
-    ]
-    if file.error is not None:
-        yield [Cell(_error(file.error, file.path), 'class="shmkit-error"')]
-    elif file.notes:
-        yield [Cell(escaped(" · ".join(file.notes)), _MUTED)]
-
-
 def _error(error: Exception, path: str) -> str:
     """What went wrong, in a line; all there is to read about it unfolds."""
     whole = "".join(traceback.format_exception_only(error)).strip()
@@ -276,56 +309,58 @@ def _error(error: Exception, path: str) -> str:
     line, *more = text.splitlines() or [""]
     if not more and not hasattr(error, "__notes__"):
         return escaped(line)
-    return f"<details><summary>{escaped(line)}</summary><pre>{escaped(whole)}</pre></details>"
+    return _unfolding(escaped(line), whole)
 
 
-def _array(file: LoadingFile, word: str) -> str:
-    """The field names, or dtype and shape."""
-    header, plan = _header(file.segment, word), file.plan
-    if header is not None:
-        dtype, lengths = as_rows(header.dtype, header.shape)
-        shape = str(lengths)
-    elif plan is not None and word in ("waiting", "loading"):
-        # How many rows there are, a plan knows only as an upper bound.
-        dtype, shape = plan.dtype, f"({', '.join(['…', *map(str, plan.shape[1:])])})"
-    else:
+def _array(file: LoadingFile, word: str, holders: Sequence[str]) -> str:
+    """The names of the columns, or dtype and shape; who holds it, if it is unlinked."""
+    found = _array_in(file, word)
+    if found is None:
         return ""
-    if dtype.names is None:
-        title = text = f"{dtype} {shape}"
-    else:
-        text = " ".join(dtype.names)
-        title = ", ".join(f"{field} {dtype[field]}" for field in dtype.names) + f"; shape {shape}"
-    return f'<code title="{escaped(title)}">{escaped(text)}</code>'
+    dtype, shape = found
+    line = f"<code>{escaped(short_text(dtype, shape))}</code>"
+    about = column_lines(dtype)
+    if word == "unlinked":
+        who = few_text(holders) if holders else "an object that no variable leads to"
+        line = f"held by {escaped(who)}"
+    about += ["", f"file     {file.path}, {nbytes_text(file.nbytes)}"]
+    if file.segment is not None and word in ("loading", "ready"):
+        about.append(f"segment  {file.segment.path}")
+    notes = "".join(f"<div>{escaped(note)}</div>" for note in file.notes)
+    return _unfolding(line, "\n".join(about)) + notes
+
+
+def _unfolding(line: str, text: str) -> str:
+    return f"<details><summary>{line}</summary><pre>{escaped(text)}</pre></details>"
+
+
+def _array_in(file: LoadingFile, word: str) -> tuple[np.dtype[Any], tuple[int | str, ...]] | None:
+    """Dtype and shape of the array, as far as they are known; of a table those of its rows."""
+    if (header := _header(file, word)) is not None:
+        return as_rows(header.dtype, header.shape)
+    if file.plan is not None and word in ("waiting", "loading"):
+        # How many rows there are, a plan knows only as an upper bound.
+        return file.plan.dtype, ("…", *file.plan.shape[1:])
+    return None
 
 
 def _nbytes(file: LoadingFile, word: str) -> int:
     """Bytes of memory that a file's array takes now."""
-    segment, plan = file.segment, file.plan
     if word == "loading":
-        return plan.nbytes if plan is not None else 0
-    if segment is None or word not in ("ready", "unlinked") or _header(segment, word) is None:
-        return 0
-    return segment.nbytes
+        return file.plan.nbytes if file.plan is not None else 0
+    header = _header(file, word)
+    return 0 if header is None or word == "freed" else nbytes_of(header)
 
 
-def _header(segment: Segment | None, word: str) -> Header | None:
+def _header(file: LoadingFile, word: str) -> Header | None:
     """What array is in a segment; only from READY on: until then the loader may still change it."""
-    if segment is None or word not in ("ready", "unlinked", "freed"):
+    if file.segment is None or word not in ("ready", "unlinked", "freed"):
         return None
     try:
-        return segment.header
+        return file.segment.header
     except SegmentError:  # it was freed before anybody read the header
         return None
 
 
 def _of(done: int, total: int) -> str:
     return f"{nbytes_text(done)} of {nbytes_text(total)}"
-
-
-def _cut(text: str, title: str) -> str:
-    """A name that loses its middle, not its end, where the column is too narrow for it."""
-    head, tail = text[:-_TAIL], text[-_TAIL:]
-    return (
-        f'<span class="shmkit-cut" title="{escaped(title)}"><span>{escaped(head)}</span>'
-        f"<span>{escaped(tail)}</span></span>"
-    )

@@ -63,7 +63,7 @@ def _kind(progress: bool | None) -> str:
     if kind not in _KINDS:
         raise ValueError(f"the environment variable {_VARIABLE}={kind!r} is none of {_KINDS}")
     notebook = hasattr(shell(), "kernel")
-    if kind in ("auto", "widget") and notebook and importlib.util.find_spec("ipywidgets"):
+    if kind in ("auto", "widget") and notebook and importlib.util.find_spec("anywidget"):
         return "widget"
     if kind not in ("auto", "widget"):
         return kind

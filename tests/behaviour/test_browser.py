@@ -42,20 +42,36 @@ def go(lab):
     path.unlink(missing_ok=True)
 
 
-def table(output):
-    """The cells of the panel's table."""
+def shown(notebook, number):
+    """The panel that is seen in the output of a cell: the live one, or the snapshot."""
+    return notebook.output(number).locator(".shmkit-panel:visible")
+
+
+def table(panel):
+    """The cells of a panel's table; of an array the line that does not unfold."""
     return [
-        [cell.strip() for cell in row.locator("th, td").all_inner_texts()]
-        for row in output.locator("tr").all()
+        [cell.inner_text().partition("\n")[0].strip() for cell in row.locator("th, td").all()]
+        for row in panel.locator("tr:visible").all()
     ]
 
 
-def layout(output):
-    """How the columns are aligned and how high the rows are."""
-    head, rows = output.locator("thead th"), output.locator("tr")
+def layout(panel):
+    """Where the columns begin, how they are aligned, and how high the rows are."""
+    head, rows = panel.locator("thead th"), panel.locator("tr")
     return (
+        head.evaluate_all("cells => cells.map(cell => cell.getBoundingClientRect().left)"),
         head.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).textAlign)"),
         rows.evaluate_all("rows => rows.map(row => Math.round(row.offsetHeight))"),
+    )
+
+
+def cut(panel):
+    """The texts of a panel of which some is not seen, as they are wider than their place."""
+    return panel.locator("th, td, .shmkit-head, .shmkit-note, .shmkit-room").evaluate_all(
+        """cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth + 1
+            || cell.getBoundingClientRect().right
+                > cell.closest('.shmkit-panel').getBoundingClientRect().right + 1
+        ).map(cell => cell.textContent)"""
     )
 
 
@@ -69,7 +85,7 @@ def test_panel_from_the_first_file_to_the_last_byte(lab, go):
         "b = None",
     ]
     with lab.open(cells) as notebook:
-        panel = notebook.output(1)
+        panel = shown(notebook, 1)
         notebook.run(0)
         notebook.start(1)
         expect(panel).to_contain_text("Loading 3 files")
@@ -80,29 +96,34 @@ def test_panel_from_the_first_file_to_the_last_byte(lab, go):
         notebook.wait()
         expect(panel).to_contain_text("3 ready")
         assert layout(panel) == live
-        rows = table(panel)
-        assert [(row[0], row[1][-5:], row[4]) for row in rows[1:]] == [
-            ("one", "ready", "float64 (30, 2)"),
-            ("two", "ready", "float64 (20, 2)"),
-            ("three", "ready", "float64 (10, 2)"),
+        assert table(panel)[1:] == [
+            ["one", "✓ ready", "30", "float64 30 \N{MULTIPLICATION SIGN} 2", "480 B"],
+            ["two", "✓ ready", "20", "float64 20 \N{MULTIPLICATION SIGN} 2", "320 B"],
+            ["three", "✓ ready", "10", "float64 10 \N{MULTIPLICATION SIGN} 2", "160 B"],
         ]
         expect(panel.locator("progress")).to_have_count(0)
+        unfolded = panel.locator("details pre").first
+        expect(unfolded).not_to_be_visible()
+        panel.locator("summary").first.press("Enter")
+        expect(unfolded).to_contain_text("/dev/shm/shmkit-")
 
         notebook.run(2)
         notebook.run(3)
         expect(panel).to_contain_text("closed: 3 unlinked")
-        assert [row[5] for row in table(panel)[1:]] == ["held by a", "held by b", "held by c"]
+        assert [row[3] for row in table(panel)[1:]] == ["held by a", "held by b", "held by c"]
+        expect(panel.locator("details pre").first).to_be_visible()  # it is what a person unfolded
         notebook.run(4)
         expect(panel).to_contain_text("closed: 1 unlinked, 2 freed")
-        assert [row[5] for row in table(panel)[1:]] == ["held by b", "", ""]
+        assert [row[1] for row in table(panel)[1:]] == ["● freed", "○ unlinked", "● freed"]
         notebook.run(5)
         expect(panel).to_contain_text("closed: 3 freed")
-        assert all(row[6] == "0 B" for row in table(panel)[1:])
+        assert all(row[4] == "0 B" for row in table(panel)[1:])
 
-        (saved,) = notebook.save().cells[1].outputs
-        assert set(saved.data) == {"text/html", "text/plain"}
-        assert saved.data["text/plain"] == "3 files: 3 freed"
-        assert re.search("closed: .*3 freed", saved.data["text/html"])
+        kept, live = notebook.save().cells[1].outputs
+        assert set(kept.data) == {"text/html", "text/plain"}
+        assert kept.data["text/plain"] == "3 files: 3 freed"
+        assert re.search("closed: .*3 freed", kept.data["text/html"])
+        assert "".join(live.data.values()) == ""
         assert notebook.errors == []
 
 
@@ -113,17 +134,17 @@ def test_failed_file_shows_its_error_and_the_others_stay(lab, go):
         notebook.run(0)
         notebook.start(1)
         notebook.wait()
-        panel = notebook.output(1)
+        panel = shown(notebook, 1)
         expect(panel).to_contain_text("1 ready, 1 failed")
-        whole = panel.locator("details pre")
+        failed, ready = table(panel)[1:]
+        assert failed[:2] == ["bad", "✕ failed"]
+        assert "n/a" in failed[2]
+        assert ready[:2] == ["one", "✓ ready"]
+        whole = panel.locator("tr", has_text="bad").locator("details pre")
         expect(whole).not_to_be_visible()
-        panel.locator("summary").press("Enter")
+        panel.locator("tr", has_text="bad").locator("summary").press("Enter")
         expect(whole).to_contain_text("Traceback (most recent call last)")
         expect(whole).to_be_visible()
-        rows = table(panel)
-        assert [rows[1][0], rows[1][1][-6:]] == ["bad", "failed"]
-        assert "n/a" in rows[2][0]
-        assert [rows[3][0], rows[3][1][-5:]] == ["one", "ready"]
 
 
 @pytest.mark.parametrize("how", ["stop button", "Cancel"])
@@ -133,7 +154,7 @@ def test_interrupted_load_says_that_it_stopped(lab, how):
     ) as notebook:
         notebook.run(0)
         notebook.start(1)
-        panel = notebook.output(1).first
+        panel = shown(notebook, 1)
         expect(panel).to_contain_text("2 loading")
         if how == "Cancel":  # by keyboard
             notebook.page.get_by_role("button", name="Cancel").press("Enter")
@@ -145,33 +166,106 @@ def test_interrupted_load_says_that_it_stopped(lab, how):
         expect(notebook.output(1).last).to_contain_text("KeyboardInterrupt")
 
 
-def test_of_a_thousand_files_every_row_can_be_reached(lab, go):
+def test_of_a_thousand_files_each_is_found_by_keyboard(lab, go):
     (lab.folder / "many").mkdir()
     for number in range(1000):
-        (lab.folder / "many" / f"{number:03}.txt").write_text("1\n" * (2000 - number))
+        path = lab.folder / "many" / f"patient_{number:04}_visit_1_batch7.txt"
+        path.write_text("1\n" * (2000 - number))
+    (lab.folder / "many" / "patient_0500_visit_1_batch7.txt").write_text("n/a\n")
     cells = [
         PRELUDE,
-        "arrays = shared_load('many/*.txt', reader=patient, processes=2)",
+        "arrays = shared_load('many/*.txt', reader=patient, processes=2, on_error='skip')",
         "arrays.close()",
     ]
     with lab.open(cells) as notebook:
-        panel = notebook.output(1)
+        panel, keyboard = shown(notebook, 1), notebook.page.keyboard
         notebook.run(0)
         notebook.start(1)
         expect(panel).to_contain_text("2 loading, 998 waiting")
-        rows = panel.locator(".shmkit-pieces")
-        last = rows.get_by_role("rowheader", name="999", exact=True)
-        expect(last).not_to_be_in_viewport()
+        expect(panel).to_contain_text("All names: patient_…_visit_1_batch7")
+        row = panel.get_by_role("rowheader", name="0999", exact=True)
+        expect(row).not_to_be_in_viewport()
         assert notebook.barriers() == []
-        rows.locator("[tabindex='0']").press("End")
-        expect(last).to_be_in_viewport()
+        panel.locator("[tabindex='0']").press("End")
+        expect(row).to_be_in_viewport()
+        panel.get_by_label("Filter by state").select_option("loading")
+        assert [row[1] for row in table(panel)[1:]] == ["▸ loading 0\xa0%"] * 2
         go.touch()
         notebook.wait()
-        expect(panel).to_contain_text("1\u202f000 ready")
-        expect(panel).to_contain_text("and 900 more: 900 ready")
+        expect(panel).to_contain_text("999 ready, 1 failed")
+        panel.get_by_label("Filter by state").select_option("")  # there are no such any more
+        # Failed ones first, then the order of the files.
+        assert panel.locator("tbody th").all_inner_texts()[:3] == ["0500", "0000", "0001"]
+        panel.get_by_label("Filter by text").focus()
+        keyboard.type("_099")
+        assert [row[0] for row in table(panel)[1:]] == [f"099{n}" for n in range(10)]
+        panel.get_by_role("button", name="Rows").press("Enter")
+        rows = [int(row[2].replace("\u202f", "")) for row in table(panel)[1:]]
+        assert rows == sorted(rows)
+        assert rows[0] == 1001
+        panel.get_by_role("button", name="Rows").press("Enter")
+        assert [row[0] for row in table(panel)[1:]] == [f"099{n}" for n in range(10)]
+        expect(panel.get_by_role("columnheader", name="Rows")).to_have_attribute(
+            "aria-sort", "descending"
+        )
+        assert notebook.barriers() == []
         notebook.run(2)
-        expect(panel).to_contain_text("closed: 1\u202f000 freed")
+        expect(panel).to_contain_text("closed: 1 failed, 999 freed")
         assert notebook.errors == []
+
+
+@pytest.mark.parametrize("width", [1200, 700])
+def test_no_figure_is_ever_cut(lab, width):
+    long = "a_name_that_is_far_longer_than_any_column_would_be_" + "x" * 40
+    cells = [
+        f"""
+import pathlib, shmkit, numpy as np
+pathlib.Path("wide").mkdir(exist_ok=True)
+for name, rows in (("{long}", 12_345_678), ("b", 999_999)):
+    np.save(f"wide/{{name}}.npy", np.zeros(rows, "i1, S7"))""",
+        "arrays = shmkit.shared_load('wide/*.npy')",
+        "a, b = arrays; arrays.close()",
+        "del a, b",
+    ]
+    with lab.open(cells) as notebook:
+        notebook.page.set_viewport_size({"width": width, "height": 900})
+        for number in range(4):
+            notebook.run(number)
+            if number:
+                panel = shown(notebook, 1)
+                expect(panel).to_contain_text(["", "2 ready", "2 unlinked", "2 freed"][number])
+                assert cut(panel) == []
+                rows = panel.locator("td[data-value='12345678']")
+                expect(rows).to_have_text("12.3 M")
+                expect(rows).to_have_attribute("title", "12\u202f345\u202f678")
+                expect(panel.get_by_role("rowheader", name=long)).to_be_visible()
+
+
+def test_without_its_kernel_a_panel_shows_its_last_state(lab, go):
+    cells = [PRELUDE, "arrays = shared_load(['one.txt', 'two.txt'], reader=patient, processes=2)"]
+    with lab.open(cells) as notebook:
+        panel = shown(notebook, 1)
+        notebook.run(0)
+        notebook.start(1)
+        expect(panel).to_contain_text("2 loading")
+        expect(panel.get_by_role("button", name="Cancel")).to_be_visible()
+        notebook.save()  # as JupyterLab does by itself
+        notebook.restart()
+        expect(panel).to_have_count(1)
+        expect(panel).to_contain_text(re.compile("Loading 2 files.* as of 20[0-9-]+ [0-9:]+"))
+        expect(panel).not_to_contain_text(" left")
+        expect(panel.get_by_role("button")).to_have_count(0)
+        notebook.run(0)
+        go.touch()
+        notebook.run(1)
+        expect(panel).to_contain_text("2 ready")
+        assert "as of" not in panel.inner_text()
+        notebook.save()
+        notebook.reopen()
+        expect(panel).to_have_count(1)
+        expect(panel).to_contain_text(re.compile("2 files.* as of 20"))
+        expect(notebook.output(1).last).to_have_text("Error displaying widget: model not found")
+        expect(notebook.output(1).last).to_be_hidden()
 
 
 def test_buttons_between_cells_and_tables_that_stay(lab, go):
@@ -234,7 +328,7 @@ def test_nothing_keeps_anybody_out_of_the_outputs(lab, go, theme):
     with lab.open(cells) as notebook:
         notebook.set_theme(theme)
         notebook.page.set_viewport_size({"width": 1200, "height": 2500})  # all in sight
-        panel = notebook.output(1)
+        panel = shown(notebook, 1)
         notebook.run(0)
         notebook.start(1)
         expect(panel).to_contain_text("1 waiting")

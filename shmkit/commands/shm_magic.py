@@ -1,7 +1,8 @@
 """The ``%shm`` line magic: the shared memory of this machine, and who holds it.
 
-%shm      ──▶ the table of `shmkit ls`, with the variables of this notebook that hold each segment
-%shm gc   ──▶ removes what killed processes left
+%shm         ──▶ the segments, with the variables of this notebook that hold each
+%shm gc      ──▶ removes what killed processes left
+%shm forget  ──▶ has IPython forget the arrays that it keeps as the values of cells
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, magics_class
 
+from shmkit._format import counted
+from shmkit.display.holders import forget_outputs
 from shmkit.display.listing import Listing, list_segments, remove_left
 
 __all__ = ["register", "unregister"]
@@ -23,15 +26,20 @@ class _SharedMemoryMagics(Magics):
 
         %shm shows a table of segments: this notebook's and the variables that hold them, those of
         other processes, and those that killed processes left; and what room there is. %shm gc
-        removes those that killed processes left.
+        removes those that killed processes left. %shm forget has IPython forget the arrays that
+        cells have shown as their value, which Out and _ keep.
         """
         assert self.shell is not None
         if line.strip() == "gc":
             removed, summary = remove_left()
             print(*removed, summary, sep="\n")  # noqa: T201 - what was asked for
             return None
+        if line.strip() == "forget":
+            forgotten = counted(forget_outputs(self.shell), "output", "outputs")
+            print(f"forgot {forgotten}")  # noqa: T201 - what was asked for
+            return None
         if line.strip():
-            raise UsageError(f"%shm {line.strip()}: there are %shm and %shm gc")
+            raise UsageError(f"%shm {line.strip()}: there are %shm, %shm gc and %shm forget")
         return list_segments(variables=self.shell.user_ns)
 
 

@@ -16,8 +16,7 @@ from IPython.display import display
 
 from shmkit._format import nbytes_text
 from shmkit._monitor import NoMonitor, Work
-from shmkit.display.live_panel import Snapshot, snapshot_html
-from shmkit.display.load_html import head, progress_bar
+from shmkit.display.page import Snapshot, head, progress_bar, snapshot_html
 
 __all__ = ["ExportBar"]
 

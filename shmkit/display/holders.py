@@ -22,9 +22,10 @@ from shmkit.views.arrays import SharedArrays
 from shmkit.views.table import SharedTable
 from shmkit.views.text import SharedText
 
-__all__ = ["held_by", "shell", "shell_variables"]
+__all__ = ["forget_outputs", "held_by", "shell", "shell_variables"]
 
 _Key = TypeVar("_Key")
+_ECHO = re.compile(r"_\d+|_{1,3}")  # IPython's other names for an output
 _MAX_ITEMS = 10_000  # of one list or dict in which arrays are looked for
 
 
@@ -78,7 +79,34 @@ def _segment_of(value: Any) -> Segment | None:
     return None if mapped is None else mapped.segment
 
 
+def forget_outputs(shell: Any) -> int:
+    """Have IPython forget those values of cells that keep segments; how many of ``Out``.
+
+    ``Out[3]`` is gone then; ``_3``, ``_``, ``__`` and ``___`` are None if they kept one. The
+    person's own variables stay, and all other outputs.
+    """
+    outputs = shell.user_ns.get("_oh", {})
+    kept = [number for number, value in outputs.items() if _holds_a_segment(value)]
+    for number in kept:
+        del outputs[number]
+    for names in (shell.user_ns, shell.user_ns_hidden):  # IPython keeps each under both
+        for name in [name for name in names if _ECHO.fullmatch(name)]:
+            if _holds_a_segment(names[name]):
+                names[name] = None
+    for name in ("_", "__", "___"):
+        if _holds_a_segment(getattr(shell.displayhook, name, None)):
+            setattr(shell.displayhook, name, None)
+    result = shell.last_execution_result
+    if result is not None and _holds_a_segment(result.result):
+        result.result = None
+    return len(kept)
+
+
+def _holds_a_segment(value: Any) -> bool:
+    return any(_segment_of(item) is not None for item in _items(value))
+
+
 def _without_echoes(names: list[str]) -> list[str]:
     """Leave out IPython's other names for an output (_, __, _3), unless there is no better one."""
-    better = [name for name in names if not re.fullmatch(r"_\d+|_{1,3}", name)]
+    better = [name for name in names if not _ECHO.fullmatch(name)]
     return better or names

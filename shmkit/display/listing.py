@@ -5,11 +5,17 @@
 mapped here ───────────┘
    (also if unlinked: then no other process can see it)
 
+    notebook     a row for each segment of this process, and one for each other process
+    terminal     a row for each segment
+
 1. Files in these directories, and descriptors of every process that may be looked at, are segments
    if their name says who owns them.
 2. What is in a segment is read from its header; whether its owner lives, from the name.
 3. Of the segments that this process maps, it is also said which variables hold them. One that is
    unlinked has no path any more; it is listed as long as it takes memory.
+4. This process's segments are in the order of the variables that hold them, so those of a load in
+   the order of its files. Records of shmkit's own, by which loaders say how far they are, are left
+   out.
 """
 
 from __future__ import annotations
@@ -24,32 +30,49 @@ from typing import Any, NamedTuple
 
 from shmkit import _limits
 from shmkit._format import (
+    count_text,
     counted,
     cut_text,
     dtype_text,
     few_text,
-    more_text,
     nbytes_text,
     seconds_text,
     shape_text,
     table_text,
 )
-from shmkit._html import Shown, Table
+from shmkit._html import Cell, escaped, row_html
 from shmkit.cleanup.orphans import is_orphan, kill_orphaned_loaders, remove_orphans
 from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
+from shmkit.display.about_array import column_lines, nbytes_of, short_text
 from shmkit.display.holders import held_by
+from shmkit.display.page import (
+    MAX_ROWS,
+    NUMBER,
+    Snapshot,
+    count_cell,
+    head,
+    nbytes_cell,
+    snapshot_html,
+    unfolding,
+)
 from shmkit.errors import SegmentError
+from shmkit.loading.record import RECORD
 from shmkit.segments.backing import NAMES
 from shmkit.segments.header import Header, read_segment_header
 from shmkit.segments.layout import as_rows
-from shmkit.segments.segment import mapped_here
+from shmkit.segments.segment import Segment, mapped_here
 
 __all__ = ["FoundSegment", "Listing", "list_segments", "remove_left", "total"]
 
-_MAX_ROWS = 100  # segments that a notebook's table names
 _MAX_LETTERS = 40  # of the names of fields
-_COLUMNS = "<Held by", ">Shape", "<Array", ">Memory", "<Owner", ">Age", "<Name", "<Segment"
+_COLUMNS = "<File", "<Held by", ">Shape", "<Array", ">Memory", "<Owner", ">Age", "<Name", "<Segment"
+_HEADINGS = (
+    *(Cell("File"), Cell("State"), Cell("Rows", NUMBER), Cell("Held by"), Cell("Memory", NUMBER)),
+)
+_WIDTHS = "".join(
+    f'<col style="width:{width}">' for width in ("24ch", "14ch", "10ch", "auto", "10ch")
+)
 
 
 class FoundSegment(NamedTuple):
@@ -59,6 +82,8 @@ class FoundSegment(NamedTuple):
     ----------
     path : str
         A file, or the ``/proc/<pid>/fd/<n>`` of its owner; empty if it is unlinked.
+    file : str
+        The file that was loaded into it, as far as this process loaded it.
     names : list of str
         What it is published as.
     owner : Owner
@@ -77,6 +102,7 @@ class FoundSegment(NamedTuple):
     """
 
     path: str
+    file: str
     names: list[str]
     owner: Owner
     orphan: bool
@@ -87,13 +113,13 @@ class FoundSegment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Listing(Shown):
+class Listing:
     """Segments, and what room there is, shown as a table.
 
     Attributes
     ----------
     found : list of FoundSegment
-        This process's, then those of others, then what has no owner any more; the oldest first.
+        This process's, then those of others, then what has no owner any more.
     rooms : list of Room
         Where segments live, the machine's memory, and the container's.
     """
@@ -102,23 +128,41 @@ class Listing(Shown):
     rooms: list[_limits.Room]
 
     def __str__(self) -> str:
-        _, summary, columns, rows, notes = self._table(len(self.found))
-        return "\n".join([*([table_text(columns, rows)] if rows else []), summary, *notes])
-
-    _repr_pretty_ = Shown._repr_pretty_  # IPython prefers a class's own repr to what it inherits
-
-    def table(self) -> Table:
-        """What a notebook shows of it."""
-        return self._table(_MAX_ROWS)
-
-    def _table(self, count: int) -> Table:
-        """So many segments, without the columns in which there is nothing."""
-        rows = [_row(segment) for segment in self.found[:count]]
+        rows = [_cells(segment) for segment in self.found]
         used = [n for n, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
-        notes = more_text([f.nbytes for f in self.found[count:]]) + self._notes()
-        columns = [_COLUMNS[n] for n in used]
         rows = [tuple(row[n] for n in used) for row in rows]
-        return Table("Shared memory", self._summary(), columns, rows, notes)
+        table = [table_text([_COLUMNS[n] for n in used], rows)] if rows else []
+        return "\n".join([*table, self._summary(), *self._notes()])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self) if cycle else str(self))
+
+    def _repr_html_(self) -> str:
+        return snapshot_html(self.snapshot(), *self.columns)
+
+    columns = _HEADINGS, _WIDTHS
+
+    def head(self, below: str = "") -> str:
+        """What stands above the table, as HTML."""
+        notes = "".join(f'<div class="shmkit-note">{escaped(n)}</div>' for n in self._notes())
+        return head("Shared memory", f"<span>{self._summary()}</span> ", (), below + notes)
+
+    def rows(self, *, buttons: bool = False) -> list[str]:
+        """The rows of the table, as HTML; those of this process with a button to unlink."""
+        here = this_process()
+        own = [_own_row(f, buttons=buttons) for f in self.found if f.owner == here]
+        others: dict[tuple[Owner, bool], list[FoundSegment]] = {}
+        for segment in self.found:
+            if segment.owner != here:
+                others.setdefault((segment.owner, segment.orphan), []).append(segment)
+        return own + [_process_row(owner, found) for (owner, _), found in others.items()]
+
+    def snapshot(self) -> Snapshot:
+        """What stays of it in a saved notebook."""
+        rows = self.rows()
+        rest = len(rows) - MAX_ROWS
+        more = f"and {count_text(rest)} more" if rest > 0 else ""
+        return Snapshot(self.head(), rows[:MAX_ROWS], str(self), more)
 
     def _summary(self) -> str:
         """How much is whose."""
@@ -156,6 +200,7 @@ def list_segments(
     places = _places(directories)
     holders = held_by(here, variables or {})
     names = published_names()
+    held_first = {identity: place for place, identity in enumerate(holders)}
     found: dict[tuple[int, int], FoundSegment] = {}
     for path in (*_files(places), *_memfds()):
         owner = owner_of(path)
@@ -165,14 +210,18 @@ def list_segments(
             continue
         identity = status.st_dev, status.st_ino
         if owner is not None and (identity not in here or here[identity].linked):
+            header = _header(path)
+            if header is not None and header.dtype == RECORD:
+                continue
             segment = FoundSegment(
                 path,
+                _loaded_from(here.get(identity)),
                 names.get(path, []),
                 owner,
                 status.st_uid == os.geteuid() and is_orphan(path),
-                status.st_size,
+                status.st_size if header is None else nbytes_of(header),
                 status.st_mtime,
-                _header(path),
+                header,
                 holders.get(identity, []),
             )
             # Before Python 3.13 a mapping has a descriptor of the memfd too.
@@ -180,14 +229,16 @@ def list_segments(
     me = this_process()
     for identity, mapped in here.items():
         if not mapped.linked:
-            held = holders.get(identity, [])
-            found[identity] = FoundSegment("", [], me, False, mapped.nbytes, 0, mapped.header, held)
+            file, held, header = _loaded_from(mapped), holders.get(identity, []), mapped.header
+            nbytes = nbytes_of(header)
+            found[identity] = FoundSegment("", file, [], me, False, nbytes, 0, header, held)
 
-    def rank(segment: FoundSegment) -> tuple[bool, bool, float]:
-        return segment.orphan, segment.owner != me, segment.written or math.inf
+    def rank(identity: tuple[int, int]) -> tuple[bool, bool, float, float]:
+        segment, place = found[identity], held_first.get(identity, math.inf)
+        return segment.orphan, segment.owner != me, place, segment.written or math.inf
 
     rooms = [*(_limits.room_in(place) for place in places), *_limits.memories()]
-    return Listing(sorted(found.values(), key=rank), rooms)
+    return Listing([found[identity] for identity in sorted(found, key=rank)], rooms)
 
 
 def remove_left(directories: Iterable[str] = ()) -> tuple[list[str], str]:
@@ -211,20 +262,80 @@ def _places(directories: Iterable[str]) -> list[str]:
     return [*dict.fromkeys([NAMES, *directories, *sorted(used)])]
 
 
-def _row(segment: FoundSegment) -> tuple[str, ...]:
+def _loaded_from(segment: Segment | None) -> str:
+    return "" if segment is None else str((segment.source or {}).get("file", ""))
+
+
+def _cells(segment: FoundSegment) -> tuple[str, ...]:
+    """A row in a terminal."""
     owner, header = segment.owner, segment.header
     dtype, shape = as_rows(header.dtype, header.shape) if header else (None, ())
     whose = f"{owner.pid}, ended" if segment.orphan else str(owner.pid)
     return (
+        os.path.basename(segment.file),
         few_text(segment.holders),
         shape_text(shape) if dtype else "?",
         cut_text(dtype_text(dtype), _MAX_LETTERS) if dtype else "?",
         nbytes_text(segment.nbytes),
         "this process" if owner == this_process() else whose,
-        seconds_text(max(time.time() - segment.written, 0)) if segment.written else "",
+        _age(segment),
         " ".join(segment.names),
         segment.path or "unlinked",
     )
+
+
+def _age(segment: FoundSegment) -> str:
+    return seconds_text(max(time.time() - segment.written, 0)) if segment.written else ""
+
+
+def _own_row(segment: FoundSegment, *, buttons: bool) -> str:
+    """The row of a segment of this process."""
+    names = " ".join(segment.names)
+    name = os.path.basename(segment.file) or names or "no file"
+    word = "ready" if segment.path else "unlinked"
+    about, rows, line = [], Cell("", NUMBER), "no variable"
+    if segment.holders:
+        line = few_text(segment.holders)
+    if segment.header is not None:
+        dtype, shape = as_rows(segment.header.dtype, segment.header.shape)
+        about += [short_text(dtype, shape), *(column_lines(dtype) if dtype.names else ()), ""]
+        rows = count_cell(shape[0] if shape else 1)
+    lines = {
+        "held by  ": ", ".join(segment.holders),
+        "file     ": segment.file,
+        "segment  ": segment.path,
+        "name     ": names,
+        "age      ": _age(segment),
+    }
+    about += [heading + text for heading, text in lines.items() if text]
+    button = ""
+    if buttons and segment.path:
+        what = f'data-do="unlink" data-what="{escaped(segment.path)}"'
+        button = f'<button {what} aria-label="Unlink {escaped(name)}">Unlink</button>'
+    cells = [
+        Cell(escaped(name), f'title="{escaped(segment.file or segment.path)}"'),
+        Cell(word, f'class="shmkit-{word}"'),
+        rows,
+        Cell(button + unfolding(escaped(line), "\n".join(about))),
+        nbytes_cell(segment.nbytes),
+    ]
+    return row_html(cells, f'data-state="{word}"')
+
+
+def _process_row(owner: Owner, found: Sequence[FoundSegment]) -> str:
+    """The row of all segments of another process."""
+    word = "left behind" if found[0].orphan else "in use"
+    whose = f"process {owner.pid}{', ended' if found[0].orphan else ''}"
+    about = "\n".join(segment.path for segment in found)
+    line = escaped(counted(len(found), "segment", "segments"))
+    cells = [
+        Cell(whose),
+        Cell(word, f'class="shmkit-{"unlinked" if found[0].orphan else "waiting"}"'),
+        Cell("", NUMBER),
+        Cell(unfolding(line, about)),
+        nbytes_cell(sum(segment.nbytes for segment in found)),
+    ]
+    return row_html(cells, f'data-state="{word}"')
 
 
 def _files(directories: Iterable[str]) -> Iterator[str]:

@@ -25,33 +25,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import anywidget
 import traitlets
 from IPython.display import display
 
-from shmkit._html import Cell, escaped, grid
+from shmkit._html import Cell
+from shmkit.display.page import STYLE, Snapshot, snapshot_html, table_html
 
-__all__ = ["MAX_ROWS", "LivePanel", "Snapshot", "snapshot_html"]
+__all__ = ["LivePanel"]
 
-MAX_ROWS = 100  # of a snapshot
-
-_FILES = resources.files("shmkit.display")
-_CSS = (_FILES / "panel.css").read_text("utf-8")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-
-
-class Snapshot(NamedTuple):
-    """What a panel says at a moment: the HTML of its head and rows, and all of it in plain text.
-
-    Of the rows there are `MAX_ROWS` at most; then `more` says what the others are.
-    """
-
-    head: str
-    rows: Sequence[str]
-    text: str
-    more: str = ""
 
 
 class LivePanel:
@@ -132,8 +117,8 @@ class LivePanel:
 class LiveWidget(anywidget.AnyWidget):
     """What panel.js shows."""
 
-    _esm = (_FILES / "panel.js").read_text("utf-8")
-    _css = _CSS
+    _esm = (resources.files("shmkit.display") / "panel.js").read_text("utf-8")
+    _css = STYLE
 
     key = traitlets.Unicode().tag(sync=True)
     table = traitlets.Unicode().tag(sync=True)
@@ -147,18 +132,3 @@ class LiveWidget(anywidget.AnyWidget):
             self.rows[number] = html
         if rows:
             self.send({"rows": rows})
-
-
-def snapshot_html(snapshot: Snapshot, columns: Sequence[Cell], widths: str, key: str = "") -> str:
-    """A snapshot as a notebook's output, which no live panel but that with this key hides."""
-    table = table_html(columns, widths, snapshot.rows) if snapshot.rows else ""
-    more = f'<div class="shmkit-note">{escaped(snapshot.more)}</div>' if snapshot.more else ""
-    return (
-        f'<style>\n{_CSS}</style><div class="shmkit-panel" data-snapshot="{key}">'
-        f"{snapshot.head}{table}{more}</div>"
-    )
-
-
-def table_html(columns: Sequence[Cell], widths: str, rows: Sequence[str]) -> str:
-    """The table of a panel."""
-    return f"<table><colgroup>{widths}</colgroup>{grid(columns, rows)}</table>"

@@ -35,9 +35,9 @@ import numpy as np
 
 from shmkit import _limits
 from shmkit._format import count_text, counted, few_text, nbytes_text, seconds_text
-from shmkit._format import short_count_text as short
 from shmkit._html import Cell, escaped, row_html
 from shmkit.display.about_array import column_lines, nbytes_of, short_text, types_of
+from shmkit.display.page import NUMBER, count_cell, head, nbytes_cell, progress_bar, unfolding
 from shmkit.errors import SegmentError, ShmkitError
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile
@@ -45,7 +45,7 @@ from shmkit.loading.record import State
 from shmkit.segments.header import Header
 from shmkit.segments.layout import as_rows
 
-__all__ = ["Files", "columns", "counts", "head", "progress_bar", "row", "summary"]
+__all__ = ["Files", "columns", "counts", "row", "summary"]
 
 _MARKS = {
     "ready": "✓",
@@ -56,7 +56,6 @@ _MARKS = {
     "unlinked": "○",
     "freed": "●",
 }
-_NUMBER = 'class="shmkit-n"'
 _LETTERS = 9, 32  # of the column of names, at least and at most
 _FEW = 3  # files that a note names
 _WORTH = 6  # letters that all names share; fewer are left where they are
@@ -135,10 +134,10 @@ def columns(files: Files) -> tuple[Sequence[Cell], str]:
     """The headings, and the widths of the columns as ``<col>``-s."""
     least, most = _LETTERS
     width = min(max(least, *map(len, files.names)), most) if files.names else least
-    headings = Cell("File"), Cell("State"), Cell("Rows", _NUMBER), Cell("Array")
+    headings = Cell("File"), Cell("State"), Cell("Rows", NUMBER), Cell("Array")
     widths = f"{width + 2}ch", "19ch", "10ch", "auto", "10ch"
     cols = "".join(f'<col style="width:{width}">' for width in widths)
-    return [*headings, Cell("Memory", _NUMBER)], cols
+    return [*headings, Cell("Memory", NUMBER)], cols
 
 
 def summary(files: Files, now: float, *, snapshot: bool = False) -> str:
@@ -171,23 +170,6 @@ def summary(files: Files, now: float, *, snapshot: bool = False) -> str:
     return head(title, state, figures, bar + _memory(files) + _notes(files))
 
 
-def head(title: str, state: str, figures: Iterable[str], below: str) -> str:
-    """The line at the top of a panel, and what is below it: all but the table."""
-    parts = " · ".join(f'<span class="shmkit-figure">{figure}</span>' for figure in figures)
-    return (
-        f'<div class="shmkit-head"><strong>{title}</strong> '
-        f'{state}<span class="shmkit-muted">{parts}</span></div>{below}'
-    )
-
-
-def progress_bar(label: str, done: int, total: int, attributes: str = "") -> str:
-    """A bar; `label` is for those who do not see it."""
-    return (
-        f'<progress {attributes} max="{max(total, 1)}" value="{done}" '
-        f'aria-label="{escaped(label)}"></progress>'
-    )
-
-
 def counts(words: Iterable[str]) -> str:
     """How many files are in which state: "5 ready, 2 loading"."""
     number_of = Counter(words)
@@ -207,12 +189,9 @@ def row(files: Files, number: int, holders: Sequence[str] = ()) -> str:
     if file.error is not None:
         error = Cell(_error(file.error, file.path), 'colspan="3" class="shmkit-error"')
         return row_html([*cells, error], attributes)
-    count, memory = Cell("", _NUMBER), Cell("", _NUMBER)
-    if rows:
-        count = Cell(short(rows), f'{_NUMBER} data-value="{rows}" title="{count_text(rows)}"')
-    if word not in ("waiting", "stopped"):
-        nbytes = int(files.nbytes[number])
-        memory = Cell(nbytes_text(nbytes), f'{_NUMBER} data-value="{nbytes}"')
+    count = count_cell(rows) if rows else Cell("", NUMBER)
+    has_memory = word not in ("waiting", "stopped")
+    memory = nbytes_cell(int(files.nbytes[number])) if has_memory else Cell("", NUMBER)
     return row_html([*cells, count, Cell(_array(file, word, holders)), memory], attributes)
 
 
@@ -309,7 +288,7 @@ def _error(error: Exception, path: str) -> str:
     line, *more = text.splitlines() or [""]
     if not more and not hasattr(error, "__notes__"):
         return escaped(line)
-    return _unfolding(escaped(line), whole)
+    return unfolding(escaped(line), whole)
 
 
 def _array(file: LoadingFile, word: str, holders: Sequence[str]) -> str:
@@ -327,11 +306,7 @@ def _array(file: LoadingFile, word: str, holders: Sequence[str]) -> str:
     if file.segment is not None and word in ("loading", "ready"):
         about.append(f"segment  {file.segment.path}")
     notes = "".join(f"<div>{escaped(note)}</div>" for note in file.notes)
-    return _unfolding(line, "\n".join(about)) + notes
-
-
-def _unfolding(line: str, text: str) -> str:
-    return f"<details><summary>{line}</summary><pre>{escaped(text)}</pre></details>"
+    return unfolding(line, "\n".join(about)) + notes
 
 
 def _array_in(file: LoadingFile, word: str) -> tuple[np.dtype[Any], tuple[int | str, ...]] | None:

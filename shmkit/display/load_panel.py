@@ -22,8 +22,9 @@ from IPython import get_ipython
 
 from shmkit._format import count_text, counted
 from shmkit.display.holders import held_by, shell_variables
-from shmkit.display.live_panel import MAX_ROWS, LivePanel, Snapshot
+from shmkit.display.live_panel import LivePanel
 from shmkit.display.load_html import Files, columns, counts, row, summary
+from shmkit.display.page import MAX_ROWS, Snapshot
 from shmkit.loading.board import Board
 from shmkit.loading.record import State
 

@@ -1,41 +1,27 @@
 """`shmkit.panel`: the shared memory of this machine, live, with buttons to give it back.
 
     Shared memory   3 segments, 2.10 GB here · 1 segment, 78 MB left behind
-    Held by   Shape   Array   Memory   Owner   Age   Segment       the table of %shm
-    [segment ▾] [Unlink] [Unlink all] [Remove orphans] [Refresh] [Close]
+    [Unlink all] [Forget outputs] [Remove orphans] [Refresh] [Close]
     unlinked 1 segment, 312 MB; still held by a                    what was done
+    File   State   Rows   Held by [Unlink]   Memory                the table of %shm (listing.py)
 
-A button runs between cells, since a kernel hears no widget while a cell runs (ipykernel 7.4). A
-widget without its kernel is of no use: JupyterLab writes "model not found" in its place, even where
-plain HTML is saved beside it. So the table is plain HTML, in an output of its own; the buttons are
-another output, which the table's style hides in a reopened notebook.
+A button runs between cells, since a kernel hears no widget while a cell runs (ipykernel 7.4).
 """
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
-import ipywidgets
 from IPython import get_ipython
-from IPython.display import display
 
-from shmkit._format import few_text
+from shmkit._format import counted, few_text
 from shmkit._html import escaped
 from shmkit.cleanup.owner import this_process
-from shmkit.display.holders import shell_variables
+from shmkit.display.holders import forget_outputs, shell_variables
 from shmkit.display.listing import FoundSegment, Listing, list_segments, remove_left, total
+from shmkit.display.live_panel import LivePanel
 from shmkit.display.load_panel import look_again
 from shmkit.segments.segment import mapped_here
 
 __all__ = ["panel"]
-
-# JupyterLab puts an element of this class, without elements in it, in the place of widgets whose
-# kernel is gone.
-_HIDE_DEAD = """<style>
-  .jp-OutputArea:has(.shmkit-memory) .jp-OutputArea-output.jupyter-widgets:not(:has(*))
-    { display: none }
-</style><div class="shmkit-memory"></div>"""
 
 _shown: list[_MemoryPanel] = []  # one at most: two would show the same
 
@@ -47,8 +33,11 @@ def panel() -> None:
     other processes, those that killed processes left, and what room there is. It is up to date
     after every cell. Its buttons work between cells:
 
-    - *Unlink*, *Unlink all*: remove the name of a segment, or of all of this notebook's. Views stay
-      valid; the memory is back when no variable holds one any more.
+    - *Unlink*, *Unlink all*: remove the name of a segment, or of all of this notebook's, which is
+      asked for a second time. Views stay valid; the memory is back when no variable holds one any
+      more.
+    - *Forget outputs*: have IPython forget the arrays that cells have shown as their value, which
+      ``Out`` and ``_`` keep; as ``%shm forget``.
     - *Remove orphans*: remove what killed processes left.
     - *Close*: leave the table as it is, without buttons. Another `panel()` closes the one before.
 
@@ -75,83 +64,74 @@ class _MemoryPanel:
     """One panel, from its display to its end."""
 
     def __init__(self) -> None:
-        self._said = ipywidgets.HTML()
-        width = {"width": "auto", "min_width": "320px"}
-        self._segment = ipywidgets.Dropdown(description="Segment", layout=width)
-        self._unlink = _button("Unlink", "Remove the name of this segment", self._unlink_one)
-        self._all = _button("Unlink all", "Remove the names of all of them", self._unlink_all)
-        self._gc = _button("Remove orphans", "Remove what killed processes left", self._remove)
-        refresh = _button("Refresh", "Look again", lambda _: self._say(""))
-        close = _button("Close", "Leave the table as it is", lambda _: self.close())
-        row = [self._segment, self._unlink, self._all, self._gc, refresh, close]
-        buttons = ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})
-        self._box = ipywidgets.VBox([buttons, self._said])
         self._shell = get_ipython()
-        self._table: Any = display({}, raw=True, display_id=True)
-        self._look()
-        shown = self._box._repr_mimebundle_() | {"text/plain": ""}
-        self._buttons: Any = display(shown, raw=True, display_id=True)
-        self._shell.events.register("post_run_cell", self._after_cell)
+        self._said = ""
+        listing = self._look()
+        self._panel = LivePanel(
+            listing.snapshot(),
+            self._head(listing),
+            listing.rows(buttons=True),
+            *listing.columns,
+            on_press=self._press,
+        )
+        self._shell.events.register("post_run_cell", self._show)
 
     def close(self) -> None:
-        """Leave the table as it is, and remove the buttons."""
-        if self._box.comm is None:  # it was closed before
-            return
-        self._look()
-        self._shell.events.unregister("post_run_cell", self._after_cell)
-        self._buttons.update({"text/html": "", "text/plain": ""}, raw=True)
-        for widget in (self._box, *self._box.children, *self._box.children[0].children):
-            for part in (widget.layout, getattr(widget, "style", None), widget):
-                if part is not None:
-                    part.close()
-
-    def _after_cell(self, _result: object) -> None:
-        self._look()
+        """Leave the table as it is, without buttons."""
+        if self._show in self._shell.events.callbacks["post_run_cell"]:
+            self._shell.events.unregister("post_run_cell", self._show)
+            self._panel.keep(self._look().snapshot())
+            self._panel.close()
 
     def _look(self) -> Listing:
-        listing = list_segments(variables=shell_variables())
-        shown = {"text/html": _HIDE_DEAD + listing._repr_html_(), "text/plain": str(listing)}
-        self._table.update(shown, raw=True)
-        own = [f for f in listing.found if f.path and f.owner == this_process()]
-        options = [(_label(f), f.path) for f in own]
-        if options != list(self._segment.options):
-            paths, chosen = [path for _, path in options], self._segment.value
-            self._segment.options = options  # this resets the choice
-            self._segment.value = chosen if chosen in paths else next(iter(paths), None)
-        self._segment.disabled = self._unlink.disabled = self._all.disabled = not own
-        self._gc.disabled = not any(f.orphan for f in listing.found)
-        return listing
+        return list_segments(variables=shell_variables())
 
-    def _say(self, text: str) -> None:
+    def _show(self, _result: object = None) -> None:
+        listing = self._look()
+        self._panel.show(self._head(listing), listing.rows(buttons=True))
+        self._panel.keep(listing.snapshot())
+
+    def _head(self, listing: Listing) -> str:
+        own = _own(listing)
+        buttons = []
+        if own:
+            ask = f"Unlink {total(own)}?"
+            buttons.append(f'<button data-do="unlink" data-ask="{ask}">Unlink all</button>')
+        if any(name.startswith(("Out[", "_")) for f in listing.found for name in f.holders):
+            buttons.append('<button data-do="forget">Forget outputs</button>')
+        if any(f.orphan for f in listing.found):
+            buttons.append('<button data-do="gc">Remove orphans</button>')
+        buttons += [
+            '<button data-do="refresh">Refresh</button>',
+            '<button data-do="close">Close</button>',
+        ]
+        said = f'<div role="status">{escaped(self._said)}</div>'
+        return listing.head(f'<div class="shmkit-tools">{"".join(buttons)}</div>{said}')
+
+    def _press(self, action: str, what: str) -> None:
+        if action == "close":
+            self.close()
+            return
+        self._said = ""
+        if action == "unlink":
+            self._said = self._unlink([f for f in _own(self._look()) if what in ("", f.path)])
+        elif action == "forget":
+            self._said = f"forgot {counted(forget_outputs(self._shell), 'output', 'outputs')}"
+        elif action == "gc":
+            self._said = remove_left()[1]
         look_again()
-        self._look()
-        self._said.value = f'<span role="status">{escaped(text)}</span>'
+        self._show()
 
-    def _unlink_one(self, _button: object) -> None:
-        self._unlink_paths([self._segment.value])
-
-    def _unlink_all(self, _button: object) -> None:
-        self._unlink_paths([path for _, path in self._segment.options])
-
-    def _unlink_paths(self, paths: list[str]) -> None:
-        found = [f for f in self._look().found if f.path in paths]
+    def _unlink(self, found: list[FoundSegment]) -> str:
+        paths = {f.path for f in found}
         for segment in mapped_here():
             if segment.path in paths:
                 segment.unlink()
         holders = list(dict.fromkeys(name for f in found for name in f.holders))
         held = f"; still held by {few_text(holders)}" if holders else ""
-        self._say(f"unlinked {total(found)}{held}")
-
-    def _remove(self, _button: object) -> None:
-        self._say(remove_left()[1])
+        return f"unlinked {total(found)}{held}"
 
 
-def _button(text: str, tooltip: str, action: Any) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
-    button.on_click(action)
-    return button
-
-
-def _label(segment: FoundSegment) -> str:
-    name = ", ".join(segment.names) or os.path.basename(segment.path)
-    return f"{few_text(segment.holders) or 'no variable'}: {name}"
+def _own(listing: Listing) -> list[FoundSegment]:
+    """The segments that this process may unlink."""
+    return [f for f in listing.found if f.path and f.owner == this_process()]

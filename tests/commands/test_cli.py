@@ -58,15 +58,15 @@ def test_ls_says_what_is_in_each_segment_and_whose_it_is(tmp_path, orphan):
     lines = {line.split()[-1]: " ".join(line.split()[:-1]) for line in done.stdout.splitlines()}
     pid = os.getpid()
     assert lines["Segment"] == "Shape Array Memory Owner Age Name"
-    assert lines[table.segment.path].startswith(f"4 chr pos 180 B {pid} ")
+    assert lines[table.segment.path].startswith(f"4 chr pos 52 B {pid} ")
     assert lines[image.segment.path].startswith(
-        f"20 \N{MULTIPLICATION SIGN} 30 float32 2.53 kB {pid} "
+        f"20 \N{MULTIPLICATION SIGN} 30 float32 2.40 kB {pid} "
     )
     assert lines[image.segment.path].endswith(" image")
-    assert lines[orphan].startswith("3 int64 152 B ")
+    assert lines[orphan].startswith("3 int64 24 B ")
     assert ", ended" in lines[orphan]
     # Or more: processes of other tests may have left some in /dev/shm.
-    left = "(1 segment, 152 B|[0-9]+ segments, .*), left by processes that were killed: "
+    left = "(1 segment, 24 B|[0-9]+ segments, .*), left by processes that were killed: "
     assert re.search(left, done.stdout)
     assert ": shmkit gc, " in done.stdout
     assert re.search(r"/dev/shm: .* free of ", done.stdout)
@@ -79,7 +79,7 @@ def test_gc_removes_what_was_left_and_nothing_else(tmp_path, orphan):
     *removed, summary = done.stdout.splitlines()
     assert removed[-1] == orphan  # before it what other tests' processes left in /dev/shm
     if removed == [orphan]:
-        assert summary == "removed 1 segment, 152 B"
+        assert summary == "removed 1 segment, 24 B"
     else:
         assert summary.startswith(f"removed {len(removed)} segments, ")
     left = lock_path(str(tmp_path), this_process()), mine.segment.path

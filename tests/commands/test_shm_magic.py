@@ -68,7 +68,7 @@ def test_gc_removes_what_was_left(shell, orphan, tmp_path, capsys):
         assert not os.path.exists(orphan)
         assert os.path.exists(array.segment.path)
     assert re.search(
-        "removed (1 segment, 152 B|[0-9]+ segments, )", capsys.readouterr().out
+        "removed (1 segment, 24 B|[0-9]+ segments, )", capsys.readouterr().out
     )  # others' too
 
 
@@ -81,7 +81,7 @@ def test_in_a_terminal_it_is_a_table_of_text(shell, capsys):
 
 
 def test_any_other_word_is_a_usage_error(shell):
-    with pytest.raises(UsageError, match=r"%shm cg: there are %shm and %shm gc"):
+    with pytest.raises(UsageError, match=r"%shm cg: there are %shm, %shm gc and %shm forget"):
         shell.run_line_magic("shm", "cg")
 
 

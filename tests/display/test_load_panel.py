@@ -10,7 +10,7 @@ import pytest
 from boards import board_of
 from frontend import VIEW, displayed, live
 
-from shmkit.display import live_panel, load_html, load_panel
+from shmkit.display import live_panel, load_html, load_panel, page
 from shmkit.display.load_panel import Panel
 from shmkit.errors import LoadError
 from shmkit.loading.record import RECORD, State
@@ -54,6 +54,7 @@ def make_board():
 @pytest.fixture(autouse=True)
 def panels_of_this_test():
     """A panel of another test is not looked at again."""
+    yield
     load_panel.watching.clear()
 
 
@@ -98,7 +99,7 @@ class Page(HTMLParser):
 def table(board, held_by=None):
     files = load_html.Files(board)
     rows = [load_html.row(files, n, (held_by or {}).get(n, ())) for n in files.order()]
-    return Page(live_panel.table_html(*load_html.columns(files), rows))
+    return Page(page.table_html(*load_html.columns(files), rows))
 
 
 def summary(board):

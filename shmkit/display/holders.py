@@ -50,6 +50,7 @@ def held_by(
     keys = {id(s): key for key, s in segments.items() if s is not None and s.mapped}
     outputs = variables.get("_oh", {})  # what Out is, unless somebody bound that name anew
     named = [(variable, value) for variable, value in variables.items() if value is not outputs]
+    named.sort(key=lambda pair: bool(_ECHO.fullmatch(pair[0])))  # a person's own come first
     named += [(f"Out[{number}]", value) for number, value in outputs.items()]
     found: dict[_Key, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
     for variable, value in named:

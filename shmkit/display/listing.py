@@ -54,6 +54,7 @@ from shmkit.display.page import (
     head,
     nbytes_cell,
     snapshot_html,
+    state_cell,
     unfolding,
 )
 from shmkit.errors import SegmentError
@@ -314,7 +315,7 @@ def _own_row(segment: FoundSegment, *, buttons: bool) -> str:
         button = f'<button {what} aria-label="Unlink {escaped(name)}">Unlink</button>'
     cells = [
         Cell(escaped(name), f'title="{escaped(segment.file or segment.path)}"'),
-        Cell(word, f'class="shmkit-{word}"'),
+        state_cell(word),
         rows,
         Cell(button + unfolding(escaped(line), "\n".join(about))),
         nbytes_cell(segment.nbytes),
@@ -330,7 +331,7 @@ def _process_row(owner: Owner, found: Sequence[FoundSegment]) -> str:
     line = escaped(counted(len(found), "segment", "segments"))
     cells = [
         Cell(whose),
-        Cell(word, f'class="shmkit-{"unlinked" if found[0].orphan else "waiting"}"'),
+        state_cell(word),
         Cell("", NUMBER),
         Cell(unfolding(line, about)),
         nbytes_cell(sum(segment.nbytes for segment in found)),

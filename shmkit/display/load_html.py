@@ -37,7 +37,16 @@ from shmkit import _limits
 from shmkit._format import count_text, counted, few_text, nbytes_text, seconds_text
 from shmkit._html import Cell, escaped, row_html
 from shmkit.display.about_array import column_lines, nbytes_of, short_text, types_of
-from shmkit.display.page import NUMBER, count_cell, head, nbytes_cell, progress_bar, unfolding
+from shmkit.display.page import (
+    MARKS,
+    NUMBER,
+    count_cell,
+    head,
+    nbytes_cell,
+    progress_bar,
+    state_cell,
+    unfolding,
+)
 from shmkit.errors import SegmentError, ShmkitError
 from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile
@@ -47,15 +56,6 @@ from shmkit.segments.layout import as_rows
 
 __all__ = ["Files", "columns", "counts", "row", "summary"]
 
-_MARKS = {
-    "ready": "✓",
-    "loading": "▸",
-    "waiting": "·",
-    "failed": "✕",
-    "stopped": "■",
-    "unlinked": "○",
-    "freed": "●",
-}
 _LETTERS = 9, 32  # of the column of names, at least and at most
 _FEW = 3  # files that a note names
 _WORTH = 6  # letters that all names share; fewer are left where they are
@@ -173,19 +173,19 @@ def summary(files: Files, now: float, *, snapshot: bool = False) -> str:
 def counts(words: Iterable[str]) -> str:
     """How many files are in which state: "5 ready, 2 loading"."""
     number_of = Counter(words)
-    return ", ".join(f"{count_text(number_of[w])} {w}" for w in _MARKS if number_of[w])
+    return ", ".join(f"{count_text(number_of[w])} {w}" for w in MARKS if number_of[w])
 
 
 def row(files: Files, number: int, holders: Sequence[str] = ()) -> str:
     """The row of a file; `holders` are the variables that keep the memory of an unlinked one."""
     file, word = files.board.files[number], files.words[number]
     name = Cell(escaped(files.names[number]), f'title="{escaped(file.path)}"')
-    state, attributes = f"{_MARKS[word]} {word}", f'data-state="{word}"'
+    more, attributes = "", f'data-state="{word}"'
     done, total, rows = (int(file.record[f]) for f in ("bytes_done", "bytes_total", "rows"))
     if word == "loading":
         percent = f"{100 * done // max(total, 1)}&nbsp;%"
-        state += f" {percent}{progress_bar(file.name, done, total)}"
-    cells = [name, Cell(state, f'class="shmkit-{word}"')]
+        more = f" {percent}{progress_bar(file.name, done, total)}"
+    cells = [name, state_cell(word, more)]
     if file.error is not None:
         error = Cell(_error(file.error, file.path), 'colspan="3" class="shmkit-error"')
         return row_html([*cells, error], attributes)

@@ -18,6 +18,7 @@ from shmkit._format import count_text, nbytes_text, short_count_text
 from shmkit._html import Cell, escaped, grid
 
 __all__ = [
+    "MARKS",
     "MAX_ROWS",
     "NUMBER",
     "STYLE",
@@ -27,6 +28,7 @@ __all__ = [
     "nbytes_cell",
     "progress_bar",
     "snapshot_html",
+    "state_cell",
     "table_html",
     "unfolding",
 ]
@@ -34,6 +36,19 @@ __all__ = [
 MAX_ROWS = 100  # of a snapshot
 NUMBER = 'class="shmkit-n"'  # of the cells of a column of figures
 STYLE = (resources.files("shmkit.display") / "panel.css").read_text("utf-8")
+
+
+MARKS = {
+    "ready": "✓",
+    "loading": "▸",
+    "waiting": "·",
+    "failed": "✕",
+    "stopped": "■",
+    "unlinked": "○",
+    "freed": "●",
+    "in use": "·",
+    "left behind": "○",
+}
 
 
 class Snapshot(NamedTuple):
@@ -63,6 +78,11 @@ def progress_bar(label: str, done: int, total: int, attributes: str = "") -> str
         f'<progress {attributes} max="{max(total, 1)}" value="{done}" '
         f'aria-label="{escaped(label)}"></progress>'
     )
+
+
+def state_cell(word: str, more: str = "") -> Cell:
+    """A state, by mark and word, and more HTML."""
+    return Cell(f"{MARKS[word]} {word}{more}", f'class="shmkit-{word.replace(" ", "-")}"')
 
 
 def count_cell(count: int) -> Cell:

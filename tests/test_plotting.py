@@ -118,7 +118,7 @@ def test_a_timeline_of_many_files_has_few_artists(board):
 
 def test_a_load_keeps_what_its_loaders_wrote(tmp_path):
     (tmp_path / "large.txt").write_bytes(b"1\t2.5\n" * 3_000_000)
-    (tmp_path / "late.txt").write_bytes(b"1\t2.5\n" * 200_000 + b"1\tx\n")
+    (tmp_path / "late.txt").write_bytes(b"1\t2.5\n" * 200_000 + b"1\t2\t3\n")
     np.save(tmp_path / "grid.npy", np.zeros((3, 4)))
     files = [tmp_path / name for name in ("large.txt", "late.txt", "grid.npy")]
     with shared_load(files, processes=2, progress=False, on_error="skip") as arrays:

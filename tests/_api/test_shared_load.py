@@ -312,7 +312,11 @@ OF_TEXT = {"dtype": "f4", "usecols": [0], "skiprows": 3, "max_rows": 2}
         (["nc"], {"categories": "a"}, "categories: for text files only, and these are HDF5 files"),
         (["npy"], {"skiprows": 1}, r"skiprows: for text files only, and these are \.npy files"),
         (["npy", "h5"], {"ndmin": 2}, r"ndmin: for text files only, .* \.npy files and HDF5 files"),
-        (["txt"], {"dataset": "a"}, "dataset: for HDF5 files only, and these are text files"),
+        (
+            ["txt"],
+            {"dataset": "a"},
+            r"dataset: for HDF5 files, \.npz .* only, and these are text files",
+        ),
         (["txt", "npy"], {"dataset": ["a", "b"]}, r"dataset: .* are text files and \.npy files"),
         (["npy"], {"delimiter": None, "dataset": "a"}, "delimiter: for text .*; dataset: for HDF5"),
         (["txt"], {"reader": len, "comments": None}, "comments: .* these are files that reader= "),

@@ -297,7 +297,7 @@ def read(path):
         file.write(str(os.getpid()))
     return 10 ** (10**8)
 
-shared_load(fifo, reader=read, backing=backing)
+shared_load(sys.executable, reader=read, backing=backing)  # any file: the FIFO is for us
 """
 
 
@@ -350,12 +350,14 @@ def test_loaders_end_with_their_owner_without_a_guard_too(fifo):
 import ctypes, os, signal, sys, threading
 from shmkit import shared_load
 
+fifo = sys.argv[1]
+
 def read(path):
-    with open(path, "w") as file:
+    with open(fifo, "w") as file:
         file.write(str(os.getpid()))
     signal.pause()
 
-threading.Thread(target=shared_load, args=[sys.argv[1]], kwargs={"reader": read}).start()
+threading.Thread(target=shared_load, args=[sys.executable], kwargs={"reader": read}).start()
 sys.stdin.readline()
 python = ctypes.PyDLL(None)
 child = python.fork()

@@ -39,7 +39,7 @@ def test_without_ipywidgets_the_core_works_and_says_nothing(run_script, calls):
         "except ImportError as error:\n"
         "    print(error)\n"
     )
-    needs = "shmkit.panel needs ipywidgets: pip install 'shmkit[jupyter]'"
+    needs = "shmkit.panel needs IPython: pip install 'shmkit[jupyter]'"
     assert (done.stdout, done.stderr) == (f"2\n{needs}\n", "")
 
 

@@ -122,7 +122,7 @@ def test_only_a_loading_file_has_a_bar(make_board):
 
 def test_ready_file_shows_rows_columns_and_memory_and_unfolds_the_rest(make_board):
     board = make_board(State.READY)
-    board.files[0].notes.append("pct: 3 <missing>")
+    board.files[0].notes = ["pct: 3 <missing>"]
     end(board)
     segment = board.files[0].segment
     name, state, rows, array, memory = table(board).rows[1]

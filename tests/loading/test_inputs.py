@@ -252,8 +252,8 @@ def test_convert_reads_standard_input(tmp_path):
     )
     assert done.stderr == b""
     with h5py.File(tmp_path / "out.h5") as file:
-        assert file["stdin"]["b"].tolist() == [2, 4]
-        assert file["stdin"].attrs["source_file"] == "/dev/stdin"
+        assert file["stdin"]["b"][:].tolist() == [2, 4]
+        assert file["stdin"]["b"].attrs["source_file"] == "/dev/stdin"
 
 
 def test_convert_leaves_out_what_is_missing(tmp_path, monkeypatch, capsys):

@@ -100,7 +100,7 @@ def test_a_worker_can_show_what_its_owner_has_closed(two_arrays, tmp_path, run_s
         (6, ["0", "1", "2", "3", "4", "5"]),
         (7, ["0", "1", "2", "3", "4", "5", "6"]),
         (8, ["0", "1", "2", "3", "4", "⋮", "6", "7"]),
-        (5000, ["0", "1", "2", "3", "4", "⋮", "4\u202f998", "4\u202f999"]),
+        (5000, ["0", "1", "2", "3", "4", "⋮", "4998", "4999"]),
     ],
 )
 def test_a_table_shows_its_first_and_last_rows(length, numbers):
@@ -164,4 +164,4 @@ def test_an_array_without_a_segment_has_no_path(two_arrays):
 def test_only_what_is_shown_is_read():
     with share(np.zeros(10, CALLS)) as array:
         longer = np.lib.stride_tricks.as_strided(array, (10**12,), (0,), subok=True)
-        assert "999\u202f999\u202f999\u202f999" in longer._repr_html_()
+        assert "999999999999" in longer._repr_html_()

@@ -89,7 +89,9 @@ def test_a_long_dtype_is_not_sent(tmp_path):
     (tmp_path / "calls.tsv").write_text(f"chr\tpos\n{NAMES}")
     with (
         share(np.zeros(10, WIDE)) as wide,
-        shared_load(tmp_path / "calls.tsv", categories=["chr"], progress=False) as (calls,),
+        shared_load(tmp_path / "calls.tsv", layout="rows", categories=["chr"], progress=False) as (
+            calls,
+        ),
         share(GRID) as grid,
     ):
         for view in (wide, wide[1:], calls, calls["chr"], calls[::-1]["chr"], grid["at"][1:]):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shmkit._api.attach import attach
     from shmkit._api.share import share, shared_empty
     from shmkit._api.shared_load import shared_load
+    from shmkit._api.shared_map import shared_map
     from shmkit._api.to_hdf5 import to_hdf5
     from shmkit.display.memory_panel import panel
     from shmkit.errors import (
@@ -63,6 +64,7 @@ __all__ = [
     "share",
     "shared_empty",
     "shared_load",
+    "shared_map",
     "to_hdf5",
 ]
 
@@ -81,6 +83,7 @@ _MODULES = {
     "share": "_api.share",
     "shared_empty": "_api.share",
     "shared_load": "_api.shared_load",
+    "shared_map": "_api.shared_map",
     "to_hdf5": "_api.to_hdf5",
 }
 

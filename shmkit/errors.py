@@ -77,7 +77,7 @@ class LoaderDiedError(ShmkitError):
     Attributes
     ----------
     path : str
-        The file that this loader process was reading.
+        The file that this loader process was reading, or the item of `shared_map`.
     exitcode : int
         As in `subprocess.Popen.returncode`: negative for a signal.
 
@@ -97,7 +97,7 @@ class LoaderDiedError(ShmkitError):
         if self.exitcode >= 0:
             return (
                 f"{path}: its loader process exited with code {self.exitcode}; "
-                "a reader= must return an array or raise, not exit"
+                "a function of yours must return or raise, not exit"
             )
         try:
             name = signal.Signals(-self.exitcode).name
@@ -106,7 +106,7 @@ class LoaderDiedError(ShmkitError):
         if name == "SIGKILL":
             return (
                 f"{path}: its loader process was ended by SIGKILL (the kernel does this when "
-                "memory runs out); try fewer processes=, or load fewer files at once"
+                "memory runs out); try fewer processes=, or fewer files at once"
             )
         return f"{path}: its loader process was ended by {name}"
 

@@ -10,9 +10,12 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from shmkit.segments.layout import Layout
-from shmkit.views.array import SharedArray, new_array
-from shmkit.views.frames import columns_of, stored_columns
+from shmkit.segments.backing import choose_backing
+from shmkit.segments.layout import layout_of
+from shmkit.segments.segment import Segment, segment_nbytes
+from shmkit.segments.writer import SegmentWriter
+from shmkit.views.array import SharedArray, new_array, view
+from shmkit.views.image import image_of
 from shmkit.views.table import SharedTable
 
 __all__ = ["share", "shared_empty"]
@@ -104,26 +107,13 @@ def share(source: Any, *, backing: str | os.PathLike[str] = "auto") -> SharedArr
     ...     t["who"][1]
     'you'
     """
-    columns = columns_of(source)
-    return _share_array(source, backing) if columns is None else _share_table(columns, backing)
-
-
-def _share_array(source: Any, backing: str | os.PathLike[str]) -> SharedArray:
-    if isinstance(source, np.ma.MaskedArray):
-        raise TypeError("a masked array's mask would be lost; share array.filled(...) instead")
-    array = np.asarray(source)
-    fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
-    shared = new_array(array.dtype, array.shape, fortran_order=fortran_order, backing=backing)
-    shared[...] = array
-    return shared
-
-
-def _share_table(columns: Mapping[str, Any], backing: str | os.PathLike[str]) -> SharedTable:
-    stored = stored_columns(columns)
-    rows = len(next(iter(stored.values()), ()))
-    layout = Layout.new([(name, column.dtype) for name, column in stored.items()], rows)
-    dtype, shape = layout.image()
-    table = SharedTable(new_array(dtype, shape, backing=backing))
-    for name, column in stored.items():
-        table.stored(name)[:] = column
-    return table
+    image = image_of(source)
+    segment = Segment.create(choose_backing(backing, segment_nbytes(image.nbytes)))
+    try:
+        with SegmentWriter(segment) as writer:
+            image.write(writer)
+        array = view(segment, writer.header)
+    except BaseException:
+        segment.unlink()
+        raise
+    return array if layout_of(array.dtype, array.shape) is None else SharedTable(array)

@@ -49,7 +49,7 @@ from shmkit.display.page import (
 )
 from shmkit.errors import SegmentError, ShmkitError
 from shmkit.loading.board import Board
-from shmkit.loading.file import LoadingFile
+from shmkit.loading.entry import Entry
 from shmkit.loading.record import State
 from shmkit.segments.header import Header
 from shmkit.segments.layout import as_rows
@@ -134,7 +134,12 @@ def columns(files: Files) -> tuple[Sequence[Cell], str]:
     """The headings, and the widths of the columns as ``<col>``-s."""
     least, most = _LETTERS
     width = min(max(least, *map(len, files.names)), most) if files.names else least
-    headings = Cell("File"), Cell("State"), Cell("Rows", NUMBER), Cell("Array")
+    headings = (
+        Cell(files.board.words.one.capitalize()),
+        Cell("State"),
+        Cell("Rows", NUMBER),
+        Cell("Array"),
+    )
     widths = f"{width + 2}ch", "19ch", "10ch", "auto", "10ch"
     cols = "".join(f'<col style="width:{width}">' for width in widths)
     return [*headings, Cell("Memory", NUMBER)], cols
@@ -146,7 +151,7 @@ def summary(files: Files, now: float, *, snapshot: bool = False) -> str:
     A snapshot says how late it was, and nothing of speed or time left.
     """
     board = files.board
-    title = counted(len(board.files), "file", "files")
+    title = board.words.counted(len(board.files))
     done, total = board.nbytes_done, board.nbytes_total
     seconds = max((board.ended or now) - board.started, 1e-3)
     speed = f"{nbytes_text(done / seconds)}/s"
@@ -156,14 +161,17 @@ def summary(files: Files, now: float, *, snapshot: bool = False) -> str:
         if nbytes_text(done) != read:
             read = f"{_of(done, total)} read"
         loaders = counted(board.processes, "loader process", "loader processes")
-        figures = [f"{read} in {seconds_text(seconds)}", speed, loaders]
+        figures = [seconds_text(seconds), loaders]
+        if board.words.read:
+            figures = [f"{read} in {figures[0]}", speed, loaders]
     else:
-        title = f"Loading {title}"
+        title = f"{board.words.doing} {title}"
         bar = progress_bar(title, done, total, 'class="shmkit-whole"')
-        figures = [_of(done, total)]
+        figures = [_of(done, total)] if board.words.read else []
         if done and not snapshot:
             left = math.ceil((total - done) * seconds / done)
-            figures += [speed, f"{left} s left" if left < 60 else f"{seconds_text(left)} left"]
+            figures += [speed] if board.words.read else []
+            figures.append(f"{left} s left" if left < 60 else f"{seconds_text(left)} left")
     if snapshot:
         figures.append(f"as of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now))}")
     state = f'<span aria-live="polite">{_outcome(board)}{counts(files.words)}</span> '
@@ -291,7 +299,7 @@ def _error(error: Exception, path: str) -> str:
     return unfolding(escaped(line), whole)
 
 
-def _array(file: LoadingFile, word: str, holders: Sequence[str]) -> str:
+def _array(file: Entry, word: str, holders: Sequence[str]) -> str:
     """The names of the columns, or dtype and shape; who holds it, if it is unlinked."""
     found = _array_in(file, word)
     if found is None:
@@ -309,7 +317,7 @@ def _array(file: LoadingFile, word: str, holders: Sequence[str]) -> str:
     return unfolding(line, "\n".join(about)) + notes
 
 
-def _array_in(file: LoadingFile, word: str) -> tuple[np.dtype[Any], tuple[int | str, ...]] | None:
+def _array_in(file: Entry, word: str) -> tuple[np.dtype[Any], tuple[int | str, ...]] | None:
     """Dtype and shape of the array, as far as they are known; of a table those of its rows."""
     if (header := _header(file, word)) is not None:
         return as_rows(header.dtype, header.shape)
@@ -319,7 +327,7 @@ def _array_in(file: LoadingFile, word: str) -> tuple[np.dtype[Any], tuple[int | 
     return None
 
 
-def _nbytes(file: LoadingFile, word: str) -> int:
+def _nbytes(file: Entry, word: str) -> int:
     """Bytes of memory that a file's array takes now."""
     if word == "loading":
         return file.plan.nbytes if file.plan is not None else 0
@@ -327,7 +335,7 @@ def _nbytes(file: LoadingFile, word: str) -> int:
     return 0 if header is None or word == "freed" else nbytes_of(header)
 
 
-def _header(file: LoadingFile, word: str) -> Header | None:
+def _header(file: Entry, word: str) -> Header | None:
     """What array is in a segment; only from READY on: until then the loader may still change it."""
     if file.segment is None or word not in ("ready", "unlinked", "freed"):
         return None

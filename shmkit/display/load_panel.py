@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from IPython import get_ipython
 
-from shmkit._format import count_text, counted
+from shmkit._format import count_text
 from shmkit.display.holders import held_by, shell_variables
 from shmkit.display.live_panel import LivePanel
 from shmkit.display.load_html import Files, columns, counts, row, summary
@@ -126,7 +126,7 @@ class Panel:
 
     def _snapshot(self, holders: Mapping[int, Sequence[str]]) -> Snapshot:
         files, order = self._files, self._files.order()
-        words = f"{counted(len(order), 'file', 'files')}: {counts(files.words)}"
+        words = f"{files.board.words.counted(len(order))}: {counts(files.words)}"
         more = ""
         if rest := order[MAX_ROWS:]:
             more = f"and {count_text(len(rest))} more: {counts(files.words[n] for n in rest)}"
@@ -149,4 +149,5 @@ def _kernel(shell: Any) -> str | None:
 
 
 def _has_memory(board: Board) -> bool:
-    return bool(np.isin(board.records["state"], (State.READY, State.UNLINKED)).any())
+    kept = np.flatnonzero(np.isin(board.records["state"], (State.READY, State.UNLINKED)))
+    return any(board.files[number].segment is not None for number in kept.tolist())

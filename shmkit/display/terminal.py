@@ -21,6 +21,7 @@ from shmkit.loading.record import State
 
 __all__ = ["Bar", "LoadBar"]
 
+_ITEMS = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 _PATIENCE = 0.5  # seconds that nobody minds waiting
 
 
@@ -74,7 +75,8 @@ class LoadBar:
 
     def begin(self, board: Board) -> None:
         """Draw the bar."""
-        self._bar = _Tqdm(board, desc=_done(board), disable=self.plain)
+        form = {} if board.words.read else {"bar_format": _ITEMS}
+        self._bar = _Tqdm(board, desc=_done(board), disable=self.plain, **form)
 
     def update(self, board: Board) -> None:
         """Draw it anew."""
@@ -89,13 +91,14 @@ class LoadBar:
         if not ready.any():
             return  # the error that follows says why
         nbytes, seconds = int(board.records["bytes_done"][ready].sum()), board.ended - board.started
-        files = counted(len(ready), "file", "files") if ready.all() else _done(board)
+        files = board.words.counted(len(ready)) if ready.all() else _done(board)
         loaders = counted(board.processes, "loader process", "loader processes")
         kinds = {f.segment.backing for f in board.files if f.segment is not None} - {"shm"}
         backing = f", in a {kinds.pop()} each" if kinds else ""
+        speed = f"{nbytes_text(nbytes / max(seconds, 1e-3))}/s"
+        read = (f", {nbytes_text(nbytes)}", f" ({speed})") if board.words.read else ("", "")
         sys.stderr.write(
-            f"{files}, {nbytes_text(nbytes)} in {seconds_text(seconds)} "
-            f"({nbytes_text(nbytes / max(seconds, 1e-3))}/s), {loaders}{backing}\n"
+            f"{files}{read[0]} in {seconds_text(seconds)}{read[1]}, {loaders}{backing}\n"
         )
 
     def close(self, board: Board) -> None:
@@ -108,4 +111,4 @@ class LoadBar:
 
 def _done(board: Board) -> str:
     ready = int((board.records["state"] == State.READY).sum())
-    return f"{count_text(ready)} of {counted(len(board.files), 'file', 'files')}"
+    return f"{count_text(ready)} of {board.words.counted(len(board.files))}"

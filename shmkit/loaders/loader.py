@@ -100,7 +100,10 @@ def _outcome(
             import traceback  # noqa: PLC0415 - only for these
 
             text = "".join(traceback.format_exception_only(error)).strip()
-            pickled = pickle.dumps(RuntimeError(text))
+            other = RuntimeError(text)
+            for note in getattr(error, "__notes__", ()):
+                other.add_note(str(note))
+            pickled = pickle.dumps(other)
         return True, pickled
 
 

@@ -21,15 +21,19 @@ import contextlib
 import functools
 import pickle
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from shmkit.pools import reducers
 from shmkit.readers.choose import Opener
+from shmkit.views.array import SharedArray, new_array
 
-__all__ = ["PickledOpener", "dumps", "pickled_opener", "users_modules"]
+__all__ = ["Pickled", "dumps", "pickled_by_value", "pickled_opener", "users_modules"]
 
+_MESSAGE_NBYTES = 1 << 14  # of what is pickled, in a message
 _MAX_NBYTES = 1 << 20  # of an opener with the modules that it uses
 
 
@@ -43,45 +47,61 @@ def dumps(value: object) -> bytes:
     return by_value.dumps(value)
 
 
-class PickledOpener(NamedTuple):
-    """An opener, as it travels to the loaders: pickled once, for all messages.
+class Pickled(NamedTuple):
+    """An opener or a function, as it travels to the loaders: pickled once, for all messages.
 
     In base64, as ``__main__`` in it is no reason to send the rest of a message by value.
     """
 
-    data: bytes
+    data: bytes | SharedArray
     plain: bool  # no function of the user's is in it
 
-    def load(self) -> Opener:
+    def load(self) -> Any:
         """The opener: the same object for all files of a load.
 
         No reader changes it. But functions of the user's, which may change what they hold, are new
-        for each file.
+        for each file, and for each item of a map.
         """
+        if not isinstance(self.data, bytes):
+            return pickle.loads(self.data.data)  # noqa: S301 - our owner's
         return _load_once(self.data) if self.plain else _load(self.data)
 
+    def shared(self, stack: contextlib.ExitStack) -> Pickled:
+        """The same; what is too large to be in every message in shared memory, for the stack."""
+        if not isinstance(self.data, bytes) or len(self.data) <= _MESSAGE_NBYTES:
+            return self
+        pickled = binascii.a2b_base64(self.data)
+        data = stack.enter_context(new_array(np.dtype("u1"), (len(pickled),)))
+        data[:] = np.frombuffer(pickled, np.uint8)
+        return self._replace(data=data)
 
-def pickled_opener(opener: Opener) -> PickledOpener:
-    """An opener, for the loaders.
 
-    What it uses of the user's own modules goes by value: a loader that is warm has a module as it
-    was when it was first needed there, and the user may have changed it since.
-    """
+def pickled_opener(opener: Opener) -> Pickled:
+    """An opener, for the loaders."""
     converters = opener.options.get("converters")
     functions = list(converters.values()) if isinstance(converters, Mapping) else [converters]
     functions = [f for f in (opener.function, *functions) if f is not None]
     if not functions:
-        return PickledOpener(_base64(dumps(opener)), plain=True)
+        return Pickled(_base64(dumps(opener)), plain=True)
+    return pickled_by_value(opener, functions)
+
+
+def pickled_by_value(value: object, functions: Sequence[Any]) -> Pickled:
+    """What holds functions of the user's, for the loaders.
+
+    What they use of the user's own modules goes by value: a loader that is warm has a module as it
+    was when it was first needed there, and the user may have changed it since.
+    """
     from shmkit.loaders import by_value  # noqa: PLC0415 - as above
 
     modules = users_modules()
     with _going_by_value(modules.values()), contextlib.suppress(Exception):
         # A module may hold what cannot be pickled, or more than is to be sent to each loader.
-        if len(data := by_value.dumps(opener)) <= _MAX_NBYTES:
-            return PickledOpener(_base64(data), plain=False)
+        if len(data := by_value.dumps(value)) <= _MAX_NBYTES:
+            return Pickled(_base64(data), plain=False)
     names = {getattr(f, "__module__", None) for f in functions}
     with _going_by_value(module for name, module in modules.items() if name in names):
-        return PickledOpener(_base64(by_value.dumps(opener)), plain=False)
+        return Pickled(_base64(by_value.dumps(value)), plain=False)
 
 
 def users_modules() -> dict[str, ModuleType]:
@@ -122,9 +142,8 @@ def _base64(data: bytes) -> bytes:
     return binascii.b2a_base64(data, newline=False)
 
 
-def _load(data: bytes) -> Opener:
-    opener: Opener = pickle.loads(binascii.a2b_base64(data))  # noqa: S301 - our owner's
-    return opener
+def _load(data: bytes) -> Any:
+    return pickle.loads(binascii.a2b_base64(data))  # noqa: S301 - our owner's
 
 
 _load_once = functools.lru_cache(maxsize=4)(_load)  # one for each format

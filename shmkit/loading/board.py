@@ -1,7 +1,7 @@
 """The board that loader processes write on, and what watches it.
 
     loader process ──writes its file's record──▶ ┌───────── board ─────────┐
-    loader process ──writes its file's record──▶ │ one record a file       │
+    loader process ──writes its item's record──▶ │ one record a file, item │
                                                  └───────────┬─────────────┘
                               the calling thread reads it ~10 times a second
                                                              ▼
@@ -15,16 +15,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkit._format import counted
 from shmkit._timeline import READ, Timeline
-from shmkit.loading.file import LoadingFile
+from shmkit.loading.entry import Entry
 from shmkit.loading.record import State
 
-__all__ = ["Board"]
+__all__ = ["FILES", "ITEMS", "Board", "Words"]
+
+
+class Words(NamedTuple):
+    """How a monitor speaks of the entries of a board."""
+
+    one: str
+    many: str
+    doing: str  # what is done to them, as a title begins
+    read: bool  # whether it is their bytes that are done; else these only say which is more work
+
+    def counted(self, count: int) -> str:
+        """So many of them, in words."""
+        return counted(count, self.one, self.many)
+
+
+FILES = Words("file", "files", "Loading", read=True)
+ITEMS = Words("item", "items", "Mapping", read=False)
 
 
 class Board:
@@ -32,12 +50,14 @@ class Board:
 
     Attributes
     ----------
-    files : sequence of LoadingFile
-        The files in order; each has its record of the board.
+    files : sequence of Entry
+        The files of a load, or the items of a map, in order; each has its record of the board.
     records : ndarray of RECORD, shape (files,)
         What the loader processes write; over shared memory while the load runs.
     processes : int
         How many loader processes work on it.
+    words : Words
+        What the entries are.
     started, ended : float
         `time.time` at the start and the end of the load; `ended` is 0 while it runs.
     failed, cancelled : bool
@@ -46,10 +66,17 @@ class Board:
         The arrays were closed.
     """
 
-    def __init__(self, files: Sequence[LoadingFile], records: NDArray[Any], processes: int) -> None:
+    def __init__(
+        self,
+        files: Sequence[Entry],
+        records: NDArray[Any],
+        processes: int,
+        words: Words = FILES,
+    ) -> None:
         self.files = files
         self.records = records
         self.processes = processes
+        self.words = words
         self.started = time.time()
         self.ended = 0.0
         self.failed = False

@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 from shmkit._categories import with_enums
 from shmkit.errors import LoadError
 from shmkit.loaders.loader import Task
-from shmkit.loaders.pickling import PickledOpener
+from shmkit.loaders.pickling import Pickled
 from shmkit.loaders.pool import MIN_NBYTES, Died
 from shmkit.loading import tasks
+from shmkit.loading.entry import Entry
 from shmkit.loading.record import State
 from shmkit.readers.base import WHOLE, Part, Piece, Plan, Version
 from shmkit.segments.segment import Segment, segment_nbytes
@@ -54,13 +55,11 @@ _COMPRESSED = 3  # times as long as plain text takes to be read
 
 
 @dataclass(eq=False)
-class LoadingFile:
+class LoadingFile(Entry):
     """One file of a load, or one dataset of an HDF5 file.
 
     Attributes
     ----------
-    name, path, nbytes
-        What its array is called, where it is, and how many bytes it has.
     opened
         What loader processes open: the path, or a copy of what comes from a pipe.
     options
@@ -69,57 +68,38 @@ class LoadingFile:
         What opens it in a loader process; None once the load has ended: a function of the user's
         may hold much memory.
     may_be_probed
-        Whether looking into it is cheaper than reading it.
-    number, record
-        Its place on the board, and its record there.
+        Whether looking into it is cheaper than reading it. What is not has no plan: a small file,
+        or one that a function reads.
     guessed
         Whether types are inferred, which files that look alike share.
     like
         The plan of another file that looks alike, perhaps.
-    plan
-        What was found in it before it is read: dtype, and shape as far as it is known then. None
-        if it is read without a look before: a small one, or by a function.
     version
         The version of it that was looked into; None before that.
     loaded_nbytes
         Bytes of its array, about, where that is known before it is looked into; else 0.
     parts
         What is read of it by one task each.
-    part_records : ndarray of RECORD
-        What the loader processes write of each part, if there are several.
-    segment
-        What it is read into, once that is made. What array is in it is known when it is READY.
     outcomes
         What became of each part whose task has ended, by its number.
     notes
         What is to be said of it when it is read: types that a value belied, missing values.
     settled
         Whether nothing of its parts can change what becomes of it.
-    error
-        What went wrong.
     """
 
-    name: str
-    path: str
-    nbytes: int
     opened: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    opener: PickledOpener | None = None
+    opener: Pickled | None = None
     may_be_probed: bool = True
     guessed: bool = False
     like: Plan | None = None
-    number: int = 0
-    record: Any = None
-    plan: Plan | None = None
     version: Version | None = None
     loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)
-    part_records: NDArray[Any] | None = None
-    segment: Segment | None = None
     outcomes: dict[int, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     settled: bool = False
-    error: Exception | None = None
 
     @property
     def is_small(self) -> bool:
@@ -260,10 +240,8 @@ class LoadingFile:
 
     def end(self, record: Any) -> None:
         """Keep what a monitor shows after the load, and let go of all the rest."""
-        self.record, self.opener = record, None
-        self.outcomes = {}
-        if self.part_records is not None:
-            self.part_records = np.array(self.part_records)
+        super().end(record)
+        self.opener, self.outcomes = None, {}
 
 
 def files_to_read_whole(files: Iterable[LoadingFile], processes: int) -> set[LoadingFile]:

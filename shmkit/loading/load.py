@@ -103,7 +103,7 @@ def load(
         records["bytes_total"] = [file.nbytes for file in found]
         board = Board(found, np.asarray(records), processes)
         monitor.begin(board)
-        loading = _Load(board, records, pool, monitor, skip_failed=skip_failed)
+        loading = _Load(found, board, records, pool, monitor, skip_failed=skip_failed)
         try:
             loading.run(backing, failed)
             arrays = {
@@ -248,6 +248,7 @@ class _Load:
 
     def __init__(
         self,
+        files: Sequence[LoadingFile],
         board: Board,
         records: SharedArray,
         pool: LoaderPool,
@@ -255,6 +256,7 @@ class _Load:
         *,
         skip_failed: bool,
     ) -> None:
+        self.files = files
         self.board = board
         self.records = records  # the board's, as they travel to the loaders
         self.pool = pool
@@ -271,14 +273,13 @@ class _Load:
         self, backing: str | os.PathLike[str], failed: Iterable[tuple[LoadingFile, Any]]
     ) -> None:
         """Load the files, but for those that failed before."""
-        files = self.board.files
         for file, outcome in failed:
             self.fail(file, outcome)
         self.probe(backing)
         self.count(backing)
         chosen = choose_backing(backing, _need(self.good()))
-        allow_segments(len(files), chosen.kind)
-        _limits.allow_mappings(len(files))
+        allow_segments(len(self.files), chosen.kind)
+        _limits.allow_mappings(len(self.files))
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
         # finds no room there is read again into a memfd.
         movable = backing == "auto" and chosen.kind == "shm"
@@ -291,7 +292,7 @@ class _Load:
 
     def good(self) -> list[LoadingFile]:
         """The files of which none has failed so far."""
-        return [file for file in self.board.files if file.error is None]
+        return [file for file in self.files if file.error is None]
 
     def probe(self, backing: str | os.PathLike[str]) -> None:
         """Look into the files, but not into small ones if there is room for what they may hold."""

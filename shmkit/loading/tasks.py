@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError, ShmkitError
-from shmkit.loaders.pickling import PickledOpener
+from shmkit.loaders.pickling import Pickled
 from shmkit.loading.record import State
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.choose import Opener, listed
@@ -55,7 +55,7 @@ class Source(NamedTuple):
 
     path: str  # as the user named it
     opened: str
-    opener: PickledOpener
+    opener: Pickled
     version: Version | None = None
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.segments.writer import SegmentWriter
+from shmkit.views.image import image_of
 
 __all__ = ["CustomReader"]
-
-_PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
 
 
 class CustomReader(Reader):
@@ -56,9 +54,8 @@ class CustomReader(Reader):
             raise TypeError(
                 "a masked array's mask would be lost; return result.filled(...) instead"
             )
-        self._array = array = np.asarray(result)
-        fortran_order = array.flags.f_contiguous and not array.flags.c_contiguous
-        return Plan(array.dtype, array.shape, fortran_order)
+        self._image = image = image_of(np.asarray(result))
+        return Plan(image.dtype, image.shape, image.fortran_order)
 
     def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:  # noqa: ARG002 - there is one
         """Write what the function returned to `probe`.
@@ -70,21 +67,7 @@ class CustomReader(Reader):
         TypeError
             If no array in shared memory can have the dtype.
         """
-        array = self._array
-        writer.allocate(plan.dtype, plan.shape, fortran_order=plan.fortran_order)
-        for piece in _pieces(array.T if plan.fortran_order else array):
-            writer.write(piece)
-        rows = len(array) if array.ndim else 1
+        self._image.write(writer)
+        rows = plan.shape[0] if plan.shape else 1
         writer.advance(bytes_done=0, rows=rows)
         return Piece(rows)
-
-
-def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The items in C order, contiguous, without a copy of an array that is not so as a whole."""
-    yield from np.nditer(  # type: ignore[call-overload] # its stub misspells "contig"
-        array,
-        flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=["readonly", "contig"],
-        buffersize=1 + _PIECE_NBYTES // max(array.dtype.itemsize, 1),
-        order="C",
-    )

@@ -1,0 +1,51 @@
+"""What has a row on a board: a file of a load, or an item of a map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit.readers.base import Plan
+from shmkit.segments.segment import Segment
+
+__all__ = ["Entry"]
+
+
+@dataclass(eq=False)
+class Entry:
+    """One row of a board.
+
+    Attributes
+    ----------
+    name, path, nbytes
+        What its array is called, where it comes from, and how many bytes there are to be read.
+    number, record
+        Its place on the board, and its record there.
+    plan
+        What its array will be, as far as it is known before.
+    part_records : ndarray of RECORD
+        What the loader processes write of each part, if it is read in several.
+    segment
+        Where its array is. What array that is, is known when it is READY.
+    error
+        What went wrong.
+    """
+
+    name: str
+    path: str
+    nbytes: int
+    number: int = field(default=0, kw_only=True)
+    record: Any = field(default=None, kw_only=True)
+    plan: Plan | None = field(default=None, kw_only=True)
+    part_records: NDArray[Any] | None = field(default=None, kw_only=True)
+    segment: Segment | None = field(default=None, kw_only=True)
+    error: Exception | None = field(default=None, kw_only=True)
+
+    def end(self, record: Any) -> None:
+        """Keep what a monitor shows at the end, and let go of all the rest."""
+        self.record = record
+        if self.part_records is not None:
+            self.part_records = np.array(self.part_records)

@@ -58,6 +58,7 @@ def shared_load(
     dataset: str | Sequence[str] = "*",
     select: Select | Mapping[str, Select] | None = None,
     reader: Callable[[str], Any] | None = None,
+    transform: Callable[[Any], Any] | None = None,
     processes: int | None = None,
     backing: PathType = "auto",
     on_error: Literal["raise", "skip"] = "raise",
@@ -130,6 +131,12 @@ def shared_load(
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread
         there, or as many as the environment variable ``OPENBLAS_NUM_THREADS`` says.
+    transform : callable, optional
+        A function ``array -> array`` that a loader process calls on what it has read of each file,
+        before you get it: to filter rows, pick columns, or scale. It gets the array, or the table,
+        as a load without it gives it, and what it returns takes its place, an array or a table of
+        any other shape: ``transform=lambda t: t[t["c"] + t["t"] >= 10]``. It may be defined in a
+        notebook cell. What was read is given back when the function has returned.
     processes : int, optional
         Loader processes; by default the CPUs that this process may use. They stay warm for the
         next load.
@@ -273,6 +280,7 @@ def shared_load(
         return load(
             found,
             reader=reader,
+            transform=transform,
             options=options,
             prefix=len(named) > 1 or isinstance(files, Mapping),
             processes=processes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,8 @@ class Entry:
         What the loader processes write of each part, if it is read in several.
     segment
         Where its array is. What array that is, is known when it is READY.
+    notes
+        What is to be said of it when it is read: types that a value belied, missing values.
     error
         What went wrong.
     """
@@ -42,6 +45,7 @@ class Entry:
     plan: Plan | None = field(default=None, kw_only=True)
     part_records: NDArray[Any] | None = field(default=None, kw_only=True)
     segment: Segment | None = field(default=None, kw_only=True)
+    notes: Sequence[str] = field(default=(), kw_only=True)
     error: Exception | None = field(default=None, kw_only=True)
 
     def end(self, record: Any) -> None:

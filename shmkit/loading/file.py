@@ -82,8 +82,6 @@ class LoadingFile(Entry):
         What is read of it by one task each.
     outcomes
         What became of each part whose task has ended, by its number.
-    notes
-        What is to be said of it when it is read: types that a value belied, missing values.
     settled
         Whether nothing of its parts can change what becomes of it.
     """
@@ -98,7 +96,6 @@ class LoadingFile(Entry):
     loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)
     outcomes: dict[int, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
     settled: bool = False
 
     @property

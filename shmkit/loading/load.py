@@ -13,6 +13,7 @@
             ◀──── options found, an error, or dead
     join    ── segment, rows of the parts ────────▶ one array again
     recode  ── segment, codes of categories ──────▶ the same in all arrays
+    transform  segment, the user's function ──────▶ what it returns, in another segment
     views      one SharedArray a file, as each is ready
 
 The notebook's process names and owns every segment before a loader touches it. So whatever
@@ -40,7 +41,7 @@ from shmkit._text_dtype import without_text
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.loaders.loader import Task
-from shmkit.loaders.pickling import pickled_opener, users_modules
+from shmkit.loaders.pickling import Pickled, pickled_by_value, pickled_opener, users_modules
 from shmkit.loaders.pool import Died, LoaderPool, useful_processes
 from shmkit.loading import tasks
 from shmkit.loading.alike import agree
@@ -48,6 +49,7 @@ from shmkit.loading.board import Board
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.inputs import Input
 from shmkit.loading.record import RECORD, State
+from shmkit.loading.transform import transform_task
 from shmkit.readers.base import Version
 from shmkit.readers.choose import Opener, opener
 from shmkit.readers.formats import Format
@@ -71,6 +73,7 @@ def load(
     files: Mapping[str, Input],
     *,
     reader: Callable[[str], Any] | None,
+    transform: Callable[[Any], Any] | None = None,
     options: Mapping[str, Any],
     processes: int,
     backing: str | os.PathLike[str],
@@ -93,6 +96,10 @@ def load(
     sizes = [file.nbytes for file in files.values()]
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(LoaderPool(useful_processes(sizes, processes)))
+        function = None
+        if transform is not None:
+            function = pickled_by_value(transform, [transform]).shared(stack)
+            pool.renew(users_modules())
         by_name, failed = _files(files, reader, options, pool, prefix=prefix)
         found = list(dict.fromkeys(by_name.values()))
         # Only now it is known what compressed datasets become.
@@ -103,7 +110,7 @@ def load(
         records["bytes_total"] = [file.nbytes for file in found]
         board = Board(found, np.asarray(records), processes)
         monitor.begin(board)
-        loading = _Load(found, board, records, pool, monitor, skip_failed=skip_failed)
+        loading = _Load(found, function, board, records, pool, monitor, skip_failed=skip_failed)
         try:
             loading.run(backing, failed)
             arrays = {
@@ -249,6 +256,7 @@ class _Load:
     def __init__(
         self,
         files: Sequence[LoadingFile],
+        transform: Pickled | None,
         board: Board,
         records: SharedArray,
         pool: LoaderPool,
@@ -257,6 +265,7 @@ class _Load:
         skip_failed: bool,
     ) -> None:
         self.files = files
+        self.transform = transform
         self.board = board
         self.records = records  # the board's, as they travel to the loaders
         self.pool = pool
@@ -289,6 +298,8 @@ class _Load:
                 self.read(without_room, choose_backing("memfd", 0), movable=False)
             files_to_read = agree(self.good())
         self.share_categories()
+        if self.transform is not None:
+            self.apply_transform(self.transform, chosen, movable=movable)
 
     def good(self) -> list[LoadingFile]:
         """The files of which none has failed so far."""
@@ -420,7 +431,9 @@ class _Load:
             self.arrays[file.number] = view_of(file.segment)
         file.show()
         record = file.record
-        record["bytes_done"], record["state"] = record["bytes_total"], State.READY
+        record["bytes_done"] = record["bytes_total"]
+        if self.transform is None:
+            record["state"] = State.READY
 
     def drop_labels(self, file: LoadingFile) -> None:
         """Have fields be bytes whose label in the file says text, and is wrong."""
@@ -463,6 +476,29 @@ class _Load:
                 with SegmentWriter(file.segment) as writer:
                     file.name_codes(writer, codes)
                 self.arrays[file.number] = view_of(file.segment)
+
+    def apply_transform(self, function: Pickled, backing: Backing, *, movable: bool) -> None:
+        """Put what the user's function makes of it in the place of each array."""
+        left = self.good()
+        while left:
+            work = []
+            for file in left:
+                read = self.arrays[file.number].segment
+                assert read is not None
+                work.append(transform_task(file, read, function, self.records, backing))
+            without_room = []
+            for index, outcome in self.pool.run(work, self.tick):
+                file = left[index]
+                assert file.segment is not None
+                if movable and isinstance(outcome, NotEnoughMemoryError):
+                    file.segment.unlink()
+                    without_room.append(file)
+                    continue
+                self.arrays.pop(file.number).close()
+                if not self.fail(file, outcome):
+                    self.arrays[file.number] = view_of(file.segment)
+                    file.record["state"] = State.READY
+            left, backing, movable = without_room, choose_backing("memfd", 0), False
 
     def fail(self, file: LoadingFile, outcome: Any) -> bool:
         """Whether the outcome is a failure; raises it unless failed files are to be skipped."""

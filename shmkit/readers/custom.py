@@ -68,6 +68,5 @@ class CustomReader(Reader):
             If no array in shared memory can have the dtype.
         """
         self._image.write(writer)
-        rows = plan.shape[0] if plan.shape else 1
-        writer.advance(bytes_done=0, rows=rows)
-        return Piece(rows)
+        writer.advance(bytes_done=0, rows=self._image.rows)
+        return Piece(self._image.rows)

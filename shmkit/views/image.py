@@ -40,6 +40,12 @@ class Image(NamedTuple):
     parts: list[tuple[int, NDArray[Any]]]
 
     @property
+    def rows(self) -> int:
+        """Items along the first axis, or rows of the table."""
+        _, first = self.parts[0]
+        return len(first.T) if self.fortran_order else len(first) if first.ndim else 1
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the data."""
         return math.prod(self.shape) * self.dtype.itemsize

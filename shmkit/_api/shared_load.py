@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import inspect
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from shmkit import _limits
+from shmkit.cache.where import cache_path
 from shmkit.loaders.pool import LoaderPool, useful_processes
 from shmkit.loading.inputs import inputs
 from shmkit.loading.paths import PathType, named_paths
@@ -18,6 +21,7 @@ from shmkit.readers.select import Select, check_select
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
+    from shmkit.cache.directory import CacheDirectory
     from shmkit.views.arrays import SharedArrays
 
 __all__ = ["shared_load"]
@@ -61,6 +65,7 @@ def shared_load(
     transform: Callable[[Any], Any] | None = None,
     processes: int | None = None,
     backing: PathType = "auto",
+    cache: bool | PathType | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool | None = None,
 ) -> SharedArrays:
@@ -144,6 +149,16 @@ def shared_load(
         Where the segments live: named in /dev/shm, in an anonymous memory file (not bound by the
         size of /dev/shm), or in files of a directory, for arrays larger than memory. ``"auto"``
         takes the first of shm and memfd that has room.
+    cache : bool or a directory, optional
+        Whether to keep what was read on disk, and to take it from there when an unchanged file is
+        loaded again in the same way, in any notebook: without reading it, and without a copy. True
+        means ``~/.cache/shmkit``; by default the environment variable ``SHMKIT_CACHE`` says a
+        directory, ``1`` for that one, or ``0``. The arrays lie in files there, not in /dev/shm. You
+        may write to them: others see nothing of it, nor the next load; workers of a pool get them
+        read-only, or a copy of those that you have written to. A file counts as unchanged by its
+        path, length, inode and times of change; a `reader` and a `transform` by their code and what
+        that uses. Whatever is not certain is read. The entries take a tenth of the disk, or what
+        ``SHMKIT_CACHE_SIZE`` says (``"20 GB"``); the least used go first. See ``shmkit cache``.
     on_error : {"raise", "skip"}
         Whether a file that cannot be loaded ends the load, or is left out and listed in
         ``arrays.failures``.
@@ -269,11 +284,14 @@ def shared_load(
     processes = _limits.cpus() if processes is None else operator.index(processes)
     if processes < 1:
         raise ValueError(f"processes={processes} must be at least 1")
+    directory = _cache_directory(cache)
     with inputs(named, reader, backing, skip_failed=on_error == "skip") as found:
         if options:
             check_options([file.form for file in found.values()], options)
-        # The loaders start while this process imports what only a load needs.
-        with LoaderPool(useful_processes([file.nbytes for file in found.values()], processes)):
+        # The loaders start while this process imports what only a load needs; where all is in the
+        # cache, none is needed.
+        count = useful_processes([file.nbytes for file in found.values()], processes)
+        with LoaderPool(count) if directory is None else contextlib.nullcontext():
             from shmkit.display.progress import load_monitor  # noqa: PLC0415
             from shmkit.loading.load import load  # noqa: PLC0415
 
@@ -285,6 +303,21 @@ def shared_load(
             prefix=len(named) > 1 or isinstance(files, Mapping),
             processes=processes,
             backing=backing,
+            cache=directory,
             skip_failed=on_error == "skip",
             monitor=load_monitor(progress),
         )
+
+
+def _cache_directory(cache: bool | PathType | None) -> CacheDirectory | None:
+    """The cache that is wanted; a warning, and none, where it cannot be used."""
+    path = cache_path(cache)
+    if path is None:
+        return None
+    from shmkit.cache.directory import CacheDirectory  # noqa: PLC0415 - for those who have one
+
+    try:
+        return CacheDirectory(path)
+    except OSError as error:
+        warnings.warn(f"without the cache: {error}", stacklevel=3)
+        return None

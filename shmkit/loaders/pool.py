@@ -106,6 +106,7 @@ class LoaderPool:
     def __init__(self, count: int) -> None:
         self._free: list[_Loader] = []
         self._busy: dict[int, tuple[_Loader, deque[int]]] = {}  # by descriptor of its outcomes
+        self._modules: Mapping[str, ModuleType] | None = None  # the user's, if functions of his run
         self.grow(count)
 
     def grow(self, count: int) -> None:
@@ -122,6 +123,8 @@ class LoaderPool:
                 self._free.append(_Loader())
             # It ends a loader whose reader holds the interpreter's lock.
             _guard.watch(NAMES)
+            if self._modules is not None:
+                self.renew(self._modules)
         except BaseException:
             self.__exit__()
             raise
@@ -145,6 +148,7 @@ class LoaderPool:
 
         `modules` are those of now. A module that was reloaded, or imported again, has another spec.
         """
+        self._modules = modules
         specs = {name: module.__spec__ for name, module in modules.items()}
         for number, loader in enumerate(self._free):
             known = loader.specs

@@ -40,6 +40,7 @@ from shmkit.loading import tasks
 from shmkit.loading.entry import Entry
 from shmkit.loading.record import State
 from shmkit.readers.base import WHOLE, Part, Piece, Plan, Version
+from shmkit.readers.formats import Format
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
 
@@ -74,6 +75,8 @@ class LoadingFile(Entry):
         Whether types are inferred, which files that look alike share.
     like
         The plan of another file that looks alike, perhaps.
+    form
+        As what it is read.
     version
         The version of it that was looked into; None before that.
     loaded_nbytes
@@ -92,6 +95,7 @@ class LoadingFile(Entry):
     may_be_probed: bool = True
     guessed: bool = False
     like: Plan | None = None
+    form: Format = Format.TEXT
     version: Version | None = None
     loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)

@@ -1,6 +1,7 @@
 """One load, from files to views.
 
     notebook's process                              loader processes
+    take       what the cache has, if it is wanted: the steps below are for the other files
     list    ── path of an HDF5 file ──────────────▶ which datasets it has: each is as a file
             ◀──── names ───────────────────────────
     probe   ── path, options ─────────────────────▶ look into each file, but for small ones
@@ -38,6 +39,7 @@ from shmkit import _limits
 from shmkit._categories import coded
 from shmkit._monitor import Monitor
 from shmkit._text_dtype import without_text
+from shmkit.cache.directory import CacheDirectory
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.loaders.loader import Task
@@ -46,6 +48,7 @@ from shmkit.loaders.pool import Died, LoaderPool, useful_processes
 from shmkit.loading import tasks
 from shmkit.loading.alike import agree
 from shmkit.loading.board import Board
+from shmkit.loading.cached import CachedFiles
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.inputs import Input
 from shmkit.loading.record import RECORD, State
@@ -80,22 +83,19 @@ def load(
     skip_failed: bool,
     monitor: Monitor[Board],
     prefix: bool = False,
+    cache: CacheDirectory | None = None,
 ) -> SharedArrays:
     """Load `files`; else see `shmkit.shared_load`.
 
     Each file takes those of the options that its format has use for. Datasets of HDF5 files are
     loaded as if they were files, and named after their file too if `prefix` is true.
     """
-    is_kind = backing in ("auto", "shm", "memfd")
-    directories = [] if is_kind else [os.path.abspath(os.path.expanduser(backing))]
-    finish_interrupted()  # names that an interrupt of an earlier call left
-    # A guard removes what its owner leaves. Where there are orphans, it was killed too, so nobody
-    # has ended the owner's loaders either.
-    if remove_orphans([NAMES, *directories]):
-        kill_orphaned_loaders()
+    _remove_left(backing, cache)
     sizes = [file.nbytes for file in files.values()]
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(LoaderPool(useful_processes(sizes, processes)))
+        # Where all is in the cache, no loader is needed.
+        count = useful_processes(sizes, processes) if cache is None else 0
+        pool = stack.enter_context(LoaderPool(count))
         function = None
         if transform is not None:
             function = pickled_by_value(transform, [transform]).shared(stack)
@@ -105,12 +105,15 @@ def load(
         # Only now it is known what compressed datasets become.
         work = sum(max(file.nbytes, file.loaded_nbytes) for file in found)
         processes = useful_processes([work, *[0] * (len(files) - 1)], processes)
-        pool.grow(processes)
         records = stack.enter_context(new_array(RECORD, (len(found),)))
         records["bytes_total"] = [file.nbytes for file in found]
         board = Board(found, np.asarray(records), processes)
         monitor.begin(board)
-        loading = _Load(found, function, board, records, pool, monitor, skip_failed=skip_failed)
+        functions = {"reader": reader, "transform": transform}
+        cached = None if cache is None else CachedFiles(cache, found, functions)
+        loading = _Load(
+            found, function, cached, board, records, pool, monitor, skip_failed=skip_failed
+        )
         try:
             loading.run(backing, failed)
             arrays = {
@@ -153,6 +156,18 @@ def load(
     return loaded
 
 
+def _remove_left(backing: str | os.PathLike[str], cache: CacheDirectory | None) -> None:
+    """Remove what calls and processes before have left where this load puts something."""
+    directories = [NAMES, *([cache.path] if cache is not None else [])]
+    if backing not in ("auto", "shm", "memfd"):
+        directories.append(os.path.abspath(os.path.expanduser(backing)))
+    finish_interrupted()  # names that an interrupt of an earlier call left
+    # A guard removes what its owner leaves. Where there are orphans, it was killed too, so nobody
+    # has ended the owner's loaders either.
+    if remove_orphans(directories):
+        kill_orphaned_loaders()
+
+
 def _files(
     files: Mapping[str, Input],
     reader: Callable[[str], Any] | None,
@@ -180,6 +195,7 @@ def _files(
             pickled[file.form],
             may_be_probed=file.form is not Format.CUSTOM,
             guessed=openers[file.form].guesses,
+            form=file.form,
         )
         for name, file in files.items()
     ]
@@ -229,12 +245,8 @@ def _datasets(
             options |= {"select": parts[0]} if parts else {}
         pickled = pickled_opener(opener._replace(options=options))
         one = LoadingFile(
-            names[0],
-            file.path,
-            nbytes,
-            file.opened,
-            options,
-            pickled,
+            *(names[0], file.path, nbytes, file.opened, options, pickled),
+            form=file.form,
             version=version,
             loaded_nbytes=loaded_nbytes,
         )
@@ -257,6 +269,7 @@ class _Load:
         self,
         files: Sequence[LoadingFile],
         transform: Pickled | None,
+        cached: CachedFiles | None,
         board: Board,
         records: SharedArray,
         pool: LoaderPool,
@@ -266,6 +279,7 @@ class _Load:
     ) -> None:
         self.files = files
         self.transform = transform
+        self.cached = cached
         self.board = board
         self.records = records  # the board's, as they travel to the loaders
         self.pool = pool
@@ -277,6 +291,7 @@ class _Load:
         # them when the arrays are gone.
         self.arrays: dict[int, SharedArray | SharedText | SharedTable] = {}
         self.notes: list[str] = []  # what the user is told when all is loaded
+        self.taken: set[LoadingFile] = set()  # from the cache
 
     def run(
         self, backing: str | os.PathLike[str], failed: Iterable[tuple[LoadingFile, Any]]
@@ -284,26 +299,66 @@ class _Load:
         """Load the files, but for those that failed before."""
         for file, outcome in failed:
             self.fail(file, outcome)
-        self.probe(backing)
-        self.count(backing)
-        chosen = choose_backing(backing, _need(self.good()))
-        allow_segments(len(self.files), chosen.kind)
-        _limits.allow_mappings(len(self.files))
+        with contextlib.ExitStack() as stack:
+            if self.cached is not None:
+                self.take(self.cached)
+                if missed := self.good():
+                    stack.enter_context(self.cached.turn(missed, self.tick))
+                    self.take(self.cached)  # others may have kept more meanwhile
+            if not self.good():
+                return
+            self.pool.grow(self.board.processes)
+            self.probe(backing)
+            self.count(backing)
+            places = self.places(backing)
+            again = self.good()
+            while again:
+                for files, backings in places:
+                    self.read_somewhere([file for file in files if file in again], backings)
+                again = agree(self.good())
+            self.share_categories()
+            if self.transform is not None:
+                for files, backings in places:
+                    self.apply_transform(self.transform, files, backings)
+            if self.cached is not None and (note := self.cached.keep()):
+                self.notes.append(note)
+
+    def places(
+        self, backing: str | os.PathLike[str]
+    ) -> list[tuple[list[LoadingFile], list[Backing]]]:
+        """Where the files are read into: if there is no room in the first place, into the next."""
+        files = self.good()
+        chosen = choose_backing(backing, _need(files))
+        allow_segments(len(files), chosen.kind)
+        _limits.allow_mappings(len(files))
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
         # finds no room there is read again into a memfd.
-        movable = backing == "auto" and chosen.kind == "shm"
-        files_to_read = self.good()
-        while files_to_read:
-            if without_room := self.read(files_to_read, chosen, movable=movable):
-                self.read(without_room, choose_backing("memfd", 0), movable=False)
-            files_to_read = agree(self.good())
-        self.share_categories()
-        if self.transform is not None:
-            self.apply_transform(self.transform, chosen, movable=movable)
+        backings = [chosen]
+        if backing == "auto" and chosen.kind == "shm":
+            backings.append(choose_backing("memfd", 0))
+        if self.cached is None:
+            return [(files, backings)]
+        to_keep = [file for file in files if self.cached.has_key(file)]
+        others = [file for file in files if not self.cached.has_key(file)]
+        return [(to_keep, [*self.cached.backings(_need(to_keep)), *backings]), (others, backings)]
+
+    def take(self, cached: CachedFiles) -> None:
+        """Take what the cache has of the files."""
+        for file, array in cached.take(self.good()):
+            self.arrays[file.number] = array
+            self.taken.add(file)
+            assert file.segment is not None
+            file.record["rows"] = file.segment.rows
+            file.record["bytes_done"], file.record["state"] = file.nbytes, State.READY
+
+    def read_somewhere(self, files: Sequence[LoadingFile], backings: Sequence[Backing]) -> None:
+        """Read these files into the first of the places that has room for each."""
+        for number, backing in enumerate(backings, 1):
+            files = self.read(files, backing, movable=number < len(backings))
 
     def good(self) -> list[LoadingFile]:
-        """The files of which none has failed so far."""
-        return [file for file in self.files if file.error is None]
+        """The files that are to be read, of which none has failed so far."""
+        return [f for f in self.files if f.error is None and f not in self.taken]
 
     def probe(self, backing: str | os.PathLike[str]) -> None:
         """Look into the files, but not into small ones if there is room for what they may hold."""
@@ -428,7 +483,7 @@ class _Load:
             self.categorized.add(file)
         else:
             self.drop_labels(file)
-            self.arrays[file.number] = view_of(file.segment)
+            self.view_read(file)
         file.show()
         record = file.record
         record["bytes_done"] = record["bytes_total"]
@@ -475,12 +530,14 @@ class _Load:
             if file.error is None and file.segment is not None:
                 with SegmentWriter(file.segment) as writer:
                     file.name_codes(writer, codes)
-                self.arrays[file.number] = view_of(file.segment)
+                self.view_read(file)
 
-    def apply_transform(self, function: Pickled, backing: Backing, *, movable: bool) -> None:
+    def apply_transform(
+        self, function: Pickled, files: Iterable[LoadingFile], backings: Sequence[Backing]
+    ) -> None:
         """Put what the user's function makes of it in the place of each array."""
-        left = self.good()
-        while left:
+        left = [file for file in files if file.error is None]
+        for number, backing in enumerate(backings, 1):
             work = []
             for file in left:
                 read = self.arrays[file.number].segment
@@ -490,15 +547,30 @@ class _Load:
             for index, outcome in self.pool.run(work, self.tick):
                 file = left[index]
                 assert file.segment is not None
-                if movable and isinstance(outcome, NotEnoughMemoryError):
+                if number < len(backings) and isinstance(outcome, NotEnoughMemoryError):
                     file.segment.unlink()
                     without_room.append(file)
                     continue
                 self.arrays.pop(file.number).close()
                 if not self.fail(file, outcome):
-                    self.arrays[file.number] = view_of(file.segment)
+                    self.view(file)
                     file.record["state"] = State.READY
-            left, backing, movable = without_room, choose_backing("memfd", 0), False
+            left = without_room
+
+    def view_read(self, file: LoadingFile) -> None:
+        """Make the view of what was read of a file, which a function may be called on."""
+        assert file.segment is not None
+        if self.transform is None:
+            self.view(file)
+        else:
+            self.arrays[file.number] = view_of(file.segment)
+
+    def view(self, file: LoadingFile) -> None:
+        """Make the view of the array that a file has in the end."""
+        assert file.segment is not None
+        if self.cached is not None:
+            self.cached.seal(file)
+        self.arrays[file.number] = view_of(file.segment)
 
     def fail(self, file: LoadingFile, outcome: Any) -> bool:
         """Whether the outcome is a failure; raises it unless failed files are to be skipped."""

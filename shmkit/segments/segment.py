@@ -27,6 +27,7 @@ What does not work:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import mmap
@@ -57,6 +58,8 @@ from shmkit.segments.files import (
     remove,
 )
 from shmkit.segments.header import USUAL_NBYTES, Header, read_segment_header
+from shmkit.segments.layout import as_rows
+from shmkit.segments.sealed import changed, is_sealed
 
 __all__ = [
     "Mapped",
@@ -108,6 +111,8 @@ class Segment:
         Device and inode: what tells it from another file that has its path later.
     source : dict
         Where the array came from: ``file`` and the reader's ``options``; empty for other arrays.
+    sealed : bool
+        Whether its file is read-only, and a write to a view stays in this process (sealed.py).
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class Segment:
         self.backing = kind_of(path)
         self.identity = identity
         self.source: Mapping[str, Any] = {}
+        self.sealed = False  # known once it is mapped
         self._creator = os.getpid() if owned else 0
         self._links: list[str] = []  # the names that it is published under
         self._header: Header | None = None  # once it is mapped
@@ -167,6 +173,31 @@ class Segment:
             return segment
 
     @classmethod
+    def link(cls, path: str, directory: str) -> Segment:
+        """Make a segment of a sealed file: another name for it, which this process owns.
+
+        Raises OSError if that cannot be, and SegmentError for a file that is another user's, or not
+        sealed.
+        """
+        allow_segments(1, "file")
+        _guard.watch(directory)
+        hold(directory)
+        name = os.path.join(directory, f"{new_name()}.npy")
+        mark_unfinished(name)
+        try:
+            os.link(path, name, follow_symlinks=False)
+            if not is_sealed(name):
+                raise SegmentError(path, "is not sealed")
+            segment = cls(name, identity_at(name), owned=True)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            mark_finished(name)
+            raise
+        mark_finished(name)
+        return segment
+
+    @classmethod
     def _create_memfd(cls) -> Self:
         allow_segments(1, "memfd")
         fd = os.memfd_create(new_name(), os.MFD_CLOEXEC)
@@ -213,7 +244,7 @@ class Segment:
                     'is not a segment; numpy.load(path, mmap_mode="r") maps other .npy files',
                 )
             identity = identity_at(path, any_user=any_user)
-        known = _segments.get(identity)
+        known = _known(path, identity)
         if known is not None and known.linked:
             return known
         if known is not None and known.mapped:
@@ -223,7 +254,7 @@ class Segment:
     @classmethod
     def referred(cls, path: str, identity: Identity) -> Segment:
         """As `attach`, also if it is unlinked: it may be mapped here, or have a second name."""
-        known = _segments.get(identity)
+        known = _known(path, identity)
         if known is not None and (known.mapped or known.linked):
             return known
         return cls(path, identity)
@@ -258,6 +289,12 @@ class Segment:
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
         return self.header.shape
+
+    @property
+    def rows(self) -> int:
+        """How many items the array has along its first axis, or rows the table."""
+        _, shape = as_rows(self.header.dtype, self.header.shape)
+        return shape[0] if shape else 1
 
     @property
     def nbytes(self) -> int:
@@ -326,10 +363,12 @@ class Segment:
         mapped = None if mapping is None else mapping()
         if mapped is None:
             other = self._mapped()
-            with self.open(writable=writable, name=name) as file:
+            self.sealed = self.sealed or (writable and is_sealed(self.path))
+            access = mmap.ACCESS_COPY if self.sealed else mmap.ACCESS_WRITE
+            with self.open(writable=writable and not self.sealed, name=name) as file:
                 if other is None:
                     self._header = header or read_segment_header(self.path, file)
-                mapped = _map(file.fileno(), mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+                mapped = _map(file.fileno(), access if writable else mmap.ACCESS_READ)
             mapped.segment = self
             if writable:
                 self._mapping = weakref.ref(mapped, self._remove)
@@ -338,6 +377,16 @@ class Segment:
                 mapped.writable = other
         return mapped
 
+    def check_unchanged(self) -> None:
+        """Raise SegmentError if it is sealed, and was written to here: nobody else sees that."""
+        mapped = self._mapped()
+        if self.sealed and mapped is not None and changed(mapped):
+            raise SegmentError(
+                self.path,
+                "came from the cache, and was written to in this process, which others do not see; "
+                "shmkit.share(a) makes an array of its own",
+            )
+
     def publish(self, name: str) -> None:
         """Have `name` lead to it as well, until it is unlinked; see `SharedArray.publish`."""
         if not self.owned or not self.linked:
@@ -345,6 +394,7 @@ class Segment:
                 self.path,
                 "only a segment that is linked, and by the process that created it, is published",
             )
+        self.check_unchanged()
         self._links.append(_published.publish(name, self.path))
 
     def unlink(self) -> None:
@@ -355,6 +405,12 @@ class Segment:
                 # name (files).
                 mark_unfinished(self.path)
             self._remove()
+
+
+def _known(path: str, identity: Identity) -> Segment | None:
+    """The object of a segment that this process has; a sealed file may be that of several."""
+    known = _segments.get(identity)
+    return None if known is not None and known.sealed and known.path != path else known
 
 
 def segment_nbytes(nbytes: int) -> int:

@@ -3,12 +3,14 @@
     {"enums": {"chr": {"chr1": 0}}, "text": ["station"], "table": {"rows": 3, "columns": […]}}
        names of codes, by field       fields of text       the columns of a table above 2 GiB
 
-In a process, the dtype itself has all three as metadata.
+In a process, the dtype itself has all three as metadata. An entry of the cache has a "note"
+besides, which says of what file it is, and how that was read.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,22 +19,24 @@ from shmkit._categories import enums, with_enums
 from shmkit._text_dtype import text_fields, with_text
 from shmkit.segments.layout import Layout, described_in_trailer
 
-__all__ = ["read_trailer", "trailer_bytes"]
+__all__ = ["read_note", "read_trailer", "trailer_bytes"]
 
 _MARK = b"shmkit trailer\n"
 _MAX_NBYTES = 1 << 25  # the names of one field take 17 MB at most
 
 
-def trailer_bytes(dtype: np.dtype[Any]) -> bytes:
-    """What stands behind the data: nothing, if the dtype has no metadata.
+def trailer_bytes(dtype: np.dtype[Any], note: Mapping[str, Any] | None = None) -> bytes:
+    """What stands behind the data: nothing, if the dtype has no metadata, and there is no note.
 
-    Raises ValueError if it is too long.
+    Raises ValueError if it is too long, or the note cannot be written as JSON.
     """
     table = described_in_trailer(dtype)
     fields = table.row_dtype() if table else dtype
     found: dict[str, Any] = {"enums": enums(fields), "text": text_fields(fields)}
     if table:
         found["table"] = table.to_json()
+    if note is not None:
+        found["note"] = note
     if not any(found.values()):
         return b""
     import json  # noqa: PLC0415 - few segments have a trailer
@@ -43,6 +47,16 @@ def trailer_bytes(dtype: np.dtype[Any]) -> bytes:
     return trailer
 
 
+def read_note(file: BinaryIO, start: int) -> Any:
+    """The note in the trailer from byte `start` on; None if there is none, or it is damaged."""
+    import json  # noqa: PLC0415 - as above
+
+    try:
+        return json.loads(_text(file, start)).get("note")
+    except (AttributeError, RecursionError, ValueError):
+        return None
+
+
 def read_trailer(
     file: BinaryIO, start: int, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> np.dtype[Any]:
@@ -51,12 +65,9 @@ def read_trailer(
     Anything else there is no part of the image: what is being loaded may be longer. Raises
     ValueError for a trailer that is damaged.
     """
-    if os.fstat(file.fileno()).st_size == start:
+    text = _text(file, start)
+    if not text:
         return dtype
-    file.seek(start)
-    if file.read(len(_MARK)) != _MARK:
-        return dtype
-    text = file.read(_MAX_NBYTES + 1)
     if len(text) > _MAX_NBYTES:
         raise ValueError("its trailer is too long")
     import json  # noqa: PLC0415 - as above
@@ -72,6 +83,16 @@ def read_trailer(
         ValueError,
     ) as error:
         raise ValueError(f"its trailer: {type(error).__name__}: {error}") from None
+
+
+def _text(file: BinaryIO, start: int) -> bytes:
+    """What the trailer from byte `start` on says; nothing if none is there."""
+    nbytes = os.fstat(file.fileno()).st_size - start
+    if nbytes <= len(_MARK):
+        return b""
+    file.seek(start)
+    found = file.read(min(nbytes, len(_MARK) + _MAX_NBYTES + 1))
+    return found.removeprefix(_MARK) if found.startswith(_MARK) else b""
 
 
 def _with_metadata(

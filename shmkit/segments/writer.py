@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -208,10 +209,14 @@ class SegmentWriter:
         """Give the array another dtype with items as long: one that names its codes."""
         self._write_header(self.header._replace(dtype=dtype))
 
-    def _write_header(self, header: Header) -> None:
+    def add_note(self, note: Mapping[str, Any]) -> None:
+        """Write a note into the trailer; raises ValueError or TypeError for what is no JSON."""
+        self._write_header(self.header, note)
+
+    def _write_header(self, header: Header, note: Mapping[str, Any] | None = None) -> None:
         """Make the file as long as the array, and write the header and the trailer."""
         fd = self._file.fileno()
-        at, trailer = header.data_offset + header.nbytes, trailer_bytes(header.dtype)
+        at, trailer = header.data_offset + header.nbytes, trailer_bytes(header.dtype, note)
         nbytes = at + len(trailer)
         try:
             os.truncate(fd, nbytes)

@@ -155,6 +155,8 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         ------
         SegmentGoneError
             If the segment is unlinked: no other process can attach to it any more.
+        SegmentError
+            If it came from the cache, and was written to here: others would not see that.
 
         Examples
         --------
@@ -170,6 +172,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
                 "nobody can attach to this array any more, as it was closed; make the reference "
                 "before, or send numpy.array(a)",
             )
+        mapped.segment.check_unchanged()
         return reference_to(self, mapped, writable=self.flags.writeable)
 
     @property

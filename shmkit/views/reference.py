@@ -30,6 +30,7 @@ from shmkit.pools.gone import GoneArray
 from shmkit.pools.lease import Lease
 from shmkit.segments.files import Identity
 from shmkit.segments.layout import as_rows
+from shmkit.segments.sealed import changed
 from shmkit.segments.segment import Mapped, Segment, is_worker, mapping_of
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def reference_to(array: NDArray[Any], mapped: Mapped, *, writable: bool) -> Refe
         whole, _ = as_rows(whole, segment.header.shape)
     dtype = _fields_to(array.dtype, whole)
     place = segment.path, segment.identity, offset
+    writable = writable and not segment.sealed  # what another process writes there would be lost
     return Reference(*place, dtype, array.shape, array.strides, writable)
 
 
@@ -143,12 +145,15 @@ def _fields_to(dtype: np.dtype[Any], whole: np.dtype[Any]) -> np.dtype[Any] | tu
 def sent(array: NDArray[Any], *, plain: bool = False) -> tuple[Any, ...] | None:
     """How a pickler sends a view as a reference, as `object.__reduce__` says it; None if it cannot.
 
-    It cannot if the array is in no segment, or in one that is unlinked. What a worker has made and
+    It cannot if the array is in no segment, or in one that is unlinked, or that is sealed and was
+    written to here. What a worker has made and
     returns is data too: its memory may end with the worker before anybody has taken it. A `plain`
     one arrives as a plain array, read-only.
     """
     mapped = mapping_of(array)
     if mapped is None or (mapped.segment.owned and is_worker()):
+        return None
+    if mapped.segment.sealed and changed(mapped):
         return None
     reference = reference_to(array, mapped, writable=array.flags.writeable and not plain)
     if not 0 <= reference.offset <= len(mapped):  # the chain of bases led somewhere else

@@ -1,0 +1,1 @@
+"""The cache: what was read, kept on disk as images of segments, for the next load."""

@@ -36,9 +36,8 @@ from typing import Any, NamedTuple
 from shmkit import _limits
 from shmkit.cleanup.owner import this_process
 from shmkit.errors import ShmkitError
-from shmkit.segments.header import Header, read_segment_header
+from shmkit.segments.header import Header, read_with_note
 from shmkit.segments.segment import Segment
-from shmkit.segments.trailer import read_note
 
 __all__ = ["CacheDirectory", "Entry"]
 
@@ -80,19 +79,23 @@ class CacheDirectory:
                 "is not trusted; chmod go-w, or give another directory"
             )
         self.budget = _budget(path)
+        self._names: set[str] = set()  # of files there, when it was looked
+
+    def look(self) -> None:
+        """See what is there now: `take` knows of no other entries."""
+        self._names = set(os.listdir(self.path))
 
     def take(self, key: str) -> tuple[Segment, Header, dict[str, Any]] | None:
         """A segment of an entry, what is in it, and its note; None if there is none to trust."""
         for path in self._paths(key):
+            if os.path.basename(path) not in self._names:
+                continue
             segment = note = None
             try:
                 segment = Segment.link(path, self.path)
                 with segment.open(writable=False) as file:
-                    header = read_segment_header(segment.path, file)
-                    note = read_note(file, header.data_offset + header.nbytes)
-            except FileNotFoundError:
-                continue
-            except (OSError, ShmkitError, ValueError):  # damaged, or not this user's
+                    header, note = read_with_note(segment.path, file)
+            except (OSError, ShmkitError, ValueError):  # gone, damaged, or not this user's
                 note = None
             if segment is not None and isinstance(note, dict):
                 _use(path)
@@ -124,8 +127,7 @@ class CacheDirectory:
         found = []
         for file in self._files():
             with contextlib.suppress(OSError, ShmkitError), open(file.path, "rb") as opened:
-                header = read_segment_header(file.path, opened)
-                note = read_note(opened, header.data_offset + header.nbytes)
+                _, note = read_with_note(file.path, opened)
                 status = os.fstat(opened.fileno())
                 found.append(Entry(file.path, status.st_size, status.st_atime, note or {}))
         return sorted(found, key=lambda entry: -entry.used)

@@ -16,12 +16,11 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from shmkit.cache.code import code_digest
+import shmkit
 
 __all__ = ["file_key", "options_key", "together"]
 
@@ -35,16 +34,15 @@ def options_key(
 ) -> str | None:
     """The part of a key that files read in the same way have in common; None if it is not told."""
     told = {name: _told(value) for name, value in sorted(options.items())}
-    digests = {name: f and code_digest(f) for name, f in functions.items()}
+    digests = {name: f and _code(f) for name, f in functions.items()}
     if None in told.values() or any(functions[name] and not digests[name] for name in functions):
         return None
-    about = _FORMAT, version("shmkit"), np.__version__, form, told, digests
+    about = _FORMAT, shmkit.__version__, np.__version__, form, told, digests
     return hashlib.sha256(repr(about).encode()).hexdigest()
 
 
 def file_key(path: str, how: str) -> str | None:
     """The key of a file that is read so (`options_key`); None for one that has none now."""
-    path = os.path.realpath(path)
     try:
         status = os.stat(path)
     except OSError:
@@ -84,4 +82,10 @@ def _told(value: Any) -> str | None:
         return _told(value.tolist())
     if isinstance(value, np.generic):
         return _told(value.item())
-    return f"code {digest}" if callable(value) and (digest := code_digest(value)) else None
+    return f"code {digest}" if callable(value) and (digest := _code(value)) else None
+
+
+def _code(function: Callable[..., Any]) -> str | None:
+    from shmkit.cache.code import code_digest  # noqa: PLC0415 - few loads have functions
+
+    return code_digest(function)

@@ -12,6 +12,9 @@ from typing import Any
 
 from shmkit import _limits
 from shmkit._format import nbytes_text, table_text
+from shmkit.cache.directory import CacheDirectory
+from shmkit.cache.where import cache_path
+from shmkit.commands.cache import clear_cache, list_cache
 from shmkit.commands.convert import convert
 from shmkit.commands.demo import demo
 from shmkit.commands.options import add_no_progress, add_options, as_typed, settings_of
@@ -52,11 +55,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
             help=f"where to look besides {NAMES}: what backing= was",
         )
         command.set_defaults(run=lambda given, run=run: run(given.directories))
+    _add_cache(commands)
     _add_convert(commands)
     command = commands.add_parser("info", help="what shmkit finds here: versions, parser, memory")
     command.set_defaults(run=lambda _: _info())
     given = parser.parse_args(arguments)
     given.run(given)
+
+
+def _add_cache(commands: Any) -> None:
+    text = "list, or remove, what shared_load(cache=) keeps on disk"
+    command = commands.add_parser("cache", help=text, description=f"{text.capitalize()}.")
+    command.add_argument("what", choices=["ls", "clear"])
+    command.add_argument(
+        "directory",
+        metavar="DIRECTORY",
+        nargs="?",
+        help="what cache= was (default: SHMKIT_CACHE, or ~/.cache/shmkit)",
+    )
+    command.set_defaults(run=lambda given: _cache(given.what, given.directory))
+
+
+def _cache(what: str, directory: str | None) -> None:
+    path = cache_path(directory) or cache_path(cache=True)
+    assert path is not None
+    if not os.path.isdir(path):
+        print(f"{path}: there is no cache")
+        return
+    try:
+        cache = CacheDirectory(path)
+    except (OSError, ValueError) as error:
+        sys.exit(f"shmkit cache: {error}")
+    print(list_cache(cache) if what == "ls" else clear_cache(cache))
 
 
 def _add_convert(commands: Any) -> None:

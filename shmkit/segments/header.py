@@ -28,6 +28,7 @@ __all__ = [
     "header_bytes",
     "read_header",
     "read_segment_header",
+    "read_with_note",
 ]
 
 _LENGTH = r"-?\d+L?\s*"  # Python 2 wrote an L
@@ -181,9 +182,15 @@ def read_segment_header(path: str, file: BinaryIO) -> Header:
     SegmentError
         If nothing is written there yet, or it is damaged; names the path.
     """
+    return read_with_note(path, file)[0]
+
+
+def read_with_note(path: str, file: BinaryIO) -> tuple[Header, Any]:
+    """As `read_segment_header`; and the note in its trailer, or None."""
     try:
         header = read_header(file)
         end = header.data_offset + header.nbytes
-        return header._replace(dtype=read_trailer(file, end, header.dtype, header.shape))
+        dtype, note = read_trailer(file, end, header.dtype, header.shape)
+        return header._replace(dtype=dtype), note
     except ValueError as error:
         raise SegmentError(path, f"is not a segment, or is damaged: {error}") from None

@@ -19,7 +19,7 @@ from shmkit._categories import enums, with_enums
 from shmkit._text_dtype import text_fields, with_text
 from shmkit.segments.layout import Layout, described_in_trailer
 
-__all__ = ["read_note", "read_trailer", "trailer_bytes"]
+__all__ = ["read_trailer", "trailer_bytes"]
 
 _MARK = b"shmkit trailer\n"
 _MAX_NBYTES = 1 << 25  # the names of one field take 17 MB at most
@@ -47,33 +47,26 @@ def trailer_bytes(dtype: np.dtype[Any], note: Mapping[str, Any] | None = None) -
     return trailer
 
 
-def read_note(file: BinaryIO, start: int) -> Any:
-    """The note in the trailer from byte `start` on; None if there is none, or it is damaged."""
-    import json  # noqa: PLC0415 - as above
-
-    try:
-        return json.loads(_text(file, start)).get("note")
-    except (AttributeError, RecursionError, ValueError):
-        return None
-
-
 def read_trailer(
     file: BinaryIO, start: int, dtype: np.dtype[Any], shape: tuple[int, ...]
-) -> np.dtype[Any]:
+) -> tuple[np.dtype[Any], Any]:
     """The dtype that the header says, with the metadata that the file has from byte `start` on.
+
+    And the note that is there, or None.
 
     Anything else there is no part of the image: what is being loaded may be longer. Raises
     ValueError for a trailer that is damaged.
     """
     text = _text(file, start)
     if not text:
-        return dtype
+        return dtype, None
     if len(text) > _MAX_NBYTES:
         raise ValueError("its trailer is too long")
     import json  # noqa: PLC0415 - as above
 
     try:
-        return _with_metadata(dtype, shape, json.loads(text))
+        found = json.loads(text)
+        return _with_metadata(dtype, shape, found), found.get("note")
     except (
         AttributeError,
         LookupError,
@@ -99,6 +92,8 @@ def _with_metadata(
     dtype: np.dtype[Any], shape: tuple[int, ...], found: dict[str, Any]
 ) -> np.dtype[Any]:
     """The dtype with what a trailer says, which is not trusted."""
+    if not (found["enums"] or found["text"] or "table" in found):  # a note only
+        return dtype
     names = {field: dict(enum) for field, enum in found["enums"].items()}
     table = None
     if "table" in found:

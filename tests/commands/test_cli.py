@@ -4,11 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from shmkit import __version__, share
+from shmkit import __version__, share, shared_load
 from shmkit.cleanup.owner import lock_path, this_process
 
 
@@ -122,3 +123,26 @@ def test_info_says_which_parser_is_in_use():
     assert ("compiled, for AVX2\n" in done.stdout) == (compiled and avx2 and not avx512)
     assert ("text parser       np.loadtxt" in done.stdout) != compiled
     assert "/dev/shm          " in done.stdout
+
+
+def test_cache_lists_what_is_kept_and_clears_it(tmp_path):
+    path, cache = tmp_path / "calls.txt", tmp_path / "cache"
+    assert "there is no cache" in shmkit("cache", "ls", cache).stdout
+    path.write_text("1\n2\n")
+    time.sleep(0.15)  # a file that was written just now is not kept
+    with shared_load(path, dtype="f8", cache=cache, progress=False) as (array,):
+        listed = shmkit("cache", "ls", cache)
+        assert (listed.returncode, listed.stderr) == (0, "")
+        assert str(path) in listed.stdout
+        assert re.search(rf"{cache}: 1 entry, .* of ", listed.stdout)
+        cleared = shmkit("cache", "clear", cache)
+        assert f"{cache}: 1 entry removed" in cleared.stdout
+        assert array.tolist() == [1, 2]
+    assert ": 0 entries, " in shmkit("cache", "ls", cache).stdout
+
+
+def test_a_cache_of_others_is_no_cache(tmp_path):
+    tmp_path.chmod(0o777)
+    done = shmkit("cache", "ls", tmp_path)
+    assert done.returncode == 1
+    assert "not trusted" in done.stderr

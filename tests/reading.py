@@ -17,9 +17,10 @@ class MemoryWriter:
         self.advances = []
         self._written = bytearray()
 
-    def allocate(self, dtype, shape, *, fortran_order=False):
+    def allocate(self, dtype, shape, *, fortran_order=False, attrs=None):
         self._dtype, self._order = dtype, "F" if fortran_order else "C"
         self.declared = self._shape = shape
+        self.attrs = attrs
 
     declare = allocate
 

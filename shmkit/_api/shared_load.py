@@ -61,6 +61,7 @@ def shared_load(
     widths: Sequence[int | slice] | None = None,
     dataset: str | Sequence[str] = "*",
     select: Select | Mapping[str, Select] | None = None,
+    decode: bool | None = None,
     reader: Callable[[str], Any] | None = None,
     transform: Callable[[Any], Any] | None = None,
     processes: int | None = None,
@@ -132,6 +133,12 @@ def shared_load(
     select : slice, tuple of slices, or mapping of dataset names to these, optional
         Which part of the arrays of HDF5, NetCDF-3 and ``.npy`` files: a slice for each axis, as
         numpy's. Of a dataset in chunks only those are read and inflated that the part is in.
+    decode : bool, optional
+        Whether numbers of HDF5 and NetCDF files are what their attributes say by the CF
+        conventions: packed ones (``scale_factor``, ``add_offset``, ``_Unsigned``) unpacked, missing
+        ones (``_FillValue``, ``missing_value``, ``valid_min``, ``valid_max``, ``valid_range``) NaN,
+        times (``days since 1850-01-01``) datetime64. By default those of NetCDF files are, as
+        xarray and netCDF4 do it. The attributes that did so are no more in ``array.attrs``.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread
@@ -273,6 +280,7 @@ def shared_load(
         "units": units,
         "widths": widths,
         "select": select,
+        "decode": decode,
         "dataset": [dataset] if isinstance(dataset, str) and dataset != "*" else dataset,
     }
     parameters = inspect.signature(shared_load).parameters

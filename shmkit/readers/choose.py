@@ -3,6 +3,7 @@
     formats: custom   npy   npz       hdf5      netcdf3   text                         foreign
     options: none    select dataset   dataset   dataset   of a table, or np.loadtxt's  an error
                                       select    select
+                                      decode    decode
 
 The notebook's process chooses; an opener travels to the loader processes, and opens files there.
 Readers are imported where they are first needed: h5py takes longer to import than all the rest.
@@ -23,7 +24,11 @@ __all__ = ["Opener", "check_options", "listed", "opener"]
 
 _DATASETS = (Format.HDF5, Format.NPZ, Format.NETCDF3)
 # Which formats have use for an option. All others are those of text.
-_USES = {"dataset": _DATASETS, "select": (Format.HDF5, Format.NETCDF3, Format.NPY)}
+_USES = {
+    "dataset": _DATASETS,
+    "decode": (Format.HDF5, Format.NETCDF3),
+    "select": (Format.HDF5, Format.NETCDF3, Format.NPY),
+}
 
 
 class Opener(NamedTuple):

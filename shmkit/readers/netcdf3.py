@@ -7,15 +7,18 @@ file │ header │ variables, one after another │ records: a row of each unli
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
+from shmkit.readers.cf import Decoding, decoding, time_unit
 from shmkit.readers.names import Listed, matched
 from shmkit.readers.select import picked
 from shmkit.segments.writer import SegmentWriter
@@ -56,6 +59,7 @@ class NetCDF3Reader(Reader):
         self._options = options
         self._file = file
         variable = file.variables[options["dataset"]].data
+        self._attrs = _attributes(file.variables[options["dataset"]])
         try:
             picked(options.get("select", ()), variable.shape)
         except ValueError as error:
@@ -86,9 +90,25 @@ class NetCDF3Reader(Reader):
     def probe(self, like: Plan | None = None) -> Plan:  # noqa: ARG002 - nothing is guessed
         """Say what the variable becomes."""
         dtype, shape = self._data.dtype, self._data.shape
+        if self._decoding is not None:
+            dtype = self._decoding.dtype
         nbytes = math.prod(shape) * dtype.itemsize
         span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
         return Plan(dtype, shape, options=dict(self._options), span=span)
+
+    @functools.cached_property
+    def _decoding(self) -> Decoding | None:
+        """How its numbers are decoded, unless they are not to be."""
+        if self._options.get("decode") is False:
+            return None
+        found = decoding(self._data.dtype, self._attrs)
+        if found is not None and found.since is not None and self._data.size:
+            unit = time_unit(found, self._data.min(), self._data.max())
+            found = decoding(self._data.dtype, self._attrs, unit)
+        return found
+
+    def _values(self, rows: NDArray[Any]) -> NDArray[Any]:
+        return rows if self._decoding is None else self._decoding(rows)
 
     def count(self, plan: Plan, start: int, stop: int) -> Part:
         """The rows that begin in these bytes of the array."""
@@ -103,15 +123,16 @@ class NetCDF3Reader(Reader):
         NotEnoughMemoryError
             If there is no room.
         """
-        writer.declare(plan.dtype, plan.shape)
+        attrs = self._attrs if self._decoding is None else self._decoding.attrs
+        writer.declare(plan.dtype, plan.shape, attrs=attrs)
         if not plan.shape:
-            writer.write(np.array(self._data))
+            writer.write(self._values(np.array(self._data)))
             return Piece(1)
         stop = plan.shape[0] if part.stop is None else part.stop
         step = max(_PIECE_NBYTES // max(plan.row_nbytes, 1), 1)
         for first in range(part.start, stop, step):
             last = min(first + step, stop)
-            writer.write(np.array(self._data[first:last]))
+            writer.write(self._values(np.array(self._data[first:last])))
             rows = last - part.start
             writer.advance(bytes_done=rows * plan.row_nbytes, rows=rows)
         return Piece(stop - part.start)
@@ -133,6 +154,18 @@ def _opened(path: str) -> Iterator[netcdf_file]:
     except _DAMAGED as error:
         reason = f"its NetCDF-3 data are damaged ({error}); copy it again"
         raise LoadError(path, None, None, reason) from None
+
+
+def _attributes(variable: Any) -> dict[str, Any]:
+    """What the file says of a variable: text, and numbers in this machine's byte order."""
+    found: dict[str, Any] = {}
+    for name, value in variable._attributes.items():  # noqa: SLF001 - scipy has no other way
+        if isinstance(value, bytes):
+            found[name] = value.decode("utf-8", "replace")
+        else:
+            array = np.asarray(value)
+            found[name] = array.astype(array.dtype.newbyteorder("="))[()]
+    return found
 
 
 def _version(file: netcdf_file) -> Version:

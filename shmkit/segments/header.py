@@ -13,6 +13,8 @@ import math
 import os
 import re
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -50,6 +52,7 @@ class Header(NamedTuple):
     shape: tuple[int, ...]
     fortran_order: bool
     data_offset: int
+    attrs: Mapping[str, Any] = MappingProxyType({})  # what its file said of it
 
     @property
     def nbytes(self) -> int:
@@ -190,7 +193,7 @@ def read_with_note(path: str, file: BinaryIO) -> tuple[Header, Any]:
     try:
         header = read_header(file)
         end = header.data_offset + header.nbytes
-        dtype, note = read_trailer(file, end, header.dtype, header.shape)
-        return header._replace(dtype=dtype), note
+        dtype, attrs, note = read_trailer(file, end, header.dtype, header.shape)
+        return header._replace(dtype=dtype, attrs=attrs), note
     except ValueError as error:
         raise SegmentError(path, f"is not a segment, or is damaged: {error}") from None

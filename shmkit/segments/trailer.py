@@ -1,10 +1,12 @@
 """The trailer of a segment: behind the data, as JSON, what a .npy header cannot say of a dtype.
 
-    {"enums": {"chr": {"chr1": 0}}, "text": ["station"], "table": {"rows": 3, "columns": […]}}
+    {"enums": {"chr": {"chr1": 0}}, "text": ["station"], "table": {"rows": 3, "columns": […]},
        names of codes, by field       fields of text       the columns of a table above 2 GiB
+     "attrs": {"units": "K", …}}
+       what the file said of the array
 
-In a process, the dtype itself has all three as metadata. An entry of the cache has a "note"
-besides, which says of what file it is, and how that was read.
+In a process, the dtype itself has all but the attributes as metadata. An entry of the cache has a
+"note" besides, which says of what file it is, and how that was read.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 
 from shmkit._categories import enums, with_enums
 from shmkit._text_dtype import text_fields, with_text
+from shmkit.segments.attrs import from_json, to_json
 from shmkit.segments.layout import Layout, described_in_trailer
 
 __all__ = ["read_trailer", "trailer_bytes"]
@@ -25,8 +28,10 @@ _MARK = b"shmkit trailer\n"
 _MAX_NBYTES = 1 << 25  # the names of one field take 17 MB at most
 
 
-def trailer_bytes(dtype: np.dtype[Any], note: Mapping[str, Any] | None = None) -> bytes:
-    """What stands behind the data: nothing, if the dtype has no metadata, and there is no note.
+def trailer_bytes(
+    dtype: np.dtype[Any], attrs: Mapping[str, Any], note: Mapping[str, Any] | None = None
+) -> bytes:
+    """What stands behind the data: nothing, if the dtype has no metadata, and nothing else is said.
 
     Raises ValueError if it is too long, or the note cannot be written as JSON.
     """
@@ -35,6 +40,8 @@ def trailer_bytes(dtype: np.dtype[Any], note: Mapping[str, Any] | None = None) -
     found: dict[str, Any] = {"enums": enums(fields), "text": text_fields(fields)}
     if table:
         found["table"] = table.to_json()
+    if attrs:
+        found["attrs"] = to_json(attrs)
     if note is not None:
         found["note"] = note
     if not any(found.values()):
@@ -49,24 +56,25 @@ def trailer_bytes(dtype: np.dtype[Any], note: Mapping[str, Any] | None = None) -
 
 def read_trailer(
     file: BinaryIO, start: int, dtype: np.dtype[Any], shape: tuple[int, ...]
-) -> tuple[np.dtype[Any], Any]:
+) -> tuple[np.dtype[Any], dict[str, Any], Any]:
     """The dtype that the header says, with the metadata that the file has from byte `start` on.
 
-    And the note that is there, or None.
+    Also the attributes of the array; and the note that is there, or None.
 
     Anything else there is no part of the image: what is being loaded may be longer. Raises
     ValueError for a trailer that is damaged.
     """
     text = _text(file, start)
     if not text:
-        return dtype, None
+        return dtype, {}, None
     if len(text) > _MAX_NBYTES:
         raise ValueError("its trailer is too long")
     import json  # noqa: PLC0415 - as above
 
     try:
         found = json.loads(text)
-        return _with_metadata(dtype, shape, found), found.get("note")
+        attrs = from_json(found.get("attrs", {}))
+        return _with_metadata(dtype, shape, found), attrs, found.get("note")
     except (
         AttributeError,
         LookupError,

@@ -32,6 +32,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -87,7 +88,12 @@ class SegmentWriter:
         return self._header
 
     def declare(
-        self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
+        self,
+        dtype: np.dtype[Any],
+        shape: tuple[int, ...],
+        *,
+        fortran_order: bool = False,
+        attrs: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Write the header of an array, which takes memory only as it is written.
 
@@ -97,6 +103,8 @@ class SegmentWriter:
             Of the array; its first length may be a guess: `write` goes beyond it.
         fortran_order
             Whether its data are laid out by columns.
+        attrs
+            What its file says of it.
 
         Raises
         ------
@@ -117,7 +125,7 @@ class SegmentWriter:
                 f"an array of {dtype} cannot lie in a segment: {error}; "
                 "numpy.lib.recfunctions.repack_fields makes one that can"
             ) from None
-        self._write_header(Header(dtype, shape, fortran_order, len(text)))
+        self._write_header(Header(dtype, shape, fortran_order, len(text), attrs))
 
     def allocate(
         self, dtype: np.dtype[Any], shape: tuple[int, ...], *, fortran_order: bool = False
@@ -216,11 +224,12 @@ class SegmentWriter:
     def _write_header(self, header: Header, note: Mapping[str, Any] | None = None) -> None:
         """Make the file as long as the array, and write the header and the trailer."""
         fd = self._file.fileno()
-        at, trailer = header.data_offset + header.nbytes, trailer_bytes(header.dtype, note)
+        at = header.data_offset + header.nbytes
+        trailer = trailer_bytes(header.dtype, header.attrs, note)
         nbytes = at + len(trailer)
         try:
             os.truncate(fd, nbytes)
-            _write_at(fd, memoryview(header_bytes(*header)), 0)
+            _write_at(fd, memoryview(header_bytes(*header[:4])), 0)
             _write_at(fd, memoryview(trailer), at)
         except OSError as error:
             raise self._without_room(error, nbytes) from None

@@ -176,6 +176,26 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         return reference_to(self, mapped, writable=self.flags.writeable)
 
     @property
+    def attrs(self) -> dict[str, Any]:
+        """What the file said of the array that this is a view of: a copy of its attributes.
+
+        Text is `str`, or an array of them; numbers are as numpy has them.
+
+        Examples
+        --------
+        >>> import os, tempfile, h5py
+        >>> from shmkit import shared_load
+        >>> path = os.path.join(tempfile.mkdtemp(), "t.h5")
+        >>> with h5py.File(path, "w") as file:
+        ...     file["t"] = [273.15]
+        ...     file["t"].attrs["units"] = "K"
+        >>> with shared_load(path) as (t,):
+        ...     t.attrs
+        {'units': 'K'}
+        """
+        return {} if self.segment is None else dict(self.segment.header.attrs)
+
+    @property
     def categories(self) -> NDArray[np.str_] | None:
         """The texts that the codes of this field stand for; None if it has no categories.
 
@@ -374,5 +394,5 @@ def new_array(
 
 
 def _whole(mapped: Mapped) -> SharedArray:
-    dtype, shape, fortran_order, data_offset = mapped.segment.header
+    dtype, shape, fortran_order, data_offset, _ = mapped.segment.header
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")

@@ -83,6 +83,11 @@ class SharedText(NDArrayOperatorsMixin):
         return self.stored.segment
 
     @property
+    def attrs(self) -> dict[str, Any]:
+        """The attributes, as `SharedArray.attrs`."""
+        return self.stored.attrs
+
+    @property
     def dtype(self) -> np.dtype[np.str_]:
         """The dtype of the texts as an array: as many characters as one may have."""
         names = self.categories

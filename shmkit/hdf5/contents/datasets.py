@@ -21,6 +21,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,7 +93,7 @@ class DatasetSource:
         self.grows = grows
         self.is_index = is_index
         self.dims = dims
-        self.attrs = _origin(arrays[0]) if len(arrays) == 1 else {}
+        self.attrs = _attributes(arrays) | (_origin(arrays[0]) if len(arrays) == 1 else {})
         if len(arrays) > 1:
             if {array.dtype for array in self._arrays} != {self.dtype}:
                 joined = np.result_type(*(array.dtype for array in self._arrays))
@@ -273,6 +274,21 @@ def _index(named: Mapping[str, Value]) -> NDArray[Any]:
     names, files = (max(1, *(len(row[i]) for row in rows)) for i in (0, 1))
     dtype = [("name", f"U{names}"), ("file", f"U{files}"), ("start", "i8"), ("stop", "i8")]
     return np.array(rows, dtype)
+
+
+def _attributes(arrays: Sequence[_Array]) -> dict[str, Any]:
+    """The attributes that arrays have from the files that they were loaded from, if all agree."""
+    first, *others = (getattr(array, "attrs", {}) for array in arrays)
+    if any(repr(other) != repr(first) for other in others):
+        return {}
+    return {
+        name: np.asarray(value, h5py.string_dtype()) if _is_text_array(value) else value
+        for name, value in first.items()
+    }
+
+
+def _is_text_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "U"
 
 
 def _origin(array: _Array) -> dict[str, str]:

@@ -9,17 +9,21 @@ Text of varying length is read twice: first to know how wide it is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from shmkit._text_dtype import text_fields
 from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
+from shmkit.readers.cf import Decoding, decoding, time_unit
+from shmkit.readers.hdf5.attributes import attributes
 from shmkit.readers.hdf5.file import DAMAGED, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
 from shmkit.readers.hdf5.text import mislabelled, widths
@@ -97,10 +101,39 @@ class HDF5Reader(Reader):
         except TypeError as error:
             reason = f"{self._dataset.name}: {error}; dataset= says which others to load"
             raise LoadError(self._path, None, None, reason) from None
-        dtype, shape = loaded.base, (0,) if self._is_null else self._rows.shape
+        shape = (0,) if self._is_null else self._rows.shape
+        dtype = loaded.base
+        if self._decoding is not None:
+            dtype = self._decoding.dtype
         nbytes = math.prod(shape) * dtype.itemsize
         span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
         return Plan(dtype, shape, options=dict(self._options), span=span)
+
+    @functools.cached_property
+    def _decoding(self) -> Decoding | None:
+        """How its numbers are decoded, if they are.
+
+        What `to_hdf5` wrote says itself what it was.
+        """
+        stored, wanted = self._dataset.dtype, self._options.get("decode")
+        if wanted is None:
+            wanted = _is_netcdf(self._path, self._file, self._dataset)
+        if not wanted or stored.metadata or "numpy_dtype" in self._dataset.attrs:
+            return None
+        found = decoding(stored.base, self._attrs)
+        if found is not None and found.since is not None:
+            ends = [(block.min(), block.max()) for block in self._raw_blocks() if block.size]
+            if ends:
+                least, most = min(end[0] for end in ends), max(end[1] for end in ends)
+                found = decoding(stored.base, self._attrs, time_unit(found, least, most))
+        return found
+
+    def _raw_blocks(self) -> Iterator[NDArray[Any]]:
+        return iter(()) if self._is_null else self._rows.blocks(0, None)
+
+    @functools.cached_property
+    def _attrs(self) -> dict[str, Any]:
+        return attributes(self._dataset)
 
     def count(self, plan: Plan, start: int, stop: int) -> Part:
         """The rows that begin in these bytes of the array, whole chunks of them."""
@@ -118,7 +151,10 @@ class HDF5Reader(Reader):
         NotEnoughMemoryError
             If there is no room.
         """
-        writer.declare(plan.dtype, plan.shape)
+        decoded = self._decoding
+        raw = plan.dtype if decoded is None else self._dataset.dtype.base
+        attrs = self._attrs if decoded is None else decoded.attrs
+        writer.declare(plan.dtype, plan.shape, attrs=attrs)
         if self._is_null:
             return Piece(0)
         texts, no_text = text_fields(plan.dtype), set[str]()
@@ -129,12 +165,23 @@ class HDF5Reader(Reader):
         }
         rows = nbytes = 0
         for block in self._rows.blocks(part.start, part.stop):
-            array = np.ascontiguousarray(decode(block, plan.dtype))
+            array = np.ascontiguousarray(decode(block, raw))
+            if decoded is not None:
+                array = decoded(array)
             no_text.update(mislabelled(array, labels))
             writer.write(array)
             rows, nbytes = rows + (len(block) if plan.shape else 1), nbytes + block.nbytes
             writer.advance(bytes_done=nbytes, rows=rows)
         return Piece(rows, no_text={field[1:]: labels[field][0] for field in no_text})
+
+
+def _is_netcdf(path: str, file: h5py.File, dataset: h5py.Dataset) -> bool:
+    """Whether numbers of the file mean what the CF conventions say, unless told otherwise."""
+    return (
+        path.lower().endswith((".nc", ".nc4", ".cdf"))
+        or "_NCProperties" in file.attrs
+        or "_Netcdf4Dimid" in dataset.attrs
+    )
 
 
 def _unreachable(path: str, file: h5py.File, name: str, error: Exception) -> LoadError:

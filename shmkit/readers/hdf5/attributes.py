@@ -1,0 +1,55 @@
+"""The attributes of a dataset, as its array has them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import h5py
+import numpy as np
+
+from shmkit.readers.hdf5.file import DAMAGED
+
+__all__ = ["attributes"]
+
+# What HDF5, NetCDF-4 and `to_hdf5` say to themselves.
+_INTERNAL = (
+    *("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS"),
+    *("_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict"),
+    *("source_file", "source_options", "column", "missing"),
+)
+_OF_TIMES = ("units", "calendar", "_FillValue")  # which to_hdf5 says anew
+_STORED_KIND = "numpy_dtype"
+_KINDS = "biufcmM"
+
+
+def attributes(dataset: h5py.Dataset) -> dict[str, Any]:
+    """Those that are text, numbers or times, or arrays of these."""
+    found: dict[str, Any] = {}
+    internal = (*_INTERNAL, *(_OF_TIMES if _STORED_KIND in dataset.attrs else ()))
+    for name in dataset.attrs:
+        if name in internal or name.startswith(_STORED_KIND):
+            continue
+        with contextlib.suppress(*DAMAGED, OSError, TypeError):
+            value = _plain(dataset.attrs[name])
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value as numpy and Python have it; None for references, compounds and the like."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return np.bytes_(value)
+    if isinstance(value, str) or value is None or isinstance(value, h5py.Empty):
+        return value if isinstance(value, str) else None
+    array = np.asarray(value)
+    if array.dtype.kind in "OSU":
+        texts = [one.decode() if isinstance(one, bytes) else one for one in array.flat]
+        if not texts or not all(isinstance(one, str) for one in texts):
+            return None
+        return np.array(texts).reshape(array.shape)
+    return value if array.dtype.kind in _KINDS else None

@@ -64,13 +64,16 @@ def to_hdf5(
         With ``mode="a"``, whether datasets of the same name are replaced; else they are an error.
         (HDF5 does not give back the room of the old ones; ``h5repack`` does.)
     compression : str, optional
-        ``"gzip"`` is deflate, on every CPU; ``"lzf"`` is for h5py only; None stores the data as
-        they are. With the package hdf5plugin, any of its filters by name, such as ``"zstd"``; HDF5
-        runs those in one thread, and readers need that package too. Arrays under 8 KiB are
-        always stored as they are, unless `chunks` is given.
+        ``"gzip"`` is deflate, which every reader has; ``"zstd"`` is as small in half the time, and
+        h5py has it with the package hdf5plugin; ``"lzf"`` is for h5py only; None stores the
+        data as they are. With hdf5plugin (``pip install 'shmkit[filters]'``) any of its filters by
+        name, such as ``"lz4"`` or ``"blosc2"``, which readers need too. All of these run on every
+        CPU, but for those of hdf5plugin that HDF5 alone can call (sz, zfp and the like). Arrays
+        under 8 KiB are always stored as they are, unless `chunks` is given.
     level : int, optional
-        Of gzip from 0 to 9: 1 by default. Up to 3 are several times as fast as h5py's; 4 to 9 are
-        slower, and a few percent smaller. For filters of hdf5plugin, their ``clevel``.
+        Of gzip from 0 to 9: up to 3 are several times as fast as h5py's; 4 to 9 are slower, and a
+        few percent smaller. Of zstd from 1 to 22. By default 1 for both. For filters of hdf5plugin,
+        their ``clevel``.
     shuffle : bool
         Whether gzip, lzf and zstd get the bytes of the items sorted by their place: smaller, for
         numbers.

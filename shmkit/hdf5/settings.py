@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from shmkit._format import nbytes_text
-from shmkit.hdf5.chunks import FASTEST, chunk_shape
+from shmkit.hdf5.chunks import chunk_shape
 from shmkit.hdf5.contents.datasets import DatasetSource, parts_of_name
+from shmkit.hdf5.filters import DEFLATE, FASTEST, LZF, SHUFFLE, ZSTD, Filter
 
 __all__ = ["Layout", "Mode", "Settings", "plugins"]
 
@@ -28,6 +29,9 @@ Layout = Literal["table", "columns"]
 _MIN_GROWING_ROWS = 1024  # of a chunk of a dataset that can grow, however short it is today
 _MAX_CHUNK_NBYTES = (1 << 32) - 1  # in HDF5 before 2.0
 _SHUFFLED = frozenset(["gzip", "lzf", "zstd"])  # other filters have a shuffle of their own, or harm
+
+
+_LEVELS = {"gzip": (DEFLATE, range(10)), "zstd": (ZSTD, range(1, 23))}  # made without a plugin
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,11 @@ class Settings:
                 raise ValueError(f"{option}={value!r} is none of {', '.join(map(repr, known))}")
         if self.group.strip("/"):
             parts_of_name(self.group.strip("/"))
-        if self.compression == "gzip" and self.level is not None and not 0 <= self.level <= 9:
-            raise ValueError(f"level={self.level}: gzip has 0 to 9")
+        if self.compression in _LEVELS and self.level is not None:
+            _, levels = _LEVELS[self.compression]
+            if self.level not in levels:
+                first, last = levels[0], levels[-1]
+                raise ValueError(f"level={self.level}: {self.compression} has {first} to {last}")
         self.filters()
 
     def check(self, datasets: Mapping[str, DatasetSource]) -> None:
@@ -86,31 +93,33 @@ class Settings:
             raise ValueError(f"a chunk of {nbytes_text(nbytes)} is more than HDF5 can hold")
         return chunks
 
-    def filters(self) -> dict[str, Any]:
-        """What h5py is told; raises ValueError for a filter that is not installed."""
-        shuffle = self.shuffle and self.compression in _SHUFFLED
-        if self.compression == "gzip":
-            level = FASTEST if self.level is None else self.level
-            return {"compression": "gzip", "compression_opts": level, "shuffle": shuffle}
+    def filters(self) -> list[Filter]:
+        """What the chunks go through, in this order; raises ValueError if it is not here."""
+        filters = [Filter(SHUFFLE)] if self.shuffle and self.compression in _SHUFFLED else []
         if self.compression in (None, "lzf"):
             if self.level is not None:
                 raise ValueError(f"compression={self.compression!r} has no levels")
-            return {"compression": self.compression, "shuffle": shuffle}
-        return {**self._plugin(), "shuffle": shuffle}
+            return [*filters, Filter(LZF)] if self.compression else filters
+        if self.compression in _LEVELS:
+            code, _ = _LEVELS[self.compression]
+            level = FASTEST if self.level is None else self.level
+            return [*filters, Filter(code, (level,))]
+        return [*filters, self._plugin()]
 
-    def _plugin(self) -> dict[str, Any]:
+    def _plugin(self) -> Filter:
         names = plugins()
         if self.compression in names:
             from hdf5plugin import get_filters  # noqa: PLC0415 - as in `plugins`
 
             (found,) = get_filters((self.compression,))
             try:
-                return dict(found() if self.level is None else found(clevel=self.level))
+                made = dict(found() if self.level is None else found(clevel=self.level))
             except TypeError:
                 raise ValueError(f"compression={self.compression!r} has no levels") from None
-        known = '"gzip", "lzf" and None; more are in the package hdf5plugin'
-        if names:
-            known = ", ".join(['"gzip", "lzf", None', *map(repr, names)])
+            return Filter(made["compression"], made.get("compression_opts", ()))
+        known = ", ".join(['"gzip", "zstd", "lzf", None', *(repr(n) for n in names if n != "zstd")])
+        if not names:
+            known += "; more are in the package hdf5plugin: pip install 'shmkit[filters]'"
         raise ValueError(f"compression={self.compression!r} is none of {known}")
 
 

@@ -1,12 +1,12 @@
-"""Datasets into an HDF5 file, their chunks deflated on every CPU. All calls of HDF5 are here.
+"""Datasets into an HDF5 file, their chunks compressed on every CPU. All calls of HDF5 are here.
 
     this thread          create ──▶ dataset ◀── write_direct_chunk ── bytes, in order
                                                                         ▲
-    a thread each CPU                 block ──▶ Deflater ───────────────┘   a few in flight
+    a thread each CPU                 block ──▶ filters ────────────────┘   a few in flight
                                       block ──▶ write_at: where HDF5 has reserved the room,
                                                 if nothing is to be compressed
 
-What only HDF5's own filters can compress goes through them, a chunk at a time.
+What only HDF5 itself can compress goes through it, a chunk at a time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ import h5py
 import numpy as np
 
 from shmkit._limits import cpus
-from shmkit.hdf5.chunks import Block, Deflater, as_bytes, blocks, chunk_shape
+from shmkit.hdf5.chunks import Block, as_bytes, blocks, chunk_shape, whole_chunk
 from shmkit.hdf5.contents.datasets import Contents, DatasetSource
 from shmkit.hdf5.export import Dataset
+from shmkit.hdf5.filters import Pipeline
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.file import Storage
 
@@ -125,14 +126,16 @@ class Writer:
 
     def _write(self, name: str, source: DatasetSource) -> Dataset:
         dataset, chunks = self._create(name, source)
-        compression = self._settings.compression
         if not chunks:
             self._write_plain(dataset, source)
-        elif compression in ("gzip", None):
-            deflater = Deflater(chunks, dataset.compression_opts or 0, shuffle=dataset.shuffle)
-            made, shape = deflater if compression else deflater.raw, source.shape
-            for block, data in self._in_order(lambda b: made(source.block(b)), shape, chunks):
-                dataset.id.write_direct_chunk(tuple(side.start for side in block), data)
+        elif (filters := Pipeline.of(dataset)) is not None:
+
+            def made(block: Block) -> tuple[int, Any]:
+                return filters.encode(whole_chunk(source.block(block), chunks))
+
+            for block, (skipped, data) in self._in_order(made, source.shape, chunks):
+                place = tuple(side.start for side in block)
+                dataset.id.write_direct_chunk(place, data, filter_mask=skipped)
                 self._advance(source, block)
         else:
             for block in blocks(source.shape, chunks):
@@ -140,8 +143,8 @@ class Writer:
                     dataset[block] = source.block(block)
                 except (OSError, RuntimeError) as error:
                     raise ValueError(
-                        f"compression={compression!r} cannot take {name} ({source.dtype}, "
-                        f"{source.shape}): {error}"
+                        f"compression={self._settings.compression!r} cannot take {name} "
+                        f"({source.dtype}, {source.shape}): {error}"
                     ) from error
                 self._advance(source, block)
         self._say(dataset, source.attrs)
@@ -176,7 +179,10 @@ class Writer:
         small = settings.compression is None or source.nbytes < _SMALL_NBYTES
         cut = source.shape and source.nbytes and not (small and settings.chunks is None)
         if source.grows or cut:
-            options = {"chunks": settings.chunks_of(source), **settings.filters()}
+            options["chunks"] = settings.chunks_of(source)
+            for code, values in settings.filters():
+                # HDF5 need not have it: no chunk goes through it, but where it is none of ours.
+                plain.set_filter(code, h5py.h5z.FLAG_OPTIONAL, values)
             options["maxshape"] = (None, *source.shape[1:]) if source.grows else None
         else:
             plain.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

@@ -229,11 +229,14 @@ def test_filters_of_hdf5plugin_are_applied_with_their_level(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"compression": "zip"}, r"compression='zip' is none of \"gzip\", \"lzf\", None, 'bshuf'"),
+        (
+            {"compression": "zip"},
+            r"compression='zip' is none of \"gzip\", \"zstd\", \"lzf\", None, 'bshuf'",
+        ),
         ({"compression": "lzf", "level": 1}, "compression='lzf' has no levels"),
         ({"compression": None, "level": 1}, "compression=None has no levels"),
         ({"compression": "lz4", "level": 1}, "compression='lz4' has no levels"),
-        ({"compression": "zstd", "level": 99}, "level must be in the range"),
+        ({"compression": "zstd", "level": 99}, "level=99: zstd has 1 to 22"),
         ({"level": 10}, "level=10: gzip has 0 to 9"),
         ({"level": -1}, "level=-1: gzip has 0 to 9"),
         ({"chunks": 0}, "chunks=0 does not fit a: a chunk has at least one row"),

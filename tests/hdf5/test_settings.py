@@ -37,7 +37,8 @@ def test_a_command_line_has_a_flag_for_each_and_no_defaults_of_its_own():
         ({"group": "a//b"}, "'a//b' cannot be a name in HDF5"),
         ({"level": 10}, "level=10: gzip has 0 to 9"),
         ({"compression": "lzf", "level": 1}, "compression='lzf' has no levels"),
-        ({"compression": "zip"}, 'compression=\'zip\' is none of "gzip", "lzf"'),
+        ({"compression": "zip"}, 'compression=\'zip\' is none of "gzip", "zstd", "lzf", None, '),
+        ({"compression": "zstd", "level": 0}, "level=0: zstd has 1 to 22"),
     ],
 )
 def test_what_cannot_be_is_an_error_before_there_is_anything_to_write(options, message):

@@ -1,11 +1,11 @@
 """The rows of a dataset, or of a part of it, a few at a time.
 
-    chunk in the file ──read_direct_chunk──▶ bytes ──inflate──▶ its place in some rows
+    chunk in the file ──read_direct_chunk──▶ bytes ──filters──▶ its place in some rows
     anything else     ──────────── HDF5 ──────────────────────▶ some rows
 
-HDF5 inflates chunks in one thread under one lock, with zlib. Chunks with the stock filters,
-shuffle and deflate, from whatever writer, are read here past its filters. All else goes through
-them: other filters, types that HDF5 converts, and chunks that were never written.
+HDF5 undoes the filters of chunks in one thread under one lock. Chunks whose filters `hdf5.filters`
+knows are read here past HDF5, from whatever writer. All else goes through it: other filters, types
+that HDF5 converts, and chunks that were never written.
 
 A part of a dataset takes the chunks that it is in, and no others.
 """
@@ -23,14 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
-from shmkit.hdf5.chunks import inflate
+from shmkit.hdf5.chunks import fill
+from shmkit.hdf5.filters import Pipeline, filter_name
 from shmkit.readers.select import Cut, as_slice, cuts, stop_of_chunk
 
 __all__ = ["Rows"]
 
 _PIECE_NBYTES = 1 << 18  # stays in the cache of a core until it is written
-_DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
-_STOCK = ((), (_DEFLATE,), (_SHUFFLE,), (_SHUFFLE, _DEFLATE))
 
 
 class Rows:
@@ -93,14 +92,10 @@ class Rows:
             except RuntimeError:  # it was never written, or is damaged: HDF5 knows
                 here[...] = self._through_hdf5(tuple(_range_of(axis) for axis in cut))
                 continue
-            inflate(  # `skipped` has a bit for each filter
-                data,
-                (*stock.chunks, *self._inner),
-                here,
-                there=tuple(axis.there for axis in cut),
-                deflated=stock.deflate and not skipped >> (stock.shuffle > 0) & 1,
-                shuffled=0 if skipped & 1 else stock.shuffle,
-            )
+            chunks = *stock.chunks, *self._inner
+            nbytes = math.prod(chunks) * here.itemsize
+            data, shuffled = stock.filters.decode(data, skipped, nbytes)
+            fill(data, chunks, here, there=tuple(axis.there for axis in cut), shuffled=shuffled)
 
     def _through_hdf5(self, wanted: tuple[range, ...]) -> NDArray[Any]:
         """A part, as HDF5 reads it.
@@ -125,48 +120,37 @@ def _range_of(cut: Cut) -> range:
 
 
 class _Stock(NamedTuple):
-    """A dataset that is read past its filters. (h5py asks HDF5 for these again every time.)
-
-    Attributes
-    ----------
-    shuffle
-        Bytes of an item for this filter: of all numbers of an array datatype. 0 if there is none.
-    deflate
-        Whether there is that one.
-    """
+    """A dataset that is read past HDF5. (h5py asks HDF5 for these again every time.)"""
 
     dataset: h5py.h5d.DatasetID
     chunks: tuple[int, ...]
-    shuffle: int
-    deflate: bool
+    filters: Pipeline
 
 
 def _stock(dataset: h5py.Dataset) -> _Stock | None:
-    """What is known of it if its chunks have stock filters, and hold numpy's types."""
-    filters = _filters(dataset)
-    stored = dataset.dtype
-    if (
-        filters not in _STOCK
-        or stored.hasobject
-        or h5py.h5t.py_create(stored, logical=True) != dataset.id.get_type()
-    ):
+    """What is known of it if its filters can be undone here, and it holds numpy's types."""
+    if (filters := Pipeline.of(dataset)) is None:
+        _check_filters(dataset)
         return None
-    shuffle = stored.itemsize if _SHUFFLE in filters else 0
-    return _Stock(dataset.id, dataset.chunks, shuffle, _DEFLATE in filters)
+    stored = dataset.dtype
+    if stored.hasobject or h5py.h5t.py_create(stored, logical=True) != dataset.id.get_type():
+        _check_filters(dataset)
+        return None
+    return _Stock(dataset.id, dataset.chunks, filters)
 
 
-def _filters(dataset: h5py.Dataset) -> tuple[int, ...]:
-    """The filters of its chunks, all of which HDF5 has here."""
+def _check_filters(dataset: h5py.Dataset) -> None:
+    """Raise a `LoadError` for a filter that HDF5 does not have here."""
     properties = dataset.id.get_create_plist()
-    filters = tuple(properties.get_filter(i)[0] for i in range(properties.get_nfilters()))
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     if not all(map(h5py.h5z.filter_avail, filters)):
         with contextlib.suppress(ImportError):
             import hdf5plugin  # noqa: F401, PLC0415 - optional; its import makes them known
     for code in filters:
         if not h5py.h5z.filter_avail(code):
             reason = (
-                f"{dataset.name} is stored by filter {code}, which HDF5 does not have here; "
-                "perhaps the package hdf5plugin has it"
+                f"{dataset.name} is stored by the filter {filter_name(code)}, which HDF5 does not "
+                "have here; the package hdf5plugin has the usual ones: pip install "
+                "'shmkit[filters]'"
             )
             raise LoadError(dataset.file.filename, None, None, reason)
-    return filters

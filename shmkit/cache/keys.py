@@ -16,11 +16,10 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-
-import shmkit
 
 __all__ = ["file_key", "options_key", "together"]
 
@@ -37,7 +36,7 @@ def options_key(
     digests = {name: f and _code(f) for name, f in functions.items()}
     if None in told.values() or any(functions[name] and not digests[name] for name in functions):
         return None
-    about = _FORMAT, shmkit.__version__, np.__version__, form, told, digests
+    about = _FORMAT, version("shmkit"), np.__version__, form, told, digests
     return hashlib.sha256(repr(about).encode()).hexdigest()
 
 

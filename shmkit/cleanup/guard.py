@@ -24,7 +24,10 @@ import os
 import select
 import sys
 import threading
+from typing import IO
 
+from shmkit._descriptors import above_standard
+from shmkit._interrupts import uninterrupted
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.cleanup.owner import Owner, this_process
 
@@ -57,7 +60,7 @@ class _Guard:
 
     def __init__(self) -> None:
         self._pid = 0
-        self._pipe = -1
+        self._pipe: IO[bytes] | None = None
         self._watched: set[str] = set()
         self._lock = threading.RLock()  # a signal's handler may make segments too
 
@@ -67,13 +70,14 @@ class _Guard:
             untold = {directory} - self._watched
             if not self._lives():
                 try:
-                    self._start()
+                    uninterrupted(self._start)
                 except OSError:  # no more processes: the next load removes what is left
                     return
                 untold |= self._watched  # which the one before was told
             for path in untold:
                 with contextlib.suppress(BrokenPipeError):  # killed just now: as above
-                    os.write(self._pipe, os.fsencode(path) + b"\0")
+                    assert self._pipe is not None
+                    self._pipe.write(os.fsencode(path) + b"\0")
             self._watched |= untold
 
     def _lives(self) -> bool:
@@ -86,32 +90,32 @@ class _Guard:
         import subprocess  # noqa: PLC0415 - loaders import this module, and have no guard
 
         folder = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))  # of shmkit
-        process = subprocess.Popen(
-            [
-                *(sys.executable, *python_options(), "-I", "-S", "-c", _CODE),
-                *(folder, str(this_process()), str(os.getpid())),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-        )
+        with above_standard():
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, *python_options(), "-I", "-S", "-c", _CODE),
+                    *(folder, str(this_process()), str(os.getpid())),
+                ],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
         process.returncode = 0  # it stays until this process ends, which is nothing to warn of
-        assert process.stdin is not None
         self._close()
-        self._pid, self._pipe = process.pid, os.dup(process.stdin.fileno())
-        process.stdin.close()
+        self._pid, self._pipe = process.pid, process.stdin
 
     def _close(self) -> None:
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
+        if self._pipe is not None:
+            self._pipe.close()
 
     def forget(self) -> None:
         """In a forked child: the guard is the parent's."""
         self._close()
-        self._pid, self._watched, self._lock = 0, set(), threading.RLock()
+        self._pid, self._pipe, self._watched = 0, None, set()
+        self._lock = threading.RLock()
 
 
 _guard = _Guard()

@@ -51,6 +51,7 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from shmkit._descriptors import above_standard
 from shmkit.cleanup.owner import Owner, lock_path, this_process
 
 __all__ = ["ended", "hold", "mark"]
@@ -82,7 +83,8 @@ class _Locks:
                 return
             path = path or lock_path(directory, this_process())
             try:
-                self._held[directory] = path, _locked(path)
+                with above_standard():
+                    self._held[directory] = path, _locked(path)
             except BaseException as error:
                 # A lock file that nobody holds would tell that its owner has ended.
                 with contextlib.suppress(OSError):

@@ -51,27 +51,28 @@ What does not work:
 from __future__ import annotations
 
 import atexit
-import contextlib
-import fcntl
 import os
-import pickle
-import select
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from shmkit.cleanup import guard as _guard
-from shmkit.cleanup.orphans import loader_mark
-from shmkit.loaders.loader import LENGTH_NBYTES, Task
-from shmkit.loaders.pickling import dumps
+from shmkit.loaders.loader import Task
+from shmkit.loaders.process import (
+    Died,
+    Loader,
+    end_lost,
+    forget_all,
+    origin,
+    readable,
+    start,
+)
 from shmkit.segments.backing import NAMES
 
-__all__ = ["MIN_NBYTES", "Died", "LoaderPool", "useful_processes"]
+__all__ = ["MIN_NBYTES", "LoaderPool", "useful_processes"]
 
 MIN_NBYTES = 1 << 23  # of text for a task of its own: they take some milliseconds to read
 _TICK = 0.1  # seconds between two looks at the board
@@ -79,15 +80,8 @@ _SHARES = 4  # in which a loader gets its part of what waits
 _MAX_TASKS = 64  # in one message
 _FEW_TASKS = 8  # that a loader has left when it is sent more
 _NAP = 0.001  # seconds in which outcomes gather, to be taken at once
-_RECEIVE_NBYTES = 1 << 16
-_idle: list[_Loader] = []
-_idle_lock = threading.Lock()
-
-
-class Died(NamedTuple):
-    """The outcome of a task whose loader process ended in the middle of it."""
-
-    exitcode: int
+_idle: dict[Loader, None] = {}
+_idle_lock = threading.RLock()  # a signal's handler may load too
 
 
 def useful_processes(nbytes: Sequence[int], limit: int) -> int:
@@ -104,23 +98,26 @@ class LoaderPool:
     """
 
     def __init__(self, count: int) -> None:
-        self._free: list[_Loader] = []
-        self._busy: dict[int, tuple[_Loader, deque[int]]] = {}  # by descriptor of its outcomes
+        self._free: list[Loader] = []
+        self._busy: dict[int, tuple[Loader, deque[int]]] = {}  # by descriptor of its outcomes
+        self._environment = dict(os.environ)
         self._modules: Mapping[str, ModuleType] | None = None  # the user's, if functions of his run
+        end_lost()
         self.grow(count)
 
     def grow(self, count: int) -> None:
         """Have so many loaders at least; none may have a task."""
+        here = origin(self._environment)
         with _idle_lock:
             while _idle and len(self._free) < count:
-                loader = _idle.pop()
-                if loader.process.poll() is None:
+                loader, _ = _idle.popitem()
+                if loader.poll() is None and loader.origin == here:
                     self._free.append(loader)
                 else:
-                    loader.close()
+                    loader.end()
         try:
             while len(self._free) < count:
-                self._free.append(_Loader())
+                self._free.append(self._new())
             # It ends a loader whose reader holds the interpreter's lock.
             _guard.watch(NAMES)
             if self._modules is not None:
@@ -129,18 +126,22 @@ class LoaderPool:
             self.__exit__()
             raise
 
+    def _new(self) -> Loader:
+        return start(self._environment)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Give the loaders back; again, where an interrupt has stopped it."""
         busy = [loader for loader, _ in self._busy.values()]
         with _idle_lock:  # an interrupt may have come while a loader was taken from the free ones
-            _idle.extend(loader for loader in self._free if loader not in busy)
+            _idle.update(dict.fromkeys(loader for loader in self._free if loader not in busy))
         self._free = []
         for loader in busy:  # all of them before any is waited for: an interrupt may come
-            loader.process.kill()
+            loader.kill()
         for loader in busy:
-            loader.close()
+            loader.end()
         self._busy.clear()
 
     def renew(self, modules: Mapping[str, ModuleType]) -> None:
@@ -156,9 +157,8 @@ class LoaderPool:
                 known.keys() == specs.keys() and all(known[name] is specs[name] for name in specs)
             )
             if not same:
-                self._free[number] = _Loader()
-                loader.process.kill()
-                loader.close()
+                self._free[number] = self._new()
+                loader.end()
             self._free[number].specs = specs
 
     def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[int, Any]]:
@@ -176,11 +176,11 @@ class LoaderPool:
             waiting += reversed(range(known, len(tasks)))
             known = len(tasks)
             if not self._free and not self._busy:  # all have died
-                self._free.append(_Loader())
+                self._free.append(self._new())
             self._give(tasks, waiting)
             if all(len(numbers) > _FEW_TASKS for _, numbers in self._busy.values()):
                 time.sleep(_NAP)
-            ready = _readable(self._busy, max(next_tick - time.monotonic(), 0))
+            ready = readable(self._busy, max(next_tick - time.monotonic(), 0))
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + _TICK
                 tick()
@@ -198,7 +198,7 @@ class LoaderPool:
             self._busy[loader.outcomes] = loader, numbers  # first: an interrupt may come
             self._free.pop()
             del waiting[-share:]
-            loader.send([tasks[number] for number in numbers])
+            loader.send([tasks[number] for number in numbers], self._environment)
 
     def _give_ahead(self, tasks: Sequence[Task], waiting: list[int]) -> None:
         """Send more of many waiting tasks to the loaders that soon have none."""
@@ -206,7 +206,7 @@ class LoaderPool:
             share = self._share(waiting)
             if len(numbers) <= _FEW_TASKS < share:
                 lot = waiting[: -share - 1 : -1]
-                if loader.send_ahead([tasks[number] for number in lot]):
+                if loader.send_ahead([tasks[number] for number in lot], self._environment):
                     numbers.extend(lot)
                     del waiting[-share:]
 
@@ -231,144 +231,25 @@ class LoaderPool:
                     if not died:
                         self._free.append(loader)
                     elif waiting:
-                        self._free.append(_Loader())
+                        self._free.append(self._new())
         return outcomes
-
-
-class _Loader:
-    """One loader process, and the owner's ends of its pipes."""
-
-    def __init__(self) -> None:
-        import subprocess  # noqa: PLC0415 - where loaders are warm, none is started
-
-        self._received = bytearray()
-        # Of the user's modules when it first ran functions of his; it may have imported them.
-        self.specs: dict[str, ModuleSpec | None] | None = None
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            tasks, self._tasks = os.pipe()
-            ours.callback(os.close, self._tasks)
-            theirs.callback(os.close, tasks)
-            self._pipe_nbytes = _pipe_nbytes(self._tasks)
-            self.outcomes, answer = os.pipe()
-            ours.callback(os.close, self.outcomes)
-            theirs.callback(os.close, answer)
-            # The path must be as it is here (a notebook's folder, an editable install) before the
-            # first import there. By the pipe: an argument has 128 kB at most (MAX_ARG_STRLEN).
-            code = (
-                f"import gc, sys; gc.disable(); tasks = open({tasks}, 'rb', closefd=False); "
-                "sys.path[:] = eval(tasks.readline()); from shmkit.loaders.loader import serve; "
-                f"serve(tasks, {answer}, {os.getpid()})"
-            )
-            # In a process group of its own: the stop button's SIGINT, sent to the kernel's group,
-            # does not reach it, and a kernel that shuts down does not wait for it (ipykernel waits
-            # for all of its group, in vain, and is then killed).
-            self.process = subprocess.Popen(
-                [sys.executable, *_guard.python_options(), "-c", code, loader_mark()],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[tasks, answer],
-                # One thread is enough where there is a loader for each CPU, and takes no start.
-                env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
-                cwd=_directory(),
-                process_group=0,
-            )
-            ours.pop_all()  # they stay open
-        self._write(f"{_import_path()!a}\n".encode())
-
-    def send(self, tasks: Sequence[Task]) -> None:
-        """Send tasks to a loader that has none: it takes them as they come."""
-        self._write(_message(tasks))
-
-    def send_ahead(self, tasks: Sequence[Task]) -> bool:
-        """Send tasks to a loader that has some, if the empty pipe takes them; says whether."""
-        message = _message(tasks)
-        fits = len(message) <= self._pipe_nbytes
-        if fits:
-            self._write(message)
-        return fits
-
-    def _write(self, message: bytes) -> None:
-        with contextlib.suppress(OSError):  # it has ended: receive() says how
-            while message:
-                message = message[os.write(self._tasks, message) :]
-
-    def receive(self) -> list[Any]:
-        """The outcomes that have come: values and exceptions, or `Died` if no more will."""
-        piece = b"" if self.ended() else os.read(self.outcomes, _RECEIVE_NBYTES)
-        if not piece:
-            self.close()
-            return [Died(self.process.returncode)]
-        self._received += piece
-        start, begin, outcomes = 0, LENGTH_NBYTES, []
-        while len(self._received) >= begin:
-            end = begin + int.from_bytes(self._received[start:begin], "little")
-            if end > len(self._received):
-                break
-            pickled = self._received[begin:end]
-            outcomes.append(pickle.loads(pickled))  # noqa: S301 - our own process wrote it
-            start, begin = end, end + LENGTH_NBYTES
-        del self._received[:start]
-        return outcomes
-
-    def ended(self) -> bool:
-        """Whether the process has ended, with nothing left to receive."""
-        return self.process.poll() is not None and not _readable([self.outcomes], 0)
-
-    def close(self) -> None:
-        """Wait for the end of a process that was killed, or is ending."""
-        self.process.wait()
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Close the pipes."""
-        os.close(self._tasks)
-        os.close(self.outcomes)
-
-
-def _message(tasks: Sequence[Task]) -> bytes:
-    # With the place they are to run in: the notebook may have moved since the loader was started.
-    return pickle.dumps((_directory(), _import_path(), len(tasks), dumps(tasks)))
-
-
-def _pipe_nbytes(fd: int) -> int:
-    """Bytes that the pipe holds."""
-    return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) if sys.platform == "linux" else select.PIPE_BUF
-
-
-def _readable(descriptors: Iterable[int], timeout: float) -> set[int]:
-    """Those from which something can be read, its end too, within `timeout` seconds."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return {descriptor for descriptor, _ in poll.poll(timeout * 1000)}
-
-
-def _directory() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # it was removed; the paths of files are absolute
-        return "/"
-
-
-def _import_path() -> list[str]:
-    return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 def _forget() -> None:
     """In a forked child: the loaders are the parent's, and so are their pipes."""
     global _idle, _idle_lock
-    for loader in _idle:
-        loader.let_go()
-        loader.process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
-    _idle, _idle_lock = [], threading.Lock()
+    forget_all()
+    _idle, _idle_lock = {}, threading.RLock()
 
 
 def _end() -> None:
     """At the interpreter's exit: end what is idle, so that nothing is left running."""
     for loader in _idle:
-        loader.process.kill()
+        loader.kill()
     for loader in _idle:
-        loader.close()
+        loader.end()
     _idle.clear()
+    end_lost()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -35,7 +35,8 @@ from shmkit._categories import with_enums
 from shmkit.errors import LoadError
 from shmkit.loaders.loader import Task
 from shmkit.loaders.pickling import Pickled
-from shmkit.loaders.pool import MIN_NBYTES, Died
+from shmkit.loaders.pool import MIN_NBYTES
+from shmkit.loaders.process import Died
 from shmkit.loading import tasks
 from shmkit.loading.entry import Entry
 from shmkit.loading.record import State

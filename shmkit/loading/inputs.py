@@ -25,6 +25,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from shmkit import _descriptors as descriptors
 from shmkit import _limits
 from shmkit.cleanup.owner import this_process
 from shmkit.readers.formats import Format, format_of
@@ -155,7 +156,7 @@ def _source(opened: str, path: str) -> io.FileIO:
     except OSError as error:
         own = re.fullmatch(rf"/proc/{this_process().pid}/fd/(\d+)", opened)
         if error.errno == errno.ENXIO and own:  # a socket cannot be opened anew
-            return io.FileIO(os.dup(int(own[1])))
+            return descriptors.opened(os.dup, int(own[1]))
         raise type(error)(error.errno, error.strerror, path) from None
 
 
@@ -167,8 +168,8 @@ def _unnamed(backing: str | os.PathLike[str]) -> io.FileIO:
         raise OSError(errno.ENOTSUP, "pipes and devices can be read on Linux only")
     if chosen.kind == "file":
         flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-        return io.FileIO(os.open(chosen.directory, flags, 0o600), "r+b")
-    return io.FileIO(os.memfd_create("shmkit-input", os.MFD_CLOEXEC), "r+b")
+        return descriptors.opened(os.open, chosen.directory, flags, 0o600)
+    return descriptors.opened(os.memfd_create, "shmkit-input", os.MFD_CLOEXEC)
 
 
 def _copy(source: io.FileIO, copy: io.FileIO, backing: str | os.PathLike[str]) -> None:

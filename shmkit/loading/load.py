@@ -44,7 +44,8 @@ from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.loaders.loader import Task
 from shmkit.loaders.pickling import Pickled, pickled_by_value, pickled_opener, users_modules
-from shmkit.loaders.pool import Died, LoaderPool, useful_processes
+from shmkit.loaders.pool import LoaderPool, useful_processes
+from shmkit.loaders.process import Died
 from shmkit.loading import tasks
 from shmkit.loading.alike import agree
 from shmkit.loading.board import Board

@@ -35,7 +35,8 @@ from shmkit._monitor import Monitor
 from shmkit.errors import LoaderDiedError
 from shmkit.loaders.loader import Task
 from shmkit.loaders.pickling import Pickled, dumps, pickled_by_value, users_modules
-from shmkit.loaders.pool import Died, LoaderPool
+from shmkit.loaders.pool import LoaderPool
+from shmkit.loaders.process import Died
 from shmkit.loading.board import ITEMS, Board
 from shmkit.loading.call import Result, Slot, call, is_data
 from shmkit.loading.entry import Entry

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import io
 import os
 import select
 import sys
@@ -41,6 +42,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from shmkit import _limits
+from shmkit._descriptors import opened, pipe
 from shmkit.cleanup.owner import lease_of, lease_path, lease_time, this_process
 from shmkit.errors import ShmkitError
 from shmkit.segments.segment import Segment
@@ -87,11 +89,9 @@ def end(lease: Lease) -> None:
         if not lease.answer:
             os.unlink(lease.path)
             return
-        pipe = os.open(lease.answer, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            os.write(pipe, int(os.path.basename(lease.path)).to_bytes(_FD_NBYTES, sys.byteorder))
-        finally:
-            os.close(pipe)
+        with opened(os.open, lease.answer, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC) as answer:
+            number = int(os.path.basename(lease.path))
+            answer.write(number.to_bytes(_FD_NBYTES, sys.byteorder))
 
 
 def _link(path: str) -> Lease:
@@ -124,51 +124,55 @@ class _Memfds:
     """The descriptors that this process keeps open for receivers."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ends: dict[int, float] = {}  # when each is closed at the latest
-        self._pipe = -1, -1
+        self._lock = threading.RLock()  # a signal's handler may send arrays too
+        self._held: dict[int, tuple[io.FileIO, float]] = {}  # when each is closed at the latest
+        self._pipe: tuple[io.FileIO, io.FileIO] | None = None
         self._waits = False  # whether a thread does
 
     def give(self, segment: Segment) -> Lease:
         _limits.allow_descriptors(3)
         file = segment.open()
         with self._lock:
-            if self._pipe == (-1, -1):
-                self._pipe = os.pipe()
-                os.set_blocking(self._pipe[0], False)
-            fd = os.dup(file.fileno())
-            self._ends[fd] = time.monotonic() + _LONGEST
+            if self._pipe is None:
+                self._pipe = pipe()
+                os.set_blocking(self._pipe[0].fileno(), False)
+            answer = self._pipe[1].fileno()
+            held = opened(os.dup, file.fileno())
+            fd = held.fileno()
+            self._held[fd] = held, time.monotonic() + _LONGEST
             if not self._waits:
                 self._waits = True
                 threading.Thread(target=self._wait, name="shmkit-leases", daemon=True).start()
         file.close()
         here = f"/proc/{this_process().pid}/fd"
-        return Lease(f"{here}/{fd}", f"{here}/{self._pipe[1]}")
+        return Lease(f"{here}/{fd}", f"{here}/{answer}")
 
     def _wait(self) -> None:
         """Close what was taken, and what nobody took; until nothing is left."""
+        assert self._pipe is not None
+        answers = self._pipe[0].fileno()
         poll = select.poll()
-        poll.register(self._pipe[0], select.POLLIN)
+        poll.register(answers, select.POLLIN)
         left = True
         while left:
             with self._lock:
-                wait = min(self._ends.values(), default=0) - time.monotonic()
+                wait = min((end for _, end in self._held.values()), default=0) - time.monotonic()
             taken = b""
             if poll.poll(max(wait, 0) * 1000):
-                taken = os.read(self._pipe[0], 1 << 12)  # each of the numbers is written at once
+                taken = os.read(answers, 1 << 12)  # each of the numbers is written at once
             fds = memoryview(taken).cast("I").tolist()
             with self._lock:
                 late = time.monotonic()
-                fds += [fd for fd, latest in self._ends.items() if latest <= late]
+                fds += [fd for fd, (_, latest) in self._held.items() if latest <= late]
                 for fd in fds:
-                    if self._ends.pop(fd, None) is not None:
-                        os.close(fd)
-                left = self._waits = bool(self._ends)
+                    if fd in self._held:
+                        self._held.pop(fd)[0].close()
+                left = self._waits = bool(self._held)
 
     def forget(self) -> None:
         """In a forked child: the leases are the parent's, which may be giving one just now."""
-        for fd in [*self._ends, *(fd for fd in self._pipe if fd >= 0)]:
-            os.close(fd)
+        for file in [*(held for held, _ in self._held.values()), *(self._pipe or ())]:
+            file.close()
         self.__init__()  # type: ignore[misc] # as new
 
 

@@ -29,8 +29,7 @@ What does not work:
 - To make the finalizer before the file: the identity is known only when the file is there. Without
   it the finalizer would unlink whatever somebody else has put at the path.
 
-A memfd has no name. An interrupt while one is made may leave a descriptor, which ends with the
-process.
+A memfd has no name, and ends with its descriptor, which no interrupt loses (`_descriptors`).
 
 A path may lead to another file later, above all that of a memfd, whose number is used again. So a
 segment is known by its path and its identity, and what has the path but not the identity is left
@@ -45,8 +44,8 @@ import os
 import stat
 import threading
 from contextlib import suppress
-from typing import BinaryIO
 
+from shmkit._descriptors import opened
 from shmkit.cleanup import published as _published
 from shmkit.cleanup.owner import owner_of
 from shmkit.errors import SegmentError, SegmentGoneError
@@ -64,6 +63,7 @@ __all__ = [
     "remove",
 ]
 
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 Identity = tuple[int, int]  # of a file: device and inode
 
 # The paths of files that are being made or unlinked, and the thread that does it.
@@ -101,14 +101,12 @@ def create_file(path: str) -> Identity:
     """
     mark_unfinished(path)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = opened(os.open, path, _NEW, 0o600)
     except OSError:
         mark_finished(path)
         raise
-    try:
-        return identity_of(os.fstat(fd))
-    finally:
-        os.close(fd)
+    with file:
+        return identity_of(os.fstat(file.fileno()))
 
 
 def identity_at(path: str, *, any_user: bool = False) -> Identity:
@@ -142,7 +140,7 @@ def identity_of(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def open_file(path: str, *, writable: bool = True) -> tuple[BinaryIO, Identity]:
+def open_file(path: str, *, writable: bool = True) -> tuple[io.FileIO, Identity]:
     """The file at the path of a segment, open for reading and writing, and its identity.
 
     If it is not to be `writable`, for reading only.
@@ -159,20 +157,20 @@ def open_file(path: str, *, writable: bool = True) -> tuple[BinaryIO, Identity]:
     try:
         # Not to wait for the writer of a FIFO.
         access = os.O_RDWR if writable else os.O_RDONLY | os.O_NONBLOCK
-        fd = os.open(path, access | os.O_CLOEXEC | follow)
+        file = opened(os.open, path, access | os.O_CLOEXEC | follow)
     except FileNotFoundError:
         raise gone(path) from None
     except OSError as error:
         if not follow and error.errno in (errno.ENXIO, errno.EISDIR):
             raise gone(path) from None
         raise SegmentError(path, f"cannot be opened as a segment: {error.strerror}") from error
-    status = os.fstat(fd)
+    status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
+        file.close()
         if not follow:  # the descriptor of a memfd, used again for something else
             raise gone(path)
         raise SegmentError(path, "is not a segment: not a regular file")
-    return io.FileIO(fd, "r+b" if writable else "rb"), identity_of(status)
+    return file, identity_of(status)
 
 
 def gone(path: str) -> SegmentGoneError:
@@ -198,7 +196,9 @@ def _owner_has_ended(path: str) -> bool:
     return owner is not None and not (owner.of_this_boot and os.path.exists(f"/proc/{owner.pid}"))
 
 
-def remove(path: str, identity: Identity, links: list[str], creator: int, fd: int | None) -> None:
+def remove(
+    path: str, identity: Identity, links: list[str], creator: int, memfd: io.FileIO | None
+) -> None:
     """Remove the name of a segment, or close the descriptor of a memfd; what its finalizer calls.
 
     Parameters
@@ -209,14 +209,14 @@ def remove(path: str, identity: Identity, links: list[str], creator: int, fd: in
         The names that it is published under, which are removed as well.
     creator
         The process that created it; in a child that this process forked nothing is removed.
-    fd
-        The descriptor of a memfd, which has no name; else None.
+    memfd
+        Of a memfd, which has no name; else None.
     """
     if os.getpid() != creator:  # a forked child: the segment is its parent's
         return
     _published.withdraw(links, path)
-    if fd is not None:
-        os.close(fd)
+    if memfd is not None:
+        memfd.close()
         return
     mark_unfinished(path)
     with suppress(FileNotFoundError):

@@ -30,16 +30,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import mmap
 import os
 import sys
 import weakref
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 
 from shmkit import _limits
+from shmkit._descriptors import above_standard, opened
 from shmkit.cleanup import guard as _guard
 from shmkit.cleanup import published as _published
 from shmkit.cleanup.lock import hold
@@ -116,7 +118,7 @@ class Segment:
     """
 
     def __init__(
-        self, path: str, identity: Identity, *, owned: bool = False, memfd: int | None = None
+        self, path: str, identity: Identity, *, owned: bool = False, memfd: io.FileIO | None = None
     ) -> None:
         self.path = path
         self.backing = kind_of(path)
@@ -200,12 +202,12 @@ class Segment:
     @classmethod
     def _create_memfd(cls) -> Self:
         allow_segments(1, "memfd")
-        fd = os.memfd_create(new_name(), os.MFD_CLOEXEC)
-        os.fchmod(fd, 0o600)  # it is made 0777
-        identity = identity_of(os.fstat(fd))
+        memfd = opened(os.memfd_create, new_name(), os.MFD_CLOEXEC)
+        os.fchmod(memfd.fileno(), 0o600)  # it is made 0777
+        identity = identity_of(os.fstat(memfd.fileno()))
         # Where the /proc of another pid namespace is mounted, this process has another number.
-        path = f"/proc/{this_process().pid}/fd/{fd}"
-        segment = cls(path, identity, owned=True, memfd=fd)
+        path = f"/proc/{this_process().pid}/fd/{memfd.fileno()}"
+        segment = cls(path, identity, owned=True, memfd=memfd)
         if not segment.linked:
             segment.unlink()
             raise SegmentError(
@@ -325,7 +327,7 @@ class Segment:
                 return mapped
         return None
 
-    def open(self, *, writable: bool = True, name: str | None = None) -> BinaryIO:
+    def open(self, *, writable: bool = True, name: str | None = None) -> io.FileIO:
         """Its file, opened by name; raises `SegmentGoneError` if the name leads elsewhere by now.
 
         `name` is a second one (lease.py); by default it is its path.
@@ -458,7 +460,8 @@ def _map(fd: int, access: int) -> Mapped:
     try:
         if sys.version_info >= (3, 13):
             return Mapped(fd, 0, access=access, trackfd=False)
-        return Mapped(fd, 0, access=access)
+        with above_standard():
+            return Mapped(fd, 0, access=access)
     except OSError as error:
         if error.errno != errno.ENOMEM:
             raise

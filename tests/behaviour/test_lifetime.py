@@ -17,6 +17,7 @@ from processes import loaders_of, names_of
 
 from shmkit import SharedArray, share, shared_load
 from shmkit._monitor import NoMonitor
+from shmkit.loading.inputs import inputs
 from shmkit.loading.load import load
 from shmkit.views.arrays import SharedArrays
 
@@ -215,16 +216,17 @@ def test_closing_from_another_thread_and_from_several_at_once(backing, tmp_path)
         def close(self, board):
             heard.append(board)
 
-    arrays = load(
-        {"a": str(tmp_path / "a.npy")},
-        [os.path.getsize(tmp_path / "a.npy")],
-        reader=None,
-        options={},
-        processes=1,
-        backing=backing,
-        skip_failed=False,
-        monitor=Monitor(),
-    )
+    files = {"a": str(tmp_path / "a.npy")}
+    with inputs(files, None, backing, skip_failed=False) as found:
+        arrays = load(
+            found,
+            reader=None,
+            options={},
+            processes=1,
+            backing=backing,
+            skip_failed=False,
+            monitor=Monitor(),
+        )
     view, segment, failed = arrays[0]["pos"], arrays[0].segment, []
     ready = threading.Barrier(8)
 
@@ -349,10 +351,11 @@ class Monitor:
     def close(self, board):
         print("closed", flush=True)
 
+from shmkit.loading.inputs import inputs
 from shmkit.loading.load import load
-path = os.path.abspath("a.npy")
-arrays = load({"a": path}, [os.path.getsize(path)], reader=None, options={}, processes=1,
-              backing=BACKING, skip_failed=False, monitor=Monitor())
+with inputs({"a": os.path.abspath("a.npy")}, None, BACKING, skip_failed=False) as found:
+    arrays = load(found, reader=None, options={}, processes=1,
+                  backing=BACKING, skip_failed=False, monitor=Monitor())
 alone = share(GRID, backing=BACKING)
 alone.publish(f"fork-{os.getpid()}")
 link = f"/dev/shm/shmkit.{os.geteuid()}.fork-{os.getpid()}"

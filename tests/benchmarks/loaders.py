@@ -17,7 +17,8 @@ import time
 import loky
 
 from shmkit.loaders.loader import Task
-from shmkit.loaders.pool import Died, LoaderPool
+from shmkit.loaders.pool import LoaderPool
+from shmkit.loaders.process import Died
 
 WARM_CALLS = 200
 

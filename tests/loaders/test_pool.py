@@ -1,13 +1,19 @@
+import contextlib
 import os
+import pty
 import signal
 import sys
 import threading
+import time
 
+import numpy as np
 import pytest
-from processes import Owner, end_loaders, gone, heard, living
+from processes import PATIENCE, Owner, end_loaders, gone, heard, living, loaders_of
 
+from shmkit._limits import memory
 from shmkit.loaders.loader import Task
-from shmkit.loaders.pool import Died, LoaderPool
+from shmkit.loaders.pool import LoaderPool
+from shmkit.loaders.process import Died
 
 
 def run(tasks, count=2):
@@ -233,3 +239,131 @@ with shared_load("x.npy", reader=read, progress=False) as (array,):
     print(array[0] == len(sys.path))
 """)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def environment_of(name):
+    return os.environ.get(name)
+
+
+def test_the_environment_goes_with_the_tasks(monkeypatch):
+    (before,) = run([(os.getpid, ())], count=1).values()
+    names = ["SHMKIT_TEST", "größe", "TZ"]
+    for value in ("one", "zwei\udcff", None):
+        for name in names:
+            if value is None:
+                monkeypatch.delenv(name)
+            else:
+                monkeypatch.setenv(name, value)
+        tasks = [(environment_of, (name,)) for name in names] + [(os.getpid, ())]
+        assert [*run(tasks, count=1).values()] == [value, value, value, before]
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert run([(hour_of, (0,))], count=1) == {0: 9}
+
+
+def hour_of(moment):
+    return time.localtime(moment).tm_hour
+
+
+@pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "LD_LIBRARY_PATH", "HDF5_PLUGIN_PATH"])
+def test_a_loader_is_started_anew_for_what_is_read_once(monkeypatch, name):
+    (before,) = run([(os.getpid, ())], count=1).values()
+    monkeypatch.setenv(name, "2")
+    after, value = run([(os.getpid, ()), (environment_of, (name,))], count=1).values()
+    assert after != before
+    assert value == "2"
+    assert loaders_of(os.getpid()).count(before) == 0
+    assert run([(os.getpid, ())], count=1) == {0: after}
+
+
+def test_loaders_of_other_credentials_are_replaced(superuser, run_script):
+    done = run_script("""
+import contextlib, os
+from shmkit.loaders.loader import Task
+from shmkit.loaders.pool import LoaderPool
+
+def run(function):
+    with LoaderPool(1) as pool:
+        ((_, outcome),) = pool.run([Task(function, ())], lambda: None)
+    return outcome
+
+pids = [run(os.getpid)]
+os.setgroups([4])
+assert run(os.getgroups) == [4]
+pids.append(run(os.getpid))
+os.setegid(65534)
+assert run(os.getegid) == 65534
+pids.append(run(os.getpid))
+os.setresuid(65534, 0, 0)
+assert run(os.getuid) == 65534
+pids.append(run(os.getpid))
+assert len(set(pids)) == 4
+os.setresuid(0, 0, 0)
+pids.append(run(os.getpid))
+os.setresuid(65534, 65534, 0)
+try:
+    print(run(os.geteuid))
+except PermissionError:  # another user may not start this Python
+    print(65534)
+with contextlib.suppress(ChildProcessError):
+    os.waitpid(pids[-1], 0)  # it may not be killed by us, and ends with its pipe
+""")
+    assert (done.stdout, done.stderr) == ("65534\n", "")
+
+
+@pytest.mark.parametrize("way", ["print", "read"])
+def test_a_reader_may_use_a_terminal_that_stops_what_is_in_the_background(tmp_path, way):
+    """As after `stty tostop`."""
+    np.save(tmp_path / "x.npy", np.arange(3))
+    code = f"""
+import os, termios
+import numpy as np
+from shmkit import shared_load
+def read(path):
+    if {way!r} == "print":
+        print("here", flush=True)
+    else:
+        with open("/dev/tty") as terminal:
+            try:
+                terminal.read(1)
+            except OSError:
+                pass
+    return np.load(path)
+settings = termios.tcgetattr(1)
+settings[3] |= termios.TOSTOP
+termios.tcsetattr(1, termios.TCSANOW, settings)
+with shared_load("x.npy", reader=read, progress=False) as (array,):
+    print("loaded", array.tolist(), flush=True)
+"""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    said = b""
+    try:
+        with open(terminal, "rb", buffering=0) as screen:
+            with contextlib.suppress(OSError):  # its end
+                while piece := screen.read(1000):
+                    said += piece
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert b"loaded [0, 1, 2]" in said
+    assert (b"here" in said) == (way == "print")
+
+
+def test_the_kernel_ends_a_loader_before_its_owner_but_before_no_others():
+    (loader,) = run([(os.getpid, ())], count=1).values()
+
+    def score(pid, name="oom_score_adj"):
+        with open(f"/proc/{pid}/{name}") as file:
+            return int(file.read())
+
+    deadline = time.monotonic() + PATIENCE
+    while score(loader) <= score("self"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert score(loader, "oom_score") > score("self", "oom_score")
+    with open("/proc/self/statm") as file:
+        taken = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    assert score(loader) <= score("self") + 1000 * taken // memory().limit + 60

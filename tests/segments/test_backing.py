@@ -169,6 +169,7 @@ def test_shm_that_fills_up_in_mid_load_is_left_for_elsewhere(small_shm, form, tm
     options = "{}" if form == "npy" else "{'dtype': 'u1,S99'}"
     # The first look at the board is taken when the first file has been given to the loader.
     printed = small_shm(
+        "from shmkit.loading.inputs import inputs\n"
         "from shmkit.loading.load import load\n"
         "from shmkit._monitor import NoMonitor\n"
         "class Filler(NoMonitor):\n"
@@ -177,9 +178,9 @@ def test_shm_that_fills_up_in_mid_load_is_left_for_elsewhere(small_shm, form, tm
         "            fill()\n"
         "import glob\n"
         "files = {path: os.path.abspath(path) for path in sorted(glob.glob('[0-9].*'))}\n"
-        "nbytes = [os.path.getsize(path) for path in files]\n"
-        f"arrays = load(files, nbytes, reader=None, options={options}, processes=1,\n"
-        "    backing='auto', skip_failed=False, monitor=Filler())\n"
+        "with inputs(files, None, 'auto', skip_failed=False) as found:\n"
+        f"    arrays = load(found, reader=None, options={options}, processes=1,\n"
+        "        backing='auto', skip_failed=False, monitor=Filler())\n"
         "for number, array in enumerate(arrays):\n"
         "    array = array if array.dtype.names is None else array['f0']\n"
         "    assert (array == number).all()\n"

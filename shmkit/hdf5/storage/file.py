@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from shmkit._descriptors import above_standard
 from shmkit.hdf5.storage.place import naming
 
 __all__ = ["Storage"]
@@ -33,7 +34,8 @@ class Storage(io.FileIO):
     def __init__(
         self, file: str, mode: str, path: str, opener: Callable[[str, int], int] | None = None
     ) -> None:
-        super().__init__(file, mode, opener=opener)
+        with above_standard():
+            super().__init__(file, mode, opener=opener)
         self.error: BaseException | None = None
         self.written = 0
         self.path = path

@@ -1,0 +1,67 @@
+"""Descriptors that shmkit opens: none is 0, 1 or 2, and no interrupt loses one.
+
+    0, 1, 2, if closed: held ──▶ os.open, os.dup, os.pipe, … ──▶ 3 or more ──▶ file object
+                        closed again ◀──────────────────────────────┘
+
+1. A daemon closes 0, 1 and 2, and a new descriptor gets the lowest free number. As number 1 it
+   would take what `print` writes: into an array, or to a loader process that expects tasks. So
+   whoever makes descriptors does so in a `with above_standard()` block.
+2. KeyboardInterrupt may come between any two bytecodes: also when a call has returned a number that
+   no variable has yet. So `opened` and `pipe` make the file object, which closes the descriptor
+   when nobody holds it any more, without a bytecode between: ``map`` calls both in C.
+
+What does not work: to move a descriptor up once it is there (``F_DUPFD``). In between it has the
+low number, and others, such as that of an `mmap` before Python 3.13, cannot be moved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["above_standard", "opened", "pipe"]
+
+_STANDARD = range(3)  # input, output, errors
+
+
+@contextlib.contextmanager
+def above_standard() -> Iterator[None]:
+    """In this block no new descriptor is 0, 1 or 2."""
+    if all(map(_is_open, _STANDARD)):
+        yield
+        return
+    held: list[io.FileIO] = []
+    try:
+        while not held or held[-1].fileno() in _STANDARD:
+            held.append(io.FileIO(os.devnull, "r+"))
+        yield
+    finally:
+        for file in held:
+            file.close()
+
+
+def opened(make: Callable[..., int], *arguments: Any) -> io.FileIO:
+    """The descriptor that a call makes, as a file object."""
+    with above_standard():
+        return next(map(io.FileIO, map(make, *([value] for value in arguments)), ["r+"]))
+
+
+def pipe() -> tuple[io.FileIO, io.FileIO]:
+    """A pipe: the end to read from, and the end to write to."""
+    with above_standard():
+        ends = itertools.chain.from_iterable(iter(os.pipe, None))
+        reading, writing = itertools.islice(map(io.FileIO, ends, ["r", "w"]), 2)
+    return reading, writing
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_GETFD)
+    except OSError:
+        return False
+    return True

@@ -106,7 +106,7 @@ class TextStream(io.RawIOBase):
         assert self._text is not None
         if not self._left:
             lines = "".join(self._text.readlines(_NBYTES))
-            for change in self._changes:
+            for change in self._changes if lines else ():
                 lines = change(lines)
             self._left = lines.encode()
         taken = self._left[: len(buffer)]

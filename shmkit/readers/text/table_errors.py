@@ -88,7 +88,7 @@ def misfit_error(
 
 
 def _of_type(dtype: object) -> str:
-    return f"{'an' if str(dtype)[0] in 'iu' else 'a'} {dtype}"
+    return f"{'an' if str(dtype)[0] == 'i' else 'a'} {dtype}"
 
 
 def open_quote(path: str, stream: TextStream, place: int) -> LoadError:

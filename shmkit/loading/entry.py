@@ -45,7 +45,7 @@ class Entry:
     plan: Plan | None = field(default=None, kw_only=True)
     part_records: NDArray[Any] | None = field(default=None, kw_only=True)
     segment: Segment | None = field(default=None, kw_only=True)
-    notes: Sequence[str] = field(default=(), kw_only=True)
+    notes: Sequence[str] = field(default_factory=list, kw_only=True)
     error: Exception | None = field(default=None, kw_only=True)
 
     def end(self, record: Any) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shmkit._api.share import share, shared_empty
     from shmkit._api.shared_load import shared_load
     from shmkit._api.shared_map import shared_map
+    from shmkit._api.shared_stream import shared_stream
     from shmkit._api.to_hdf5 import to_hdf5
     from shmkit.display.memory_panel import panel
     from shmkit.errors import (
@@ -65,6 +66,7 @@ __all__ = [
     "shared_empty",
     "shared_load",
     "shared_map",
+    "shared_stream",
     "to_hdf5",
 ]
 
@@ -84,6 +86,7 @@ _MODULES = {
     "shared_empty": "_api.share",
     "shared_load": "_api.shared_load",
     "shared_map": "_api.shared_map",
+    "shared_stream": "_api.shared_stream",
     "to_hdf5": "_api.to_hdf5",
 }
 

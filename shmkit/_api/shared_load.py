@@ -24,10 +24,27 @@ if TYPE_CHECKING:
     from shmkit.cache.directory import CacheDirectory
     from shmkit.views.arrays import SharedArrays
 
-__all__ = ["shared_load"]
+__all__ = ["how_to_load", "shared_load"]
 
 
 Missing = str | float | Sequence[str | float]
+
+
+# The options that say how files are read; the readers of each format take those of use to them.
+_READING = (
+    *(
+        "dtype",
+        "delimiter",
+        "comments",
+        "skiprows",
+        "usecols",
+        "max_rows",
+        "converters",
+        "encoding",
+    ),
+    *("quotechar", "ndmin", "categories", "layout", "header", "missing", "decimal", "units"),
+    *("widths", "select", "decode", "dataset"),
+)
 
 
 class _Default(enum.Enum):
@@ -260,61 +277,48 @@ def shared_load(
     ...     print(calls.columns, len(calls), calls["chr"][0])
     ['chr', 'pos', 'pct', 'c', 't'] 1000 chr1
     """
-    named = named_paths(files)
-    given = {
-        "dtype": dtype,
-        "delimiter": delimiter,
-        "comments": comments,
-        "skiprows": skiprows,
-        "usecols": usecols,
-        "max_rows": max_rows,
-        "converters": converters,
-        "encoding": encoding,
-        "quotechar": quotechar,
-        "ndmin": ndmin,
-        "categories": [categories] if isinstance(categories, str) else categories,
-        "layout": layout,
-        "header": header,
-        "missing": missing,
-        "decimal": decimal,
-        "units": units,
-        "widths": widths,
-        "select": select,
-        "decode": decode,
-        "dataset": [dataset] if isinstance(dataset, str) and dataset != "*" else dataset,
-    }
-    parameters = inspect.signature(shared_load).parameters
-    options = {n: value for n, value in given.items() if value is not parameters[n].default}
-    if select is not None:
-        check_select(select)
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error={on_error!r} is neither "raise" nor "skip"')
-    processes = _limits.cpus() if processes is None else operator.index(processes)
-    if processes < 1:
-        raise ValueError(f"processes={processes} must be at least 1")
-    directory = _cache_directory(cache)
-    with inputs(named, reader, backing, skip_failed=on_error == "skip") as found:
-        if options:
-            check_options([file.form for file in found.values()], options)
+    given = locals()
+    named, how = named_paths(files), how_to_load(given)
+    with inputs(named, reader, backing, skip_failed=how["skip_failed"]) as found:
+        if how["options"]:
+            check_options([file.form for file in found.values()], how["options"])
         # The loaders start while this process imports what only a load needs; where all is in the
         # cache, none is needed.
-        count = useful_processes([file.nbytes for file in found.values()], processes)
-        with LoaderPool(count) if directory is None else contextlib.nullcontext():
+        count = useful_processes([file.nbytes for file in found.values()], how["processes"])
+        with LoaderPool(count) if how["cache"] is None else contextlib.nullcontext():
             from shmkit.display.progress import load_monitor  # noqa: PLC0415
             from shmkit.loading.load import load  # noqa: PLC0415
 
-        return load(
-            found,
-            reader=reader,
-            transform=transform,
-            options=options,
-            prefix=len(named) > 1 or isinstance(files, Mapping),
-            processes=processes,
-            backing=backing,
-            cache=directory,
-            skip_failed=on_error == "skip",
-            monitor=load_monitor(progress),
-        )
+        prefix = len(named) > 1 or isinstance(files, Mapping)
+        return load(found, prefix=prefix, monitor=load_monitor(progress), **how)
+
+
+def how_to_load(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `load` that say how, from those of `shared_load`; raises as that does."""
+    parameters = inspect.signature(shared_load).parameters
+    options = {
+        name: given[name] for name in _READING if given[name] is not parameters[name].default
+    }
+    for name in ("categories", "dataset"):
+        if isinstance(options.get(name), str):
+            options[name] = [options[name]]
+    if options.get("dataset") == ["*"]:
+        del options["dataset"]
+    if given["select"] is not None:
+        check_select(given["select"])
+    if given["on_error"] not in ("raise", "skip"):
+        raise ValueError(f'on_error={given["on_error"]!r} is neither "raise" nor "skip"')
+    processes = given["processes"]
+    processes = _limits.cpus() if processes is None else operator.index(processes)
+    if processes < 1:
+        raise ValueError(f"processes={processes} must be at least 1")
+    return {
+        **{name: given[name] for name in ("reader", "transform", "backing")},
+        "options": options,
+        "processes": processes,
+        "cache": _cache_directory(given["cache"]),
+        "skip_failed": given["on_error"] == "skip",
+    }
 
 
 def _cache_directory(cache: bool | PathType | None) -> CacheDirectory | None:
@@ -327,5 +331,5 @@ def _cache_directory(cache: bool | PathType | None) -> CacheDirectory | None:
     try:
         return CacheDirectory(path)
     except OSError as error:
-        warnings.warn(f"without the cache: {error}", stacklevel=3)
+        warnings.warn(f"without the cache: {error}", stacklevel=4)
         return None

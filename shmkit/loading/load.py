@@ -85,11 +85,13 @@ def load(
     monitor: Monitor[Board],
     prefix: bool = False,
     cache: CacheDirectory | None = None,
+    most: int | None = None,
 ) -> SharedArrays:
     """Load `files`; else see `shmkit.shared_load`.
 
     Each file takes those of the options that its format has use for. Datasets of HDF5 files are
-    loaded as if they were files, and named after their file too if `prefix` is true.
+    loaded as if they were files, and named after their file too if `prefix` is true. Arrays of more
+    than `most` bytes in all find no room.
     """
     _remove_left(backing, cache)
     sizes = [file.nbytes for file in files.values()]
@@ -115,6 +117,7 @@ def load(
         loading = _Load(
             found, function, cached, board, records, pool, monitor, skip_failed=skip_failed
         )
+        loading.most = most
         try:
             loading.run(backing, failed)
             arrays = {
@@ -293,6 +296,7 @@ class _Load:
         self.arrays: dict[int, SharedArray | SharedText | SharedTable] = {}
         self.notes: list[str] = []  # what the user is told when all is loaded
         self.taken: set[LoadingFile] = set()  # from the cache
+        self.most: int | None = None  # bytes of all arrays
 
     def run(
         self, backing: str | os.PathLike[str], failed: Iterable[tuple[LoadingFile, Any]]
@@ -329,7 +333,10 @@ class _Load:
     ) -> list[tuple[list[LoadingFile], list[Backing]]]:
         """Where the files are read into: if there is no room in the first place, into the next."""
         files = self.good()
-        chosen = choose_backing(backing, _need(files))
+        need = _need(files)
+        if self.most is not None and need > self.most:
+            raise NotEnoughMemoryError(need, self.most, self.most, "memory= of this stream")
+        chosen = choose_backing(backing, need)
         allow_segments(len(files), chosen.kind)
         _limits.allow_mappings(len(files))
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what

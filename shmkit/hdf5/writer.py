@@ -154,8 +154,9 @@ class Writer:
     def _say(self, item: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
         """Give a group or a dataset its attributes."""
         for key, value in attrs.items():
+            texts = isinstance(value, np.ndarray) and value.dtype.kind == "U"
             try:
-                item.attrs[key] = value
+                item.attrs[key] = value.astype(h5py.string_dtype()) if texts else value
             except (TypeError, ValueError, OSError, RuntimeError) as error:
                 where = "" if item == self._group else f" of {item.name.strip('/')}"
                 message = f"attrs[{key!r}]{where} cannot be stored in HDF5: {error}"

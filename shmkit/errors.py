@@ -15,7 +15,9 @@ pickling: each argument goes to ``super().__init__`` (loaders raise them in othe
 
 from __future__ import annotations
 
+import os
 import signal
+import traceback
 
 from shmkit._format import nbytes_text, printable
 
@@ -30,9 +32,21 @@ __all__ = [
     "TooManySegmentsError",
 ]
 
+_FOLDER = os.path.join(os.path.dirname(__file__), "")
+
 
 class ShmkitError(Exception):
-    """The base of every error that shmkit raises on its own account."""
+    """The base of every error that shmkit raises on its own account.
+
+    IPython shows it without frames of shmkit's own: the message, the line of the user's that
+    called shmkit, and the message with all there is to read about it.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows, a text each."""
+        name = f"\x1b[31m{type(self).__name__}\x1b[0m"
+        notes = getattr(self, "__notes__", [])
+        return [f"{name}: {self}", *_call_of_shmkit(self), "\n".join([f"{name}: {self}", *notes])]
 
 
 class LoadError(ShmkitError):
@@ -191,3 +205,15 @@ class SegmentGoneError(SegmentError):
 
 class SegmentExistsError(SegmentError):
     """The name that a segment is to be published under leads to another segment."""
+
+
+def _call_of_shmkit(error: BaseException) -> list[str]:
+    """The line of code, outside of shmkit, at which a call of shmkit led to the error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame.filename.startswith(_FOLDER) for frame in frames]
+    before = ours.index(True) - 1 if True in ours else len(frames) - 1
+    if before < 0:
+        return []
+    file, line, _, text = frames[before]
+    where = file if os.path.exists(file) else "this cell"  # a cell is in no file
+    return [f"{where}, line {line}\n----> {line} {text}\n"]

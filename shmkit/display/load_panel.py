@@ -10,9 +10,11 @@ all is freed  ──▶ the live panel is closed; the snapshot stays
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -78,6 +80,10 @@ class Panel:
     def end(self, board: Board) -> None:
         """Show how it ended, and go on to show what becomes of the memory."""
         self._panel.end_cancel()
+        if board.cancelled and (interrupt := sys.exception()) is not None:
+            # Nobody wants to read where in shmkit an interrupt came; IPython asks for this.
+            line = "KeyboardInterrupt: the load was cancelled; nothing of it was kept"
+            interrupt._render_traceback_ = functools.partial(list, [line])  # type: ignore[attr-defined]
         self._redraw()
         if _has_memory(board) and self._shell is not None:
             # Memory often comes back only when a later cell binds a variable anew.

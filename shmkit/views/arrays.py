@@ -15,6 +15,7 @@ from shmkit.errors import SegmentGoneError
 from shmkit.pools.gone import GoneArray
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray, state_of
+from shmkit.views.failures import Failures
 from shmkit.views.table import SharedTable, Table
 from shmkit.views.text import SharedText
 
@@ -39,7 +40,8 @@ class SharedArrays(Sequence[_Array]):
     Attributes
     ----------
     failures : dict of str to Exception
-        The files that could not be loaded, with ``on_error="skip"``.
+        The files that could not be loaded, with ``on_error="skip"``. It shows itself as a table:
+        the file, the line, what is wrong there, and the option to try.
 
     Examples
     --------
@@ -66,7 +68,7 @@ class SharedArrays(Sequence[_Array]):
         on_close: Callable[[], None] | None = None,
         timeline: Callable[[], Timeline] | None = None,
     ) -> None:
-        self.failures = dict(failures or {})
+        self.failures = Failures(failures or {})
         self._names = list(arrays)
         self._arrays: dict[str, _Array] | None = dict(arrays)
         # What is shown of them after close(). Copies, which a worker may return, have no segment.

@@ -163,7 +163,9 @@ def test_interrupted_load_says_that_it_stopped(lab, how):
         notebook.wait()
         assert notebook.errors == []
         expect(panel).to_contain_text("stopped, nothing kept: 2 stopped")
-        expect(notebook.output(1).last).to_contain_text("KeyboardInterrupt")
+        expect(notebook.output(1).last).to_have_text(
+            "KeyboardInterrupt: the load was cancelled; nothing of it was kept"
+        )
 
 
 def test_of_a_thousand_files_each_is_found_by_keyboard(lab, go):

@@ -1,4 +1,4 @@
-"""Views of every kind, which tests send to other processes, and what they are read as there.
+"""Views and columns of every kind, which tests send to other processes and libraries.
 
 Workers import this module: it imports nothing that takes long.
 """
@@ -12,6 +12,9 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 from numpy.lib import recfunctions as rfn
 from numpy.lib.stride_tricks import sliding_window_view
+
+from shmkit._categories import category
+from shmkit._text_dtype import coded_text
 
 
 def pandas():
@@ -87,6 +90,39 @@ WRAPPED = {  # how others hold a view: a plain array of theirs stands on the seg
     "Dataset": lambda a: xarray().Dataset({"x": (["row", "column"], a)}),
 }
 SLOW = ("polars", "DataArray", "Dataset")  # to import; and a forked process that uses polars hangs
+
+NAN = float("nan")
+
+
+WHEN = np.array(["2024-01-01T00:00:01", "NaT", "1969-12-31T23:59:59"], "M8[s]")
+
+
+COLUMNS = {
+    **{f"f{n}": np.array([1.5, NAN, -2.0], f"f{n}") for n in (2, 4, 8)},
+    **{f"{kind}{n}": np.array([1, 2, 3], f"{kind}{n}") for kind in "iu" for n in (1, 2, 4, 8)},
+    **{f"at_{unit}": WHEN.astype(f"M8[{unit}]") for unit in ("s", "ms", "us", "ns")},
+    **{f"for_{unit}": (WHEN - WHEN[0]).astype(f"m8[{unit}]") for unit in ("s", "ms", "us", "ns")},
+    "day": WHEN.astype("M8[D]"),
+    "hour": WHEN.astype("M8[h]"),
+    "big": np.array([1, 2, 3], ">i4"),
+    "ok": np.array([True, False, True]),
+    "text": np.array(["a", "", "größe"]),
+    "station": np.array([1, 0, 1], coded_text(["Oslo", "Århus"])),
+    "kind": np.array([0, 1, 1], category(["a", "b"])),
+    "raw": np.array([b"a", b"\xff\0b", b""]),
+}
+
+
+COLUMN_VALUES = {
+    **{name: [None if x != x else x for x in column.tolist()] for name, column in COLUMNS.items()},  # noqa: PLR0124 - NaN
+    "station": ["Århus", "Oslo", "Århus"],
+    "kind": ["a", "b", "b"],
+    "hour": WHEN.astype("M8[h]").astype("M8[s]").tolist(),
+    **{
+        f"{what}_ns": COLUMNS[f"{what}_us"].tolist()  # numpy has no object for ns
+        for what in ("at", "for")
+    },
+}
 
 
 def views(floats, records):

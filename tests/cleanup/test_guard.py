@@ -338,29 +338,45 @@ def test_options_of_python_are_passed_on(process, tmp_path):
             assert set(more) <= set(first)
 
 
+SIGNALLED = """
+import itertools, os, signal, sys
+from shmkit import share
+from shmkit.cleanup.guard import watch
+from shmkit.cleanup.lock import hold
+
+def signalled(function, line):
+    # The first share() of a new process, with a signal before this line of the function.
+    lines, arrays = itertools.count(1), []
+    def handler(*_):
+        arrays.append(share([1], backing=sys.argv[1]))
+    def trace(frame, event, _):
+        if frame.f_code is not function.__code__:
+            return None
+        if event == "line" and next(lines) == line:
+            sys.settrace(None)
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return trace
+    signal.signal(signal.SIGUSR1, handler)
+    sys.settrace(trace)
+    arrays.append(share([2], backing=sys.argv[1]))
+    return [array.tolist() for array in arrays]
+
+for function in (watch, hold):
+    for line in itertools.count(1):
+        child = os.fork()  # it has no guard and no lock yet
+        if child == 0:
+            signal.alarm(20)  # who waits for a lock of its own ends by this
+            got = signalled(function, line)
+            os._exit({"[[1], [2]]": 0, "[[2]]": 1}.get(str(got), 2))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status:
+            break
+    print(status, line > 3, flush=True)  # 1: there are not so many lines
+"""
+
+
 def test_a_handler_that_shares_while_a_lock_is_held_is_not_held_up(tmp_path):
     """A signal comes in the middle of the first share(): its handler shares as well."""
-    code = """
-import os, signal, sys
-from shmkit import share
-from shmkit.cleanup import guard, lock
-arrays = []
-def handler(*_):
-    arrays.append(share([1], backing=sys.argv[1]))
-signal.signal(signal.SIGUSR1, handler)
-for module, name in ((guard._Guard, "_start"), (lock, "_locked")):
-    def interrupted(*arguments, run=getattr(module, name)):
-        if not arrays or arrays == ["again"]:
-            arrays.clear()
-            arrays.append(None)
-            os.kill(os.getpid(), signal.SIGUSR1)
-        return run(*arguments)
-    setattr(module, name, interrupted)
-    arrays.append(share([2], backing=sys.argv[1]))
-    print(*(array.tolist() for array in arrays[1:]), flush=True)
-    arrays[:] = ["again"]
-    lock._locks.forget()
-"""
-    with Owner(code, tmp_path) as owner:
-        assert owner.says() == ["[1]", "[2]"]
-        assert owner.says() == ["[1]", "[2]"]
+    with Owner(SIGNALLED, tmp_path) as owner:
+        assert owner.says() == ["1", "True"]
+        assert owner.says() == ["1", "True"]

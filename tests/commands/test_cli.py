@@ -7,7 +7,6 @@ import sys
 import time
 
 import numpy as np
-import pytest
 
 from shmkit import __version__, share, shared_load
 from shmkit.cleanup.owner import lock_path, this_process
@@ -20,22 +19,6 @@ def shmkit(*arguments):
         text=True,
         timeout=60,
     )
-
-
-def test_the_demo_compares_and_leaves_nothing():
-    done = shmkit("demo", "--rows", "20000")
-    assert done.returncode == 0, done.stderr
-    assert "read back with h5py: equal" in done.stdout
-    assert done.stdout.endswith("segments left: 0\n")
-    assert "np.loadtxt + h5py" in done.stdout
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("rows", ["0", "-3", "many"])
-def test_a_bad_number_of_rows_is_an_error(rows):
-    done = shmkit("demo", "--rows", rows)
-    assert done.returncode == 2
-    assert "--rows" in done.stderr
 
 
 def test_no_command_says_what_there_is():

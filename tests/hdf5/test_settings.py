@@ -1,6 +1,5 @@
 """The options of an export: the same ones, with the same defaults, however it is asked for."""
 
-import argparse
 import inspect
 import re
 from dataclasses import fields
@@ -8,7 +7,6 @@ from dataclasses import fields
 import pytest
 
 from shmkit import to_hdf5
-from shmkit.commands.options import add_options, settings_of
 from shmkit.hdf5.settings import Settings
 
 
@@ -17,16 +15,6 @@ def test_to_hdf5_takes_them_with_their_defaults():
     taken = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     del taken["progress"]
     assert taken == {field.name: field.default for field in fields(Settings)}
-
-
-def test_a_command_line_has_a_flag_for_each_and_no_defaults_of_its_own():
-    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS, add_help=False)
-    add_options(parser)
-    flags = {action.dest for action in parser._actions}  # noqa: SLF001 - argparse tells it nowhere else
-    assert flags == {field.name for field in fields(Settings)}
-    given = vars(parser.parse_args([]))
-    assert given == {}
-    assert settings_of(given) == Settings(attrs={})
 
 
 @pytest.mark.parametrize(

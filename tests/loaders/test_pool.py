@@ -67,23 +67,6 @@ def test_many_tasks_each_run_once_whichever_loader_ends(nbytes, tmp_path):
     assert all(outcomes[n] == (n, bytes(nbytes)) for n in range(600) if n not in ended)
 
 
-def test_an_exception_is_an_outcome():
-    outcomes = run([(int, ("x",)), (int, ("7",))])
-    assert isinstance(outcomes[0], ValueError)
-    assert outcomes[1] == 7
-
-
-def test_an_exception_that_does_not_pickle_still_arrives():
-    class UnpicklableError(Exception):
-        def __reduce__(self):
-            raise TypeError("no")
-
-    def fail():
-        raise UnpicklableError("what it says")
-
-    assert "what it says" in str(run([(fail, ())])[0])
-
-
 @pytest.mark.parametrize(
     ("ending", "exitcode"),
     [
@@ -97,30 +80,6 @@ def test_a_loader_that_ends_is_an_outcome_and_is_replaced(ending, exitcode):
     outcomes = run([(ending, ()), *[(os.getpid, ())] * 5])
     assert outcomes[0] == Died(exitcode)
     assert all(isinstance(outcomes[n], int) for n in range(1, 6))
-
-
-def test_a_child_that_a_task_forked_does_not_take_part():
-    def fork_a_tool(n):
-        if os.fork() == 0:
-            os.execvp("no-such-tool", ["no-such-tool"])
-        return n
-
-    assert run([(fork_a_tool, (n,)) for n in range(4)]) == {n: n for n in range(4)}
-    for _ in range(4):
-        assert run([(int, (n,)) for n in range(4)]) == {n: n for n in range(4)}
-
-
-@pytest.mark.parametrize("stdout", ["closed", "another"])
-def test_a_task_may_close_or_replace_stdout(stdout):
-    def replace():
-        if stdout == "closed":
-            sys.stdout.close()
-        else:
-            sys.stdout = object()
-        return stdout
-
-    assert run([(replace, ())], count=1) == {0: stdout}
-    end_loaders(os.getpid())  # it has none any more
 
 
 def test_a_loader_that_cannot_be_started_leaves_no_descriptor(run_script):

@@ -229,21 +229,6 @@ def test_what_was_saved_is_there_in_the_next_session(tmp_path):
     assert (done.stdout, done.stderr) == ("276.0 276.0\nFalse\n", "")
 
 
-def test_nobodys_package_is_imported_for_it(run_script):
-    done = run_script(
-        "import sys, shmkit\n"
-        "a = shmkit.share([1, 2])\n"
-        "names = 'multiprocessing', 'joblib', 'loky', 'cloudpickle'\n"
-        "print([name for name in names if name in sys.modules])\n"
-        "import multiprocessing.reduction, joblib, inspect\n"
-        "print(len(multiprocessing.reduction.ForkingPickler.dumps(a)) < 400)\n"
-        "print(joblib.parallel.BACKENDS['loky'] is not joblib.parallel.LokyBackend)\n"
-        "print(joblib.parallel.__spec__.loader is joblib.parallel.__loader__, \n"
-        "    inspect.getsource(joblib.parallel)[:3])\n"
-    )
-    assert done.stdout.splitlines() == ["[]", "True", "True", 'True """']
-
-
 def test_the_result_of_a_worker_is_a_reference_too():
     with share(FLOATS) as array, multiprocessing.get_context("spawn").Pool(1) as pool:
         got = pool.apply(itself, (array.T,))

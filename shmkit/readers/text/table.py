@@ -258,10 +258,12 @@ class TableReader(Reader):
         encoding = plan.options["encoding"]
         with decoding(self._path, encoding):
             stream = self._stream(encoding)
+            room = plan.shape[0]
             if part.rows is None and stream.plain and content_nbytes(self._data) is not None:
                 # To count is many times as fast as to read, and an exact room leaves no hole.
-                plan = replace(plan, shape=(self._most_rows(stream, plan), *plan.shape[1:]))
-            rows = TableRows(self._path, plan, part, writer, self._options.get("converters"))
+                room = self._most_rows(stream, plan)
+            converters = self._options.get("converters")
+            rows = TableRows(self._path, plan, part, room, writer, converters)
             return rows.take(stream, self._data)
 
     def _most_rows(self, stream: TextStream, plan: TablePlan) -> int:

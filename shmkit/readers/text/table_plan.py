@@ -192,10 +192,9 @@ class TablePlan(Plan):
         )
         return names, self.form == "matrix", self.dialect.decimal
 
-    @property
-    def room(self) -> Layout:
-        """Where the columns lie, with room for as many rows as there may be."""
-        return Layout.new(self._named(), self.shape[0])
+    def layout_for(self, rows: int) -> Layout:
+        """Where the columns lie, with room for so many rows."""
+        return Layout.new(self._named(), rows)
 
     def _named(self) -> list[tuple[str, np.dtype[Any]]]:
         return [(c.name, dtype) for c, dtype in zip(self.columns, self.dtypes, strict=True)]
@@ -212,7 +211,7 @@ class TablePlan(Plan):
         rows = self.shape[0]
         if form == "matrix":
             return replace(plan, dtype=np.dtype(np.float64), shape=(rows, len(self.columns)))
-        return replace(plan, dtype=plan.room.row_dtype(), shape=(rows,))
+        return replace(plan, dtype=plan.layout_for(0).row_dtype(), shape=(rows,))
 
     def widened(self, found: Iterable[Belied]) -> Self:
         """The plan that holds what these found, too."""

@@ -97,7 +97,9 @@ class TableRows:
     Parameters
     ----------
     path, plan, part
-        Of the file; the plan's shape is the room that there is.
+        Of the file.
+    room
+        For how many rows of the table there is room.
     writer
         Where they go.
     converters
@@ -110,7 +112,13 @@ class TableRows:
     """
 
     def __init__(
-        self, path: str, plan: TablePlan, part: Part, writer: SegmentWriter, converters: Any
+        self,
+        path: str,
+        plan: TablePlan,
+        part: Part,
+        room: int,
+        writer: SegmentWriter,
+        converters: Any,
     ) -> None:
         self._path = path
         self._plan = plan
@@ -121,17 +129,17 @@ class TableRows:
             for n, column in enumerate(plan.columns)
             if column.converted is not None
         }
-        self._room = plan.shape[0] if part.rows is None else part.rows
+        self._room = room if part.rows is None else part.rows
         most = plan.options.get("max_rows")
         self._most: int = sys.maxsize if most is None else most
         self.count = 0
         self._places: list[int] = []  # of the part's first value of each column
         if plan.form == "columns":
-            layout = plan.room
+            layout = plan.layout_for(room)
             writer.declare(*layout.image())
             self._places = [c.offset + part.row * c.dtype.itemsize for c in layout.columns]
         else:
-            writer.declare(plan.dtype, plan.shape)
+            writer.declare(plan.dtype, (room, *plan.shape[1:]))
 
     def take(self, stream: TextStream, data: BinaryIO) -> Piece:
         """Read the part; gives what was written, or what belies the plan."""

@@ -189,3 +189,15 @@ def test_times_that_were_saved_have_the_attributes_of_times_once(tmp_path):
         assert found.dtype == times.dtype
         np.testing.assert_array_equal(found, times)
         assert found.attrs == {}
+
+
+def test_bounds_of_times_are_times(tmp_path):
+    written(tmp_path / "a.nc", VALUES["i2"], {"units": "days since 2000-01-01", "bounds": "b"})
+    with h5py.File(tmp_path / "a.nc", "r+") as file:
+        file["b"] = np.array([[0, 1], [1, 2]], "f4")
+        file["c"] = np.array([[0, 1], [1, 2]], "f4")
+    bounds, _, _ = read(tmp_path / "a.nc", dataset="b")
+    first = np.datetime64("2000-01-01")
+    np.testing.assert_array_equal(bounds, first + np.array([[0, 1], [1, 2]]))
+    other, _, _ = read(tmp_path / "a.nc", dataset="c")
+    assert other.dtype == "f4"

@@ -10,7 +10,7 @@ import numpy as np
 
 from shmkit.readers.hdf5.file import DAMAGED
 
-__all__ = ["attributes"]
+__all__ = ["OF_TIMES", "attributes", "bounded"]
 
 # What HDF5, NetCDF-4 and `to_hdf5` say to themselves.
 _INTERNAL = (
@@ -18,7 +18,7 @@ _INTERNAL = (
     *("_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict"),
     *("source_file", "source_options", "column", "missing"),
 )
-_OF_TIMES = ("units", "calendar", "_FillValue")  # which to_hdf5 says anew
+OF_TIMES = ("units", "calendar", "_FillValue")  # which to_hdf5 says anew
 _STORED_KIND = "numpy_dtype"
 _KINDS = "biufcmM"
 
@@ -26,7 +26,7 @@ _KINDS = "biufcmM"
 def attributes(dataset: h5py.Dataset) -> dict[str, Any]:
     """Those that are text, numbers or times, or arrays of these."""
     found: dict[str, Any] = {}
-    internal = (*_INTERNAL, *(_OF_TIMES if _STORED_KIND in dataset.attrs else ()))
+    internal = (*_INTERNAL, *(OF_TIMES if _STORED_KIND in dataset.attrs else ()))
     for name in dataset.attrs:
         if name in internal or name.startswith(_STORED_KIND):
             continue
@@ -35,6 +35,21 @@ def attributes(dataset: h5py.Dataset) -> dict[str, Any]:
             if value is not None:
                 found[name] = value
     return found
+
+
+def bounded(dataset: h5py.Dataset) -> dict[str, Any]:
+    """The attributes of the times whose bounds a dataset says that it has; empty if there are none.
+
+    The CF conventions let bounds do without units: they are those of the times.
+    """
+    with contextlib.suppress(*DAMAGED, OSError):
+        name = dataset.name.rpartition("/")[2]
+        for other in dataset.parent.values():
+            if isinstance(other, h5py.Dataset) and "bounds" in other.attrs:
+                attrs = attributes(other)
+                if attrs.get("bounds") == name and " since " in str(attrs.get("units")):
+                    return {key: attrs[key] for key in ("units", "calendar") if key in attrs}
+    return {}
 
 
 def _plain(value: Any) -> Any:

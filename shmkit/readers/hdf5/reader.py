@@ -23,7 +23,7 @@ from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.cf import Decoding, decoding, time_unit
-from shmkit.readers.hdf5.attributes import attributes
+from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded
 from shmkit.readers.hdf5.file import DAMAGED, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
 from shmkit.readers.hdf5.text import mislabelled, widths
@@ -120,12 +120,13 @@ class HDF5Reader(Reader):
             wanted = _is_netcdf(self._path, self._file, self._dataset)
         if not wanted or stored.metadata or "numpy_dtype" in self._dataset.attrs:
             return None
-        found = decoding(stored.base, self._attrs)
+        attrs = self._attrs_with_those_of_times()
+        found = decoding(stored.base, attrs)
         if found is not None and found.since is not None:
             ends = [(block.min(), block.max()) for block in self._raw_blocks() if block.size]
             if ends:
                 least, most = min(end[0] for end in ends), max(end[1] for end in ends)
-                found = decoding(stored.base, self._attrs, time_unit(found, least, most))
+                found = decoding(stored.base, attrs, time_unit(found, least, most))
         return found
 
     def _raw_blocks(self) -> Iterator[NDArray[Any]]:
@@ -134,6 +135,13 @@ class HDF5Reader(Reader):
     @functools.cached_property
     def _attrs(self) -> dict[str, Any]:
         return attributes(self._dataset)
+
+    def _attrs_with_those_of_times(self) -> dict[str, Any]:
+        """With the units and the calendar of the times whose bounds these are."""
+        if "units" in self._attrs:
+            return self._attrs
+        times = bounded(self._dataset)
+        return {**{name: times[name] for name in times if name in OF_TIMES}, **self._attrs}
 
     def count(self, plan: Plan, start: int, stop: int) -> Part:
         """The rows that begin in these bytes of the array, whole chunks of them."""

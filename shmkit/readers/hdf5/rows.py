@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.hdf5.chunks import fill
 from shmkit.hdf5.filters import Pipeline, filter_name
+from shmkit.readers.hdf5.file import DAMAGED
 from shmkit.readers.select import Cut, as_slice, cuts, stop_of_chunk
 
 __all__ = ["Rows"]
@@ -89,7 +90,7 @@ class Rows:
             here = out[tuple(axis.here for axis in cut)]
             try:
                 skipped, data = stock.dataset.read_direct_chunk(tuple(axis.chunk for axis in cut))
-            except RuntimeError:  # it was never written, or is damaged: HDF5 knows
+            except (*DAMAGED, OSError):  # it was never written, or is damaged: HDF5 knows
                 here[...] = self._through_hdf5(tuple(_range_of(axis) for axis in cut))
                 continue
             chunks = *stock.chunks, *self._inner
@@ -129,7 +130,8 @@ class _Stock(NamedTuple):
 
 def _stock(dataset: h5py.Dataset) -> _Stock | None:
     """What is known of it if its filters can be undone here, and it holds numpy's types."""
-    if (filters := Pipeline.of(dataset)) is None:
+    # HDF5 gives nonsense where no chunk was ever written.
+    if (filters := Pipeline.of(dataset)) is None or not dataset.id.get_storage_size():
         _check_filters(dataset)
         return None
     stored = dataset.dtype

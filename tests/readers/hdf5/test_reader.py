@@ -118,6 +118,15 @@ def test_rows_that_were_never_written_have_the_fill_value(tmp_path):
     assert_loads_as_h5py(tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_a_dataset_of_which_no_chunk_was_written_has_the_fill_value(tmp_path, libver):
+    with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+        options = {"chunks": (10,), "compression": "gzip", "fillvalue": 7}
+        file.create_dataset("data", (100,), "i4", **options)
+        file.create_dataset("scalar", (), "i4", fillvalue=3)
+    assert_loads_as_h5py(tmp_path / "a.h5")
+
+
 def test_chunks_that_a_filter_skipped(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         data = file.create_dataset("data", (20,), "i4", chunks=(10,), compression="gzip")

@@ -37,6 +37,7 @@ def to_hdf5(
     chunks: int | tuple[int, ...] | None = Settings.chunks,
     layout: Literal["table", "columns"] | None = Settings.layout,
     concat: bool = Settings.concat,
+    timeout: float = Settings.timeout,
     attrs: Mapping[str, Any] | None = Settings.attrs,
     progress: bool | None = None,
 ) -> Export:
@@ -91,6 +92,13 @@ def to_hdf5(
         ``stop`` (excluded). They must have the same fields and row shape, and all be numbers,
         bytes, text or times, which get numpy's common type: an error if that has not all of the
         integers, as float64 has not.
+        With ``mode="a"``, rows are added to those that an earlier ``concat=True`` wrote: the same
+        fields, of types that the file has room for; longer texts are fine. Who reads the file
+        meanwhile, even by h5py, sees the old rows, or all the new ones once it opens it again.
+        The file is copied for that, which takes no time on btrfs and xfs. It keeps its own
+        compression and chunks. ``overwrite=True`` replaces the rows instead.
+    timeout : float
+        With ``mode="a"``, seconds to wait for other processes that add to the file.
     attrs : mapping, optional
         Attributes of the group, by default of the file: strings, numbers or small arrays.
     progress : bool, optional
@@ -115,7 +123,8 @@ def to_hdf5(
         With ``mode="x"``, if the file is there; with ``mode="a"``, if there was none, and another
         process has made one meanwhile.
     BlockingIOError
-        If the file is open: anywhere for ``mode="a"``, else for writing.
+        If the file is open: anywhere for ``mode="a"`` without `concat`, else for writing; or if
+        another process adds to it for longer than `timeout`: names that, where the system does.
     OSError
         If the file cannot be written: no such directory, no permission (a file that is read-only
         is not replaced either), no space, a pipe or device, no HDF5 file to add to.
@@ -171,9 +180,9 @@ def to_hdf5(
     [1. 1.]
     """
     settings = Settings(
-        group, mode, overwrite, compression, level, shuffle, chunks, layout, concat, attrs
+        group, mode, overwrite, compression, level, shuffle, chunks, layout, concat, timeout, attrs
     )
-    path = check_path(path, mode)
+    path = check_path(path, mode, beside_readers=concat)
     found = contents(arrays, layout=layout, concat=concat)
     settings.check(found.datasets)
     with writing(path, settings, export_monitor(progress)) as export:

@@ -53,7 +53,7 @@ def convert(
     `loading` are arguments of `load`. With ``concat``, all files are in memory at once. A file that
     is there is replaced only if it is an HDF5 file and the settings say `overwrite`.
     """
-    path = check_path(path, settings.mode)
+    path = check_path(path, settings.mode, beside_readers=settings.concat)
     _check_replaced(path, settings)
     named = named_paths("/dev/stdin" if file == "-" else file for file in files)
     how = loading["reader"], loading["backing"]

@@ -71,7 +71,13 @@ def add_options(parser: argparse.ArgumentParser) -> Any:
         "--concat",
         action="store_true",
         help='all arrays, one after another, as one dataset "data"; "source" says which rows came '
-        "from where",
+        "from where; with --append, rows are added to it",
+    )
+    how.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        help="how long to wait with --append for others that add to the file (default: 60)",
     )
     how.add_argument(
         "--attr",

@@ -177,7 +177,7 @@ def _parse(line: str, variables: Mapping[str, Any]) -> tuple[str, list[str], boo
         settings = settings_of(options)
     except (UsageError, ValueError) as error:
         raise UsageError(f"{_MAGIC}: {as_typed(str(error))}; {_MAGIC}? shows the options") from None
-    path = check_path(path, settings.mode)
+    path = check_path(path, settings.mode, beside_readers=settings.concat)
     if settings.mode == "a":
         check_group(path, settings.group)
     return path, names, dry_run, options

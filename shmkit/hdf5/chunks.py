@@ -41,9 +41,10 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     return tuple(chunks)
 
 
-def blocks(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[Block]:
-    """The part of an array that is in each chunk, in the order of the chunks."""
-    axes = (range(0, length, step) for length, step in zip(shape, chunks, strict=True))
+def blocks(shape: tuple[int, ...], chunks: tuple[int, ...], first: int = 0) -> Iterator[Block]:
+    """The part of an array that is in each chunk, in the order of the chunks, from a row on."""
+    starts = [first, *[0] * (len(shape) - 1)]
+    axes = (range(*axis) for axis in zip(starts[: len(shape)], shape, chunks, strict=True))
     for offset in itertools.product(*axes):
         yield tuple(slice(start, start + step) for start, step in zip(offset, chunks, strict=True))
 

@@ -26,7 +26,7 @@ __all__ = ["Layout", "Mode", "Settings", "plugins"]
 Mode = Literal["w", "x", "a"]
 Layout = Literal["table", "columns"]
 
-_MIN_GROWING_ROWS = 1024  # of a chunk of a dataset that can grow, however short it is today
+_GROWING_NBYTES = 1 << 18  # of a chunk of a dataset that can grow, however short it is today
 _MAX_CHUNK_NBYTES = (1 << 32) - 1  # in HDF5 before 2.0
 _SHUFFLED = frozenset(["gzip", "lzf", "zstd"])  # other filters have a shuffle of their own, or harm
 
@@ -47,6 +47,7 @@ class Settings:
     chunks: int | tuple[int, ...] | None = None
     layout: Layout | None = None
     concat: bool = False
+    timeout: float = 60.0
     attrs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -78,7 +79,8 @@ class Settings:
         shape, chunks = source.shape, self.chunks
         if chunks is None or source.is_index:
             if source.grows:
-                shape = max(shape[0], _MIN_GROWING_ROWS), *shape[1:]
+                row = math.prod(shape[1:]) * source.stored.itemsize
+                shape = max(shape[0], _GROWING_NBYTES // max(row, 1)), *shape[1:]
             return chunk_shape(shape, source.stored.itemsize)
         if not isinstance(chunks, Sequence):
             chunks = (chunks, *shape[1:])[: len(shape)]

@@ -32,7 +32,9 @@ from shmkit.hdf5.contents.datasets import Contents
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.adding import appending
+from shmkit.hdf5.storage.growing import growing
 from shmkit.hdf5.storage.replacing import replacing
+from shmkit.hdf5.storage.turn import turn
 from shmkit.hdf5.writer import Writer
 
 __all__ = ["Writing", "writing"]
@@ -88,11 +90,16 @@ class Writing:
 def writing(path: str, settings: Settings, monitor: Monitor[Work]) -> Iterator[Writing]:
     """A file to write datasets to in the block; it is in its place after that, or as it was."""
     started = time.perf_counter()
-    if settings.mode == "a" and os.path.exists(path):
-        target, mode = appending(path), "r+"
-    else:
-        target, mode = replacing(path, exclusive=settings.mode != "w"), "w"
-    with target as storage, ThreadPoolExecutor(1) as thread:
+    with contextlib.ExitStack() as stack:
+        if settings.mode == "a":
+            stack.enter_context(turn(path, settings.timeout))
+        mode = "r+" if settings.mode == "a" and os.path.exists(path) else "w"
+        if mode == "w":
+            target = replacing(path, exclusive=settings.mode != "w")
+        else:
+            target = growing(path) if settings.concat else appending(path)
+        storage = stack.enter_context(target)
+        thread = stack.enter_context(ThreadPoolExecutor(1))
         writer = Writer(storage, mode, settings)
         try:
             under_way = Writing(writer, thread, monitor)

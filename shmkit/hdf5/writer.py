@@ -31,6 +31,7 @@ from shmkit.hdf5.chunks import Block, as_bytes, blocks, chunk_shape, whole_chunk
 from shmkit.hdf5.contents.datasets import Contents, DatasetSource
 from shmkit.hdf5.export import Dataset
 from shmkit.hdf5.filters import Pipeline
+from shmkit.hdf5.grown import GrownSource, grown, grows_in
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.file import Storage
 
@@ -77,11 +78,21 @@ class Writer:
         self._group = file.require_group(group or "/")
         stamps = {"shmkit_version": importlib.metadata.version("shmkit")}
         stamps["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        if self._mode == "r+" and self._settings.concat and "created" in self._group.attrs:
+            stamps = {}  # rows may come to what has been created then
         self._say(self._group, {**stamps, **(self._settings.attrs or {})})
 
     def write(self, contents: Contents) -> None:
         """Write datasets below the group, and what is said about groups."""
         datasets = contents.datasets
+        may_grow = self._settings.mode == "a" and self._settings.concat
+        if may_grow and not self._settings.overwrite and grows_in(self._group, datasets):
+            sources = {name: grown(self._group, name, new) for name, new in datasets.items()}
+            # All before one is written: rooms that lie side by side become one, which has no gaps.
+            for growing in sources.values():
+                growing.cut()
+            self.written += [self._grow(name, source) for name, source in sources.items()]
+            return
         self._set_aside(datasets)
         self.written += [self._write(name, source) for name, source in datasets.items()]
         for name, source in datasets.items():
@@ -101,7 +112,11 @@ class Writer:
         try:
             # No chunk cache: a chunk that its filter refuses is an error at once. In the cache,
             # it would be one whenever the file is closed.
-            return h5py.File(self._storage, self._mode, rdcc_nbytes=0)
+            options: dict[str, Any] = {}
+            if self._mode == "w" and self._settings.concat:
+                # The room of a last chunk that was not full is used again by the next one.
+                options = {"fs_strategy": "fsm", "fs_persist": True, "fs_threshold": 1}
+            return h5py.File(self._storage, self._mode, rdcc_nbytes=0, **options)
         except OSError as error:
             reason = str(error)
         # Not in the block above: this error would keep h5py's, the frames of that a list of HDF5's,
@@ -120,33 +135,58 @@ class Writer:
                 raise ValueError(f"{name!r} is a group in the file; choose another name")
             if not self._settings.overwrite:
                 raise ValueError(f"{name!r} is in the file already; overwrite=True replaces it")
-            hidden = f".shmkit-{len(self._aside)}"
-            file.move(name, hidden)
-            self._aside.append(hidden)
+            self._put_aside(name)
+
+    def _put_aside(self, name: str) -> None:
+        hidden = f".shmkit-{len(self._aside)}"
+        self._group.file.move(name, hidden)
+        self._aside.append(hidden)
+
+    def _grow(self, name: str, source: GrownSource) -> Dataset:
+        """Add rows to a dataset that is there."""
+        if source.is_rewritten:
+            self._put_aside(self._group[name].name)
+            return self._write(name, source)
+        dataset: h5py.Dataset = self._group[name]
+        dataset.resize(source.shape)
+        self._write_chunks(dataset, source, dataset.chunks, source.first)
+        return self._described(dataset, source)
 
     def _write(self, name: str, source: DatasetSource) -> Dataset:
         dataset, chunks = self._create(name, source)
-        if not chunks:
+        if chunks:
+            self._write_chunks(dataset, source, chunks, 0)
+        else:
             self._write_plain(dataset, source)
-        elif (filters := Pipeline.of(dataset)) is not None:
+        return self._described(dataset, source)
+
+    def _write_chunks(
+        self, dataset: h5py.Dataset, source: DatasetSource, chunks: tuple[int, ...], first: int
+    ) -> None:
+        """Write the chunks from this row on, with which one begins."""
+        filters = Pipeline.of(dataset)
+        if filters is not None:
 
             def made(block: Block) -> tuple[int, Any]:
                 return filters.encode(whole_chunk(source.block(block), chunks))
 
-            for block, (skipped, data) in self._in_order(made, source.shape, chunks):
+            for block, (skipped, data) in self._in_order(made, source.shape, chunks, first):
                 place = tuple(side.start for side in block)
                 dataset.id.write_direct_chunk(place, data, filter_mask=skipped)
                 self._advance(source, block)
-        else:
-            for block in blocks(source.shape, chunks):
-                try:
-                    dataset[block] = source.block(block)
-                except (OSError, RuntimeError) as error:
-                    raise ValueError(
-                        f"compression={self._settings.compression!r} cannot take {name} "
-                        f"({source.dtype}, {source.shape}): {error}"
-                    ) from error
-                self._advance(source, block)
+            return
+        for block in blocks(source.shape, chunks, first):
+            try:
+                dataset[block] = source.block(block)
+            except (OSError, RuntimeError) as error:
+                raise ValueError(
+                    f"compression={self._settings.compression!r} cannot take {dataset.name} "
+                    f"({source.dtype}, {source.shape}): {error}"
+                ) from error
+            self._advance(source, block)
+
+    def _described(self, dataset: h5py.Dataset, source: DatasetSource) -> Dataset:
+        """A dataset that is written, with what is said about it."""
         self._say(dataset, source.attrs)
         nbytes = dataset.id.get_storage_size()
         return Dataset(dataset.name.strip("/"), source.shape, source.dtype, source.nbytes, nbytes)
@@ -156,7 +196,9 @@ class Writer:
         for key, value in attrs.items():
             texts = isinstance(value, np.ndarray) and value.dtype.kind == "U"
             try:
-                item.attrs[key] = value.astype(h5py.string_dtype()) if texts else value
+                # A text that is written once more takes another 4 kB of the file.
+                if key not in item.attrs or not np.array_equal(item.attrs[key], value):
+                    item.attrs[key] = value.astype(h5py.string_dtype()) if texts else value
             except (TypeError, ValueError, OSError, RuntimeError) as error:
                 where = "" if item == self._group else f" of {item.name.strip('/')}"
                 message = f"attrs[{key!r}]{where} cannot be stored in HDF5: {error}"
@@ -229,17 +271,21 @@ class Writer:
             self._syncing = self._syncer.submit(self._storage.sync)
 
     def _in_order(
-        self, function: Callable[[Block], _Result], shape: tuple[int, ...], chunks: tuple[int, ...]
+        self,
+        function: Callable[[Block], _Result],
+        shape: tuple[int, ...],
+        chunks: tuple[int, ...],
+        first: int = 0,
     ) -> Iterator[tuple[Block, _Result]]:
         """Blocks and what the function makes of them; a few are in flight, however many."""
         pending: deque[tuple[Block, Future[_Result]]] = deque()
-        for block in blocks(shape, chunks):
+        for block in blocks(shape, chunks, first):
             pending.append((block, self._pool.submit(function, block)))
             if len(pending) > 2 * self._threads:
-                first, future = pending.popleft()
-                yield first, future.result()
-        for first, future in pending:
-            yield first, future.result()
+                done, future = pending.popleft()
+                yield done, future.result()
+        for done, future in pending:
+            yield done, future.result()
 
 
 def check_group(path: str, group: str) -> None:

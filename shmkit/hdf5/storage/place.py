@@ -11,6 +11,8 @@ import stat
 from collections.abc import Iterator
 from typing import IO
 
+from shmkit.hdf5.storage.turn import is_taken
+
 __all__ = ["check_path", "locked", "naming", "superblock_of"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -18,10 +20,13 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
-def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
+def check_path(
+    path: str | os.PathLike[str], mode: str = "w", *, beside_readers: bool = False
+) -> str:
     """The path as a string; an `OSError` if no file can be written there, before any work is done.
 
-    Modes are those of `shmkit.to_hdf5`.
+    Modes are those of `shmkit.to_hdf5`. `beside_readers` says that the file may be open for
+    reading. Who adds to it just now is waited for later.
     """
     text = os.path.expanduser(os.fsdecode(path))
     if not text:
@@ -39,7 +44,7 @@ def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
     if exists and mode == "x":
         raise FileExistsError(errno.EEXIST, 'is there already; mode="w" replaces it', text)
     places = [text] if exists else []
-    if mode != "a" or not exists:  # a new file is made in it
+    if mode != "a" or beside_readers or not exists:  # a new file is made in it
         places.insert(0, directory)
     for place in places:
         # Root may write everything; but a file that nobody may write to is to stay as it is.
@@ -47,8 +52,8 @@ def check_path(path: str | os.PathLike[str], mode: str = "w") -> str:
         if sealed or not os.access(place, os.W_OK):
             reason = f"cannot be written: {place!r} is read-only here"
             raise PermissionError(errno.EACCES, reason, text)
-    if exists:
-        kind = fcntl.LOCK_EX if mode == "a" else fcntl.LOCK_SH
+    if exists and not (mode == "a" and is_taken(text)):
+        kind = fcntl.LOCK_EX if mode == "a" and not beside_readers else fcntl.LOCK_SH
         with open(text, "r+b" if mode == "a" else "rb") as file, locked(file, text, kind):
             pass
     return text

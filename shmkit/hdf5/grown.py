@@ -1,0 +1,187 @@
+"""Rows after those that a file has: what an earlier ``concat=True`` wrote, and more.
+
+    dataset in the file   │ full chunks │ last chunk │
+    new arrays                                 └ filled up │ more chunks │      their type fits
+    or                    all of it, written again with the new rows            texts are longer
+
+All is looked at before a row is written: the same datasets, the same shape of a row, types that
+the file has room for. A dataset whose texts have become longer is written again, with wider ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from shmkit._categories import enums
+from shmkit.hdf5.chunks import Block, fill
+from shmkit.hdf5.contents.datasets import DatasetSource
+from shmkit.hdf5.filters import Pipeline
+
+__all__ = ["GrownSource", "grown", "grows_in"]
+
+
+class GrownSource(DatasetSource):
+    """The rows of a dataset in a file, and those of a source after them.
+
+    Attributes
+    ----------
+    first
+        The row of the first chunk that changes; 0 if all of it is to be written again.
+    """
+
+    def __init__(
+        self, dataset: h5py.Dataset, new: DatasetSource, stored: np.dtype[Any], shift: int
+    ) -> None:
+        self._dataset, self._new, self._shift = dataset, new, shift
+        self._old: int = dataset.shape[0]
+        self.shape = (self._old + new.shape[0], *new.shape[1:])
+        self.dtype, self.stored = new.dtype, stored
+        self.grows, self.is_index, self.dims = True, new.is_index, ()
+        self.is_rewritten = stored != dataset.dtype
+        chunk = dataset.chunks[0]
+        self.first = 0 if self.is_rewritten else self._old // chunk * chunk
+        self.attrs = {key: dataset.attrs[key] for key in dataset.attrs if key not in _OF_ONE}
+        self.attrs |= {key: value for key, value in new.attrs.items() if key not in _OF_ONE}
+        if "missing" in new.attrs:
+            self.attrs["missing"] = dataset.attrs.get("missing", 0) + new.attrs["missing"]
+
+    def cut(self) -> None:
+        """Take the rows of the last chunk into memory, and give back its room in the file."""
+        if not self.is_rewritten:
+            self._tail = _read(self._dataset, self.first, self._old)
+            self._dataset.resize(self.first, axis=0)
+
+    def block(self, where: Block) -> NDArray[Any]:
+        """A part of it as it stands in the file."""
+        start, stop, _ = where[0].indices(self.shape[0])
+        pieces = []
+        if start < self._old:
+            if self.is_rewritten:
+                rows = _read(self._dataset, start, min(stop, self._old))
+            else:
+                rows = self._tail[start - self.first : stop - self.first]
+            pieces.append(rows[(slice(None), *where[1:])].astype(self.stored))
+        if stop > self._old:
+            added = slice(max(start - self._old, 0), stop - self._old)
+            some = self._new.block((added, *where[1:])).astype(self.stored)
+            if self._shift:
+                some["start"] += self._shift
+                some["stop"] += self._shift
+            pieces.append(some)
+        return np.concatenate(pieces, dtype=self.stored)
+
+
+_OF_ONE = ("source_file", "source_options")  # true of an array, not of several
+
+
+def grows_in(group: h5py.Group, datasets: Mapping[str, DatasetSource]) -> bool:
+    """Whether a file has these datasets already; raises ValueError if it has others instead."""
+    there: set[str] = set()
+    for name in {name.partition("/")[0] for name in datasets}:
+        item = group.get(name)
+        if type(item) is h5py.Dataset:
+            there.add(name)
+        elif type(item) is h5py.Group:
+            item.visititems(
+                lambda path, child, name=name: (
+                    there.add(f"{name}/{path}") if type(child) is h5py.Dataset else None
+                )
+            )
+    if not there:
+        return False
+    if there != set(datasets):
+        missing = ", ".join(sorted(there - set(datasets))) or "nothing"
+        more = ", ".join(sorted(set(datasets) - there)) or "nothing"
+        raise ValueError(
+            "rows can be added only to the same fields: the file has besides "
+            f"{missing}, and what is to be added has {more}; overwrite=True replaces it"
+        )
+    return True
+
+
+def grown(group: h5py.Group, name: str, new: DatasetSource) -> GrownSource:
+    """What a dataset becomes; raises ValueError if these rows cannot be added to it."""
+    dataset: h5py.Dataset = group[name]
+    if dataset.maxshape[:1] != (None,) or dataset.chunks is None:
+        raise ValueError(
+            f"{name!r} in the file was not written by concat=True, and cannot grow; "
+            "overwrite=True replaces it"
+        )
+    if dataset.shape[1:] != new.shape[1:]:
+        raise ValueError(
+            f"{name!r} in the file has rows of the shape {dataset.shape[1:]}, and those to be "
+            f"added {new.shape[1:]}"
+        )
+    before, after = dataset.dtype, new.stored
+    stored = _room(before, after)
+    if stored is None or enums(before) != enums(after):
+        raise ValueError(
+            f"{name!r} in the file is of the type {before}, which has no room for {after}, or "
+            "other categories; give the new rows its type, or overwrite=True replaces it"
+        )
+    for key in (key for key in new.attrs if key.startswith(("_FillValue", "numpy_dtype"))):
+        kind = new.attrs[key]
+        if key.startswith("numpy_dtype") and str(kind)[1:2] in "US":
+            continue  # only its width
+        if key not in dataset.attrs or not _same(dataset.attrs[key], kind):
+            raise ValueError(
+                f"{name!r} in the file has {key}={dataset.attrs.get(key)!r}, and the rows to be "
+                f"added {kind!r}; convert them first"
+            )
+    shift = int(_read(dataset, 0, len(dataset))["stop"].max(initial=0)) if new.is_index else 0
+    return GrownSource(dataset, new, stored, shift)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other or (one != one and other != other))  # noqa: PLR0124 - NaN
+
+
+def _room(before: np.dtype[Any], after: np.dtype[Any]) -> np.dtype[Any] | None:
+    """The type for both: that of the file, or one with wider texts; None if it has no room."""
+    if before.names is not None and before.names == after.names:
+        fields = [_room(before[name], after[name]) for name in before.names]
+        if None in fields:
+            return None
+        if all(
+            now == old for now, old in zip(fields, (before[n] for n in before.names), strict=True)
+        ):
+            return before
+        return np.dtype(list(zip(before.names, fields, strict=True)))
+    if before.kind == after.kind == "S":
+        return before if before.itemsize >= after.itemsize else after
+    return before if np.can_cast(after, before, "safe") else None
+
+
+def _read(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
+    """Rows of a dataset, by its filters as they are here: HDF5 may not have them."""
+    filters = Pipeline.of(dataset)
+    if filters is None:
+        found: NDArray[Any] = dataset[start:stop]
+        return found
+    chunks = dataset.chunks
+    first = start // chunks[0] * chunks[0]
+    rows = np.empty((stop - first, *dataset.shape[1:]), dataset.dtype)
+    whole = tuple(slice(0, length, 1) for length in chunks)
+    nbytes = math.prod(chunks) * dataset.dtype.itemsize
+    ranges = [range(first, stop, chunks[0])]
+    ranges += [range(*pair) for pair in zip(dataset.shape[1:], chunks[1:], strict=True)]
+    for place in itertools.product(*ranges):
+        skipped, data = dataset.id.read_direct_chunk(place)
+        data, shuffled = filters.decode(data, skipped, nbytes)
+        chunk = np.empty(chunks, dataset.dtype)
+        fill(data, chunks, chunk, there=whole, shuffled=shuffled)
+        part = rows[
+            (
+                slice(place[0] - first, place[0] - first + chunks[0]),
+                *(slice(at, at + n) for at, n in zip(place[1:], chunks[1:], strict=True)),
+            )
+        ]
+        part[...] = chunk[tuple(map(slice, part.shape))]
+    return rows[start - first :]

@@ -171,7 +171,8 @@ def _read(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
     whole = tuple(slice(0, length, 1) for length in chunks)
     nbytes = math.prod(chunks) * dataset.dtype.itemsize
     ranges = [range(first, stop, chunks[0])]
-    ranges += [range(*pair) for pair in zip(dataset.shape[1:], chunks[1:], strict=True)]
+    sides = zip(dataset.shape[1:], chunks[1:], strict=True)
+    ranges += [range(0, length, step) for length, step in sides]
     for place in itertools.product(*ranges):
         skipped, data = dataset.id.read_direct_chunk(place)
         data, shuffled = filters.decode(data, skipped, nbytes)

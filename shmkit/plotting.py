@@ -6,22 +6,27 @@
     arrays                 ▂▂▂▃▃▃▃▅▅▅▅▅▆▆▆██
                 0         1         2  seconds
 
-Colours are the first of the user's style and that of its text, so they suit any background.
+A figure of shmkit's own is transparent, and its text of a grey that is legible on light and on
+dark: a notebook keeps a picture when its theme changes. Who has chosen a style, or gives an Axes,
+gets the colours of that.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
-from matplotlib import dates
+from matplotlib import dates, rcParamsDefault
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,7 +38,12 @@ from shmkit._timeline import Timeline
 __all__ = ["memory", "preview", "timeline"]
 
 _STRONG, _LIGHT, _FAINT = 0.6, 0.35, 0.12  # opacities; text is legible on each of them
+_GREY = "#767676"  # contrast 4.5 with white, 4.2 with JupyterLab's dark
 _SMALL = 8  # points
+_HALO = withStroke(linewidth=2, foreground="white")
+_ON_BAR: Any = {"size": _SMALL, "color": "black", "path_effects": [_HALO]}  # on any colour
+_BACKGROUNDS: Any = "figure.facecolor", "axes.facecolor"
+_INKS: Any = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"
 _LETTER = 0.6  # the width of a letter, in heights
 
 _MAX_ROWS = 100_000  # that are drawn: of more, a sample is
@@ -44,6 +54,10 @@ _MAX_WORDS = 8
 _MAX_LETTERS = 16
 _MAX_NUMBER = 1e300  # matplotlib takes differences, which are to be finite too
 _DAYS = -719_162, 2_932_896  # from 1970, of the years 1 to 9999: it knows no other
+
+
+_Given = ParamSpec("_Given")
+_Drawn = TypeVar("_Drawn")
 
 
 class TakesMemory(Protocol):
@@ -60,6 +74,22 @@ class TakesMemory(Protocol):
     def mapped(self) -> bool: ...
 
 
+def _on_any_background(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
+    """Have a function draw so that it is legible on light and on dark; its `ax` comes second."""
+
+    @functools.wraps(draw)
+    def drawn(*given: _Given.args, **options: _Given.kwargs) -> _Drawn:
+        chosen = any(plt.rcParams[name] != rcParamsDefault[name] for name in _INKS)
+        if chosen or given[1:] not in ((), (None,)):
+            return draw(*given, **options)
+        style: Any = dict.fromkeys(_BACKGROUNDS, "none") | dict.fromkeys(_INKS, _GREY)
+        with plt.rc_context(style):
+            return draw(*given, **options)
+
+    return drawn
+
+
+@_on_any_background
 def timeline(load: Timeline, ax: Axes | None) -> Axes:
     """See `SharedArrays.plot_timeline`."""
     reads = load.reads
@@ -82,7 +112,7 @@ def timeline(load: Timeline, ax: Axes | None) -> Axes:
             file = load.names[files[number]]
             if len(file) < letters[number]:
                 at = (start[number] + stop[number]) / 2, row
-                ax.text(*at, file, size=_SMALL, ha="center", va="center", parse_math=False)
+                ax.text(*at, file, ha="center", va="center", parse_math=False, **_ON_BAR)
     if len(start) and start[0] / seconds > 0.2:
         ax.text(start[0] / 2, 0, "looking into the files", size=_SMALL, ha="center", va="center")
     order = np.argsort(stop)
@@ -102,10 +132,16 @@ def timeline(load: Timeline, ax: Axes | None) -> Axes:
         title += f" ({count_text(len(load.failed))} failed)"
     by = counted(len(loaders), "loader process", "loader processes")
     ax.set_title(f"{title} in {seconds_text(seconds)} by {by}", loc="left", size="medium")
+    parts = [("C0", _STRONG, "file, or a part of one"), (ink, _LIGHT, "arrays that are ready")]
+    handles = [Patch(fc=(color, opacity), label=label) for color, opacity, label in parts]
+    if failed.any():
+        handles.append(Patch(fc="none", ec=ink, lw=0.8, label="failed"))
+    _explain(ax, handles, -0.3)
     _quiet(ax, "bottom")
     return ax
 
 
+@_on_any_background
 def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
     """See `SharedArrays.plot_memory`."""
     held = [segment for segment in segments if segment.mapped or segment.linked]
@@ -121,15 +157,14 @@ def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
     if ax is None:
         _, ax = plt.subplots(figsize=(8, 0.4 + 0.5 * len(rooms)), layout="constrained")
     ink = plt.rcParams["text.color"]
+    colors: dict[str, Any] = {"these arrays": "C0", "others": (ink, _LIGHT), "free": (ink, _FAINT)}
     for row, (room, ours) in enumerate(rooms):
         others = max(room.limit - room.free - ours, 0)
         parts = [ours, others, room.free]
         percent = 100 * np.array(parts) / max(room.limit, 1)
-        colors = ["C0", (ink, _LIGHT), (ink, _FAINT)]
-        ax.barh(row, percent, 0.4, np.cumsum(percent) - percent, color=colors)
+        ax.barh(row, percent, 0.4, np.cumsum(percent) - percent, color=[*colors.values()])
         text = " · ".join(
-            f"{nbytes_text(part)} {what}"
-            for part, what in zip(parts, ("these arrays", "others", "free"), strict=True)
+            f"{nbytes_text(part)} {what}" for part, what in zip(parts, colors, strict=True)
         )
         ax.text(0, row - 0.28, text, size=_SMALL)
     labels = [room.where for room, _ in rooms]
@@ -139,6 +174,7 @@ def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
     if segments and not any(segment.linked for segment in held):
         text = f"{text} still mapped" if held else "freed"
     ax.set_title(f"{counted(len(segments), 'array', 'arrays')}: {text}", loc="left", size="medium")
+    _explain(ax, [Patch(fc=color, label=what) for what, color in colors.items()], 0)
     _quiet(ax)
     return ax
 
@@ -152,6 +188,7 @@ class _ByColumns(Protocol):
     def to_records(self) -> NDArray[Any]: ...
 
 
+@_on_any_background
 def preview(array: ArrayLike | _ByColumns) -> Axes | NDArray[Any]:
     """Draw what is in an array: histograms and counts of a table, an image of a grid.
 
@@ -243,7 +280,10 @@ def _draw_values(ax: Axes, values: NDArray[Any]) -> None:
     if kind == "m":
         unit, count = np.datetime_data(values.dtype)
         notes.append(unit if count == 1 else f"{count} {unit}")
-    if without := values.size - numbers.count():
+    missing = int(np.count_nonzero(_is_missing(values)))
+    if missing:
+        notes.append(f"{_percent(missing, values.size)} missing")
+    if without := values.size - numbers.count() - missing:
         notes.append(f"{count_text(without)} not drawn")
     ax.set_xlabel(", ".join(notes), size=_SMALL)
 
@@ -278,7 +318,10 @@ def _draw_counts(ax: Axes, values: NDArray[Any]) -> None:
         _say_empty(ax)
         return
     most = counts.most_common(_MAX_WORDS)
-    ax.barh(range(len(most)), [count for _, count in most], 0.8, color="C0")
+    bars = ax.barh(range(len(most)), [count for _, count in most], 0.8, color="C0")
+    shares = [_percent(count, values.size) for _, count in most]
+    ax.bar_label(bars, shares, size=_SMALL, padding=2)
+    ax.margins(x=0.15)
     labels = [cut_text(word, _MAX_LETTERS) for word, _ in most]
     ax.set_yticks(range(len(most)), labels=labels, parse_math=False)
     ax.invert_yaxis()
@@ -332,6 +375,8 @@ def _draw_image(ax: Axes, array: NDArray[Any]) -> str:
     beyond = ("neither", "min", "max", "both")[(least < low) + 2 * (most > high)]
     beside = ax.inset_axes((1.03, 0, 0.03, 1))  # as high as the image
     ax.figure.colorbar(image, beside, extend=beyond)
+    _color_ticks(ax)
+    _color_ticks(beside)
     return title
 
 
@@ -347,6 +392,19 @@ def _numbers(values: NDArray[Any]) -> np.ma.MaskedArray[Any, Any]:
             numbers = (np.abs(data) if data.dtype.kind == "c" else data).astype(float)
         left_out = ~((low < numbers) & (numbers < high))
     return np.ma.array(numbers, mask=np.ma.getmaskarray(values) | left_out)
+
+
+def _is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    data, masked = np.ma.getdata(values), np.ma.getmaskarray(values)
+    if data.dtype.kind not in "fcmM":
+        return masked
+    missing: NDArray[np.bool_] = masked | np.isnan(data)
+    return missing
+
+
+def _percent(count: int, size: int) -> str:
+    percent = 100 * count / size
+    return f"{percent:.0f} %" if percent >= 1 else "under 1 %"
 
 
 def _sample(array: NDArray[Any]) -> NDArray[Any]:
@@ -374,8 +432,21 @@ def _scale(axis: Axis) -> None:
     axis.set_major_formatter(EngFormatter(sep=""))
 
 
+def _explain(ax: Axes, handles: Sequence[Patch], below: float) -> None:
+    """Say below what the colours mean."""
+    at: Any = {"loc": "upper left", "bbox_to_anchor": (0, below), "borderaxespad": 0.2}
+    ax.legend(handles=handles, ncols=len(handles), fontsize=_SMALL, frameon=False, **at)
+
+
 def _quiet(ax: Axes, *sides: str) -> None:
     """Leave only these of the lines around it."""
     for side, line in ax.spines.items():
         line.set_visible(side in sides)
     ax.tick_params(axis="y", length=0)
+    _color_ticks(ax)
+
+
+def _color_ticks(ax: Axes) -> None:
+    """Matplotlib makes ticks when it draws, with the colours of that time."""
+    ink = plt.rcParams["xtick.color"]
+    ax.tick_params(color=ink, labelcolor=ink)

@@ -42,10 +42,10 @@ def main() -> None:
             with lab.open([LOAD], scale=2) as notebook:
                 notebook.set_theme(f"JupyterLab {theme}")
                 notebook.start(0)
-                panel = notebook.output(0)
+                panel = notebook.output(0).locator(".shmkit-live")
                 notebook.page.wait_for_function(  # looks at each frame
                     """() => /2 ready, [2-4] loading, [1-9] waiting, 1 failed/.test(
-                        document.querySelector('.shmkit-load')?.textContent)"""
+                        document.querySelector('.shmkit-live')?.textContent)"""
                 )
                 loaders = loaders_of(int((lab.folder / "pid").read_text()))
                 for loader in loaders:

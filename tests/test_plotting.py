@@ -205,7 +205,7 @@ def test_a_table_has_a_picture_for_each_field():
     assert counts.tolist() == np.histogram(table["pos"], edges)[0].tolist()
     assert counts.sum() == 1000
     assert histogram(axes[2])[0].sum() == 995
-    assert axes[2].get_xlabel() == "5 not drawn"
+    assert axes[2].get_xlabel() == "under 1 % missing, 2 not drawn"
     assert dates.num2date(histogram(axes[3])[1][0]).isoformat() == "2024-02-28T07:00:00+00:00"
     assert ticks(axes[4].yaxis)[0] == r"note\n0"
     assert axes[4].get_xlabel() == "the most frequent of 1\u202f000"
@@ -323,3 +323,21 @@ def test_a_table_by_columns_is_drawn_as_records_are():
         assert title == "83\u202f334 of 250\u202f000 rows"
         assert preview(table["s"]).get_title(loc="left").endswith("of 250\u202f000 values")
         assert len(preview(table.head())) == 2
+
+
+def test_a_figure_of_its_own_suits_any_background_and_a_given_one_stays(two_arrays):
+    axes = [two_arrays.plot_timeline(), two_arrays.plot_memory(), preview(np.zeros((3, 4)))]
+    for ax in axes:
+        assert ax.figure.get_facecolor()[3] == ax.get_facecolor()[3] == 0  # transparent
+        inks = [label.get_color() for label in (*ax.get_xticklabels(), *ax.get_yticklabels())]
+        assert set(inks) <= {"#767676"}
+    named = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert named == ["file, or a part of one", "arrays that are ready"]
+    named = [text.get_text() for text in axes[1].get_legend().get_texts()]
+    assert named == ["these arrays", "others", "free"]
+    with plt.style.context("dark_background"):
+        assert two_arrays.plot_memory().get_facecolor() == (0, 0, 0, 1)
+    _, ax = plt.subplots()
+    two_arrays.plot_memory(ax)
+    assert ax.get_facecolor() == (1, 1, 1, 1)
+    assert plt.rcParams["text.color"] == "black"

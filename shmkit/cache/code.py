@@ -48,7 +48,7 @@ def code_digest(function: Callable[..., Any]) -> str | None:
     try:
         for piece in _Teller().pieces(function):
             digest.update(len(piece).to_bytes(8, "little") + piece)
-    except (_UntoldError, RecursionError):
+    except Exception:  # noqa: BLE001 - objects of the user's may do anything when looked at
         return None
     return digest.hexdigest()
 
@@ -101,7 +101,7 @@ class _Teller:
 
     def _function(self, function: types.FunctionType) -> Iterator[bytes]:
         yield from self._code(function.__code__)
-        yield from self.pieces((function.__defaults__, function.__kwdefaults__))
+        yield from self.pieces((function.__defaults__, function.__kwdefaults__, function.__dict__))
         for cell in function.__closure__ or ():
             yield from self.pieces(cell.cell_contents)
         for name in sorted(set(_names(function.__code__))):
@@ -143,7 +143,7 @@ class _Teller:
 def _names(code: types.CodeType) -> Iterator[str]:
     """The globals that the code, and the code inside of it, looks up."""
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
             yield instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

@@ -63,7 +63,7 @@ class CachedFiles:
     def _own_key(self, file: LoadingFile) -> str | None:
         if file.form is Format.NPY and self._functions["transform"] is None:
             return None  # it is an image already
-        if file.opened not in ("", file.path):  # a copy of what came from a pipe
+        if not file.alone or file.opened not in ("", file.path):  # a copy of what a pipe gave
             return None
         how = id(file.options)  # most files have the same
         if how not in self._how:

@@ -78,6 +78,8 @@ class LoadingFile(Entry):
         The plan of another file that looks alike, perhaps.
     form
         As what it is read.
+    alone
+        Whether its array depends on no other file.
     version
         The version of it that was looked into; None before that.
     loaded_nbytes
@@ -97,6 +99,7 @@ class LoadingFile(Entry):
     guessed: bool = False
     like: Plan | None = None
     form: Format = Format.TEXT
+    alone: bool = True
     version: Version | None = None
     loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)

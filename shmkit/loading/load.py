@@ -240,7 +240,7 @@ def _datasets(
 ) -> dict[str, LoadingFile]:
     """The datasets of a file, by all names of each, in the order of the names."""
     by_dataset: dict[str, LoadingFile] = {}
-    for names, nbytes, loaded_nbytes in found:
+    for names, nbytes, loaded_nbytes, alone in found:
         options = {**opener.options, "dataset": names[0]}
         select = options.get("select")
         if isinstance(select, Mapping):
@@ -253,6 +253,7 @@ def _datasets(
             form=file.form,
             version=version,
             loaded_nbytes=loaded_nbytes,
+            alone=alone,
         )
         by_dataset |= dict.fromkeys(names, one)
     by_name = {}

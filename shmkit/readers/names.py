@@ -26,11 +26,14 @@ class Listed(NamedTuple):
         Bytes that it takes in the file.
     loaded_nbytes
         Bytes that its array takes, about: text of varying length is not looked at.
+    alone
+        Whether all of its data are in this file, and none in others.
     """
 
     names: tuple[str, ...]
     nbytes: int
     loaded_nbytes: int
+    alone: bool = True
 
 
 def matched(

@@ -76,6 +76,24 @@ def test_what_a_function_holds_counts():
     assert len({code_digest(add(array)) for array in arrays}) == 3
 
 
+def test_what_is_set_on_a_function_counts_and_an_empty_closure_is_not_told():
+    def counted():
+        return counted.limit
+
+    counted.limit = 1
+    first = code_digest(counted)
+    counted.limit = 2
+    assert None is not first != code_digest(counted)
+
+    def early():
+        return later
+
+    assert code_digest(early) is None
+    later = 1
+    assert code_digest(early) is not None
+    assert early() == later
+
+
 def test_functions_of_packages_are_told_by_their_names():
     assert None is not code_digest(np.load) != code_digest(np.loadtxt) is not None
     assert code_digest(len) is not None

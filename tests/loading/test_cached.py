@@ -297,6 +297,28 @@ def test_a_file_that_was_written_just_now_is_not_kept(tmp_path, cache):
     assert entries(cache) == []
 
 
+def test_what_a_dataset_has_in_other_files_is_read_anew(tmp_path, cache):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.arange(3)
+    with h5py.File(tmp_path / "main.h5", "w") as file:
+        file["own"] = np.arange(4)
+        file["linked"] = h5py.ExternalLink("other.h5", "x")
+        layout = h5py.VirtualLayout((3,), "i8")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (3,))
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("raw", (3,), "i8", external=[(str(tmp_path / "raw"), 0, 24)])[:] = 5
+    time.sleep(0.15)
+    load(tmp_path / "main.h5", cache=cache).close()
+    assert len(entries(cache)) == 1
+    with h5py.File(tmp_path / "other.h5", "r+") as file:
+        file["x"][:] = 7
+    (tmp_path / "raw").write_bytes(np.full(3, 8).tobytes())
+    with load(tmp_path / "main.h5", cache=cache) as arrays:
+        assert arrays["own"].tolist() == [0, 1, 2, 3]
+        assert arrays["linked"].tolist() == arrays["virtual"].tolist() == [7, 7, 7]
+        assert arrays["raw"].tolist() == [8, 8, 8]
+
+
 def test_an_npy_file_is_an_image_already(tmp_path, cache):
     np.save(tmp_path / "a.npy", np.arange(3))
     time.sleep(0.15)

@@ -37,6 +37,7 @@ class _Found(NamedTuple):
     key: object
     nbytes: int = 0
     loaded_nbytes: int = 0
+    alone: bool = False
     leads_nowhere: bool = False
 
 
@@ -62,8 +63,7 @@ def listed(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
     for name in meant:
         by_key.setdefault(found[name].key, []).append(found[name])
     return [
-        Listed(tuple(item.name for item in items), items[0].nbytes, items[0].loaded_nbytes)
-        for items in by_key.values()
+        Listed(tuple(item.name for item in items), *items[0][2:5]) for items in by_key.values()
     ], version
 
 
@@ -87,7 +87,7 @@ def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
                 item = h5py.h5o.open(group, link)
                 if isinstance(item, h5py.h5d.DatasetID):
                     if not _is_lone_dimension(item):
-                        yield _Found(name, _address(item), *_sizes(item))
+                        yield _Found(name, _address(item), *_sizes(item), _is_alone(item, file))
                 elif isinstance(item, h5py.h5g.GroupID) and _address(item) not in above:
                     ways.append((f"{name}/", item, (*above, _address(item))))
             except (*DAMAGED, OSError):
@@ -122,6 +122,17 @@ def _sizes(dataset: Any) -> tuple[int, int]:
         items = dataset.get_space().get_simple_extent_npoints()
         sizes[1] = items * dataset.get_type().get_size()
     return sizes[0], sizes[1]
+
+
+def _is_alone(dataset: Any, file: h5py.File) -> bool:
+    """Whether all data of a dataset are in this file: no link leads out of it, nor its storage."""
+    fileno = h5py.h5o.get_info(file.id).fileno
+    with contextlib.suppress(*DAMAGED, OSError):
+        how = dataset.get_create_plist()
+        virtual = how.get_layout() == h5py.h5d.VIRTUAL
+        other = h5py.h5o.get_info(dataset).fileno != fileno
+        return not (virtual or other or how.get_external_count())
+    return False
 
 
 def _is_lone_dimension(dataset: Any) -> bool:

@@ -79,17 +79,10 @@ class CacheDirectory:
                 "is not trusted; chmod go-w, or give another directory"
             )
         self.budget = _budget(path)
-        self._names: set[str] = set()  # of files there, when it was looked
-
-    def look(self) -> None:
-        """See what is there now: `take` knows of no other entries."""
-        self._names = set(os.listdir(self.path))
 
     def take(self, key: str) -> tuple[Segment, Header, dict[str, Any]] | None:
         """A segment of an entry, what is in it, and its note; None if there is none to trust."""
-        for path in self._paths(key):
-            if os.path.basename(path) not in self._names:
-                continue
+        for path in self._names(key):
             segment = note = None
             try:
                 segment = Segment.link(path, self.path)
@@ -106,7 +99,7 @@ class CacheDirectory:
 
     def has(self, key: str) -> bool:
         """Whether there is an entry."""
-        return any(os.path.lexists(path) for path in self._paths(key))
+        return any(True for _ in self._names(key))
 
     def keep(self, segments: Iterable[tuple[str, Segment]]) -> None:
         """Make entries (by key) of sealed segments in this directory; OSError if it cannot."""
@@ -152,6 +145,14 @@ class CacheDirectory:
     def _files(self) -> Iterator[os.DirEntry[str]]:
         with os.scandir(self.path) as files:
             yield from (file for file in files if _ENTRY.fullmatch(file.name))
+
+    def _names(self, key: str) -> Iterator[str]:
+        """The names of an entry that are there.
+
+        While the second is looked for it may be given the first, which is looked for again.
+        """
+        on_disk, before = self._paths(key)
+        return filter(os.path.lexists, (on_disk, before, on_disk))
 
     def _paths(self, key: str) -> tuple[str, str]:
         """Where an entry is, once it is on the disk, and before."""

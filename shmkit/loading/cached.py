@@ -78,7 +78,6 @@ class CachedFiles:
         self, files: Sequence[LoadingFile]
     ) -> Iterator[tuple[LoadingFile, SharedArray | SharedText | SharedTable]]:
         """The arrays of those of the files that have an entry; the files have its segment."""
-        self.directory.look()
         for file in files:
             if file in self._keys and (taken := self.directory.take(self._keys[file])):
                 file.segment, header, note = taken

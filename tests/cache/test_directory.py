@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from shmkit.cache.directory import CacheDirectory
 from shmkit.cache.keys import file_key, options_key
+from shmkit.cleanup.owner import this_process
 from shmkit.segments.backing import Backing
 from shmkit.segments.sealed import seal
 from shmkit.segments.segment import Segment
@@ -42,7 +44,6 @@ def kept(cache, key, array, note=None):
 
 
 def taken(cache, key):
-    cache.look()
     found = cache.take(key)
     if found is None:
         return None
@@ -151,7 +152,6 @@ def test_a_note_is_json_and_no_more(cache):
     with open(path, "rb") as file:
         content = file.read()
     assert json.loads(content[content.index(b"trailer\n") + 8 :])["note"] == note
-    cache.look()
     assert cache.take(KEYS[0])[2] == note
 
 
@@ -187,3 +187,21 @@ def test_options_have_another_key_when_one_is_another():
     converters = [{"converters": {0: f}} for f in (float, lambda text: float(text) / 2)]
     assert len({options_key("TEXT", options, {}) for options in converters}) == 2
     assert options_key("TEXT", {"converters": object()}, {}) is None
+
+
+def test_an_entry_is_found_while_it_gets_its_name(cache):
+    keys = [f"{n:040x}" for n in range(1000)]
+    names = [os.path.join(cache.path, key) for key in keys]
+    for name in names:
+        with open(f"{name}-{this_process().boot}.npy", "w"):
+            pass
+
+    def rename():
+        for name in names:
+            os.rename(f"{name}-{this_process().boot}.npy", f"{name}.npy")
+
+    thread = threading.Thread(target=rename)
+    thread.start()
+    while thread.is_alive():
+        assert all(cache.has(key) for key in keys)
+    assert all(cache.has(key) for key in keys)

@@ -25,6 +25,7 @@ __all__ = [
     "file_size",
     "memories",
     "memory",
+    "oom_kills",
     "room_in",
 ]
 
@@ -103,6 +104,18 @@ def cpus(proc: str = "/proc", cgroups: str = "/sys/fs/cgroup") -> int:
         if quota not in ("max", "-1"):
             count = min(count, math.ceil(int(quota) / int(period)))
     return max(count, 1)
+
+
+def oom_kills(proc: str = "/proc") -> int:
+    """How many processes the kernel has killed because memory ran out, in any control group.
+
+    0 where it does not say.
+    """
+    try:
+        lines = _read(proc, "vmstat").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 class _Memory:

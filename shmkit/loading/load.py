@@ -27,6 +27,7 @@ import contextlib
 import itertools
 import operator
 import os
+import signal
 import threading
 import time
 import warnings
@@ -37,6 +38,7 @@ import numpy as np
 
 from shmkit import _limits
 from shmkit._categories import coded
+from shmkit._format import printable
 from shmkit._monitor import Monitor
 from shmkit._text_dtype import without_text
 from shmkit.cache.directory import CacheDirectory
@@ -92,7 +94,7 @@ def load(
     """
     _remove_left(backing, cache)
     sizes = [file.nbytes for file in files.values()]
-    with contextlib.ExitStack() as stack:
+    with _all_or_nothing() as made, contextlib.ExitStack() as stack:
         # Where all is in the cache, no loader is needed.
         count = useful_processes(sizes, processes) if cache is None else 0
         pool = stack.enter_context(LoaderPool(count))
@@ -102,6 +104,7 @@ def load(
             pool.renew(users_modules())
         by_name, failed = to_load(files, reader, options, pool, prefix=prefix)
         found = list(dict.fromkeys(by_name.values()))
+        made.extend(found)
         # Only now it is known what compressed datasets become.
         work = sum(max(file.nbytes, file.loaded_nbytes) for file in found)
         processes = useful_processes([work, *[0] * (len(files) - 1)], processes)
@@ -157,6 +160,23 @@ def load(
     return loaded
 
 
+@contextlib.contextmanager
+def _all_or_nothing() -> Iterator[list[LoadingFile]]:
+    """Unlink what was made for the files in the list if the block fails: at its end, too.
+
+    An interrupt may come when all is loaded, and the loaders and the board are given back.
+    """
+    files: list[LoadingFile] = []
+    try:
+        yield files
+    except BaseException:
+        for file in files:
+            if file.segment is not None:
+                file.segment.unlink()
+        finish_interrupted()
+        raise
+
+
 def _remove_left(backing: str | os.PathLike[str], cache: CacheDirectory | None) -> None:
     """Remove what calls and processes before have left where this load puts something."""
     directories = [NAMES, *([cache.path] if cache is not None else [])]
@@ -198,6 +218,8 @@ class _Load:
         # them when the arrays are gone.
         self.arrays: dict[int, SharedArray | SharedText | SharedTable] = {}
         self.notes: list[str] = []  # what the user is told when all is loaded
+        self.tried_again: set[LoadingFile] = set()
+        self.oom_kills = _limits.oom_kills()
         self.taken: set[LoadingFile] = set()  # from the cache
         self.most: int | None = None  # bytes of all arrays
 
@@ -327,6 +349,10 @@ class _Load:
                 if number is None:
                     self.settle(file, outcome)
                     continue
+                if self.is_to_be_tried_again(file, outcome):
+                    waiting.append(waiting[index])
+                    jobs.append((file, number))
+                    continue
                 file.outcomes[number] = outcome
                 result = file.result()
                 if file.settled or result is None:
@@ -345,6 +371,21 @@ class _Load:
                 else:
                     self.settle(file, result)
         return without_room
+
+    def is_to_be_tried_again(self, file: LoadingFile, outcome: Any) -> bool:
+        """Whether its loader was killed though memory was not short, for the first time.
+
+        Another process may have done so, or the kernel for another one's hunger in its group.
+        """
+        killed = isinstance(outcome, Died) and outcome.exitcode == -signal.SIGKILL
+        if not killed or file in self.tried_again or _limits.oom_kills() != self.oom_kills:
+            return False
+        self.tried_again.add(file)
+        self.notes.append(
+            f"{printable(file.name)}: its loader process was killed, though memory was not short; "
+            "it was read once more"
+        )
+        return True
 
     def add_tasks(
         self,

@@ -493,3 +493,32 @@ def test_an_interrupt_at_any_line_leaves_no_name_and_no_half_used_loader(run_scr
     done = run_script(INTERRUPTED.replace("sys.argv[1]", repr(text_file(tmp_path / "a.txt"))))
     names = "create", "create_file", "remove", "_give"
     assert done.stdout.split() == [word for name in names for word in (name, "True")]
+
+
+@pytest.mark.parametrize("kind", ["text", "reader"])
+def test_a_file_whose_loader_was_killed_once_is_read_once_more(tmp_path, kind):
+    path, mark = tmp_path / "x.txt", str(tmp_path / "killed")
+    text_file(path)
+
+    def die_once():
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def number(text):
+        if text == str(ROWS // 2):
+            die_once()
+        return float(text)
+
+    def read(name):
+        die_once()
+        return np.loadtxt(name)
+
+    options = (
+        {"reader": read} if kind == "reader" else {"converters": number, "dtype": [("x", "f8")]}
+    )
+    with pytest.warns(UserWarning, match="x: its loader process was killed, though memory was not"):
+        arrays = shared_load(path, progress=False, processes=2, **options)
+    with arrays:
+        values = arrays[0] if kind == "reader" else arrays[0]["x"]
+        assert np.array_equal(values, np.arange(ROWS))

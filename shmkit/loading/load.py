@@ -140,6 +140,19 @@ def load(
                 monitor.end(board)
             raise
 
+    failures = {name: file.error for name, file in by_name.items() if file.error is not None}
+    loaded = SharedArrays(arrays, failures, _closer(board, monitor), board.timeline)
+    try:
+        for note in loading.notes:
+            warnings.warn(note, stacklevel=3)  # of who calls shared_load
+    except UserWarning:  # the user has made errors of them
+        loaded.close()
+        raise
+    return loaded
+
+
+def _closer(board: Board, monitor: Monitor[Board]) -> Callable[[], None]:
+    """What the arrays call when they are closed: the panel shows it."""
     here = os.getpid(), threading.get_ident()
 
     def close() -> None:
@@ -149,15 +162,7 @@ def load(
         if (os.getpid(), threading.get_ident()) == here:
             monitor.close(board)
 
-    failures = {name: file.error for name, file in by_name.items() if file.error is not None}
-    loaded = SharedArrays(arrays, failures, close, board.timeline)
-    try:
-        for note in loading.notes:
-            warnings.warn(note, stacklevel=3)  # of who calls shared_load
-    except UserWarning:  # the user has made errors of them
-        loaded.close()
-        raise
-    return loaded
+    return close
 
 
 @contextlib.contextmanager

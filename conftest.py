@@ -12,7 +12,10 @@ import pytest
 
 collect_ignore = ["tests/benchmarks"]
 if importlib.util.find_spec("shmkit.readers.text._parser") is None:  # there was no compiler
-    collect_ignore += [f"tests/readers/text/test_{module}.py" for module in ("parser", "columns")]
+    needs_parser = "parser", "columns", "shape", "table"
+    collect_ignore += [f"tests/readers/text/test_{module}.py" for module in needs_parser]
+else:
+    collect_ignore.append("tests/behaviour/test_uncompiled.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -487,3 +487,11 @@ def test_bytes_that_are_no_utf8_name_the_line(file):
     assert (error.line, error.column) == (3, 1)
     assert "byte 0xf6 is not UTF-8" in error.reason
     assert 'encoding=, for example "latin-1"' in error.reason
+
+
+def test_binary_files_are_no_tables(tmp_path):
+    np.arange(300).tofile(tmp_path / "a.bin")
+    (tmp_path / "zeros.csv").write_bytes(b"a,b\n1,2\n\0,\0\n")
+    for name in ("a.bin", "zeros.csv"):
+        with pytest.raises(LoadError, match="no text; give reader="):
+            shared_load(tmp_path / name, progress=False)

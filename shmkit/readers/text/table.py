@@ -97,13 +97,13 @@ class TableReader(Reader):
         LoadError
             Also where no parser was compiled.
         """
-        if parser is None:
-            reason = (
-                "tables need the compiled parser, and none was compiled on installation; install "
-                "shmkit where a C++ compiler is, or give dtype= for np.loadtxt's way"
-            )
-            raise LoadError(path, None, None, reason)
         with decompressed(path) as data:
+            if parser is None:
+                reason = (
+                    "tables need the compiled parser, and none was compiled on installation; "
+                    "install shmkit where a C++ compiler is, or give dtype= for np.loadtxt's way"
+                )
+                raise LoadError(path, None, None, reason)
             yield cls(path, options, data)
 
     def version(self) -> Version:

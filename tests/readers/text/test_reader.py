@@ -283,10 +283,9 @@ def test_drawn_tables_are_read_as_loadtxt_reads_them(file, drawn):
 def test_binary_files_are_no_text(file, tmp_path):
     np.arange(300).tofile(tmp_path / "a.bin")
     for path in (str(tmp_path / "a.bin"), file(b"1 2\n\0\0")):
-        for options in ({}, {"dtype": float}):
-            error = refused(path, **options)
-            assert error.line is None
-            assert "no text; give reader=" in error.reason
+        error = refused(path, dtype=float)
+        assert error.line is None
+        assert "no text; give reader=" in error.reason
 
 
 def test_encoding_bytes_is_refused(file):

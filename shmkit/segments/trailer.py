@@ -65,7 +65,7 @@ def read_trailer(
     ValueError for a trailer that is damaged.
     """
     text = _text(file, start)
-    if not text:
+    if text is None:
         return dtype, {}, None
     if len(text) > _MAX_NBYTES:
         raise ValueError("its trailer is too long")
@@ -86,23 +86,23 @@ def read_trailer(
         raise ValueError(f"its trailer: {type(error).__name__}: {error}") from None
 
 
-def _text(file: BinaryIO, start: int) -> bytes:
-    """What the trailer from byte `start` on says; nothing if none is there."""
+def _text(file: BinaryIO, start: int) -> bytes | None:
+    """What the trailer from byte `start` on says; None if none is there."""
     nbytes = os.fstat(file.fileno()).st_size - start
-    if nbytes <= len(_MARK):
-        return b""
+    if nbytes < len(_MARK):
+        return None
     file.seek(start)
     found = file.read(min(nbytes, len(_MARK) + _MAX_NBYTES + 1))
-    return found.removeprefix(_MARK) if found.startswith(_MARK) else b""
+    return found.removeprefix(_MARK) if found.startswith(_MARK) else None
 
 
 def _with_metadata(
     dtype: np.dtype[Any], shape: tuple[int, ...], found: dict[str, Any]
 ) -> np.dtype[Any]:
     """The dtype with what a trailer says, which is not trusted."""
-    if not (found["enums"] or found["text"] or "table" in found):  # a note only
-        return dtype
     names = {field: dict(enum) for field, enum in found["enums"].items()}
+    if not names and found["text"] == [] and "table" not in found:  # a note, or attributes only
+        return dtype
     table = None
     if "table" in found:
         if dtype != np.uint8 or len(shape) != 1:

@@ -69,7 +69,8 @@ def test_outputs_are_forgotten_and_nothing_else(notebook):
     press(notebook, "forget")
     assert said(notebook) == "forgot 2 outputs"
     assert "Forget outputs" not in live_panel(notebook)["head"]
-    assert [*notebook.user_ns["Out"].values()] == [notebook.user_ns["_"]] == [42]
+    assert [*notebook.user_ns["Out"].values()] == [42]
+    assert notebook.user_ns.get("_", 42) == 42  # IPython sets none where builtins has one
     assert segment.mapped  # by the person's own variable
     notebook.run_cell("a.close(); del a")
     assert not segment.mapped

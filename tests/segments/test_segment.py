@@ -39,7 +39,7 @@ def test_a_segment_is_a_file_that_plain_numpy_reads(backing):
 def test_dtype_and_shape_travel_with_the_data(dtype, shape, fortran):
     made = new(dtype, shape, fortran=fortran)
     found = Segment.attach(made.path)
-    assert found.header == (np.dtype(dtype), shape, fortran, made.header.data_offset)
+    assert found.header == (np.dtype(dtype), shape, fortran, made.header.data_offset, {})
     assert made.header.data_offset % 64 == 0
     assert np.load(made.path).dtype == np.dtype(dtype)
     made.unlink()

@@ -278,6 +278,8 @@ def _index(named: Mapping[str, Value]) -> NDArray[Any]:
 
 def _attributes(arrays: Sequence[_Array]) -> dict[str, Any]:
     """The attributes that arrays have from the files that they were loaded from, if all agree."""
+    if any(isinstance(array, Rows) for array in arrays):  # whose columns have some each
+        return {}
     first, *others = (getattr(array, "attrs", {}) for array in arrays)
     if any(repr(other) != repr(first) for other in others):
         return {}

@@ -522,3 +522,74 @@ def test_a_file_whose_loader_was_killed_once_is_read_once_more(tmp_path, kind):
     with arrays:
         values = arrays[0] if kind == "reader" else arrays[0]["x"]
         assert np.array_equal(values, np.arange(ROWS))
+
+
+STORM = """
+import gc, os, random, signal, threading, time
+import numpy as np
+from shmkit import shared_load
+np.save("x.npy", np.arange(1000))
+with open("x.txt", "w") as file:
+    file.write("1 2\\n" * 2000)
+armed = False
+
+def handler(*_):
+    if armed:
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, handler)
+options = {"progress": False, "processes": 2}
+loads = [
+    lambda: shared_load(["x.txt"] * 3, **options),
+    lambda: shared_load(["x.npy"] * 3, backing="memfd", **options),
+    lambda: shared_load(["x.npy"] * 2, reader=lambda path: np.load(path), **options),
+]
+
+def left():
+    for load in loads:
+        load().close()
+    gc.collect()
+    states = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                state, parent, *_ = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(parent) == os.getpid():
+            states.append(state)
+    names = [name for name in os.listdir("/dev/shm") if f"shmkit-{os.getpid()}-" in name]
+    names = [name for name in names if name.endswith(".npy")]
+    return len(os.listdir("/proc/self/fd")), len(states), states.count("Z"), names
+
+def fire(count, delay):
+    for _ in range(count):
+        time.sleep(delay)
+        os.kill(os.getpid(), signal.SIGINT)
+        delay = 0.002
+
+before = left()
+interrupted = 0
+while interrupted < 40:
+    storm = threading.Thread(
+        target=fire, args=(random.choice((1, 4)), random.random() * random.choice((0.02, 0.5)))
+    )
+    storm.start()
+    try:
+        armed = True
+        with random.choice(loads)():
+            pass
+        armed = False
+    except KeyboardInterrupt:
+        armed = False
+        interrupted += 1
+    storm.join()
+assert left() == before, (before, left())
+print("nothing")
+"""
+
+
+@pytest.mark.slow
+def test_interrupts_leave_no_process_no_descriptor_and_no_name(run_script):
+    done = run_script(STORM, check=False)
+    assert (done.stdout, done.stderr) == ("nothing\n", "")

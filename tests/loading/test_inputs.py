@@ -1,10 +1,8 @@
 """Pipes, descriptors and devices: what only the notebook's process can open is loaded too."""
 
-import array
 import bz2
 import collections
 import contextlib
-import fcntl
 import gc
 import gzip
 import os
@@ -15,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import termios
 import threading
 
 import h5py
@@ -199,23 +196,31 @@ def test_a_copy_that_finds_no_room_is_an_error_and_leaves_nothing(backing):
 
 
 def test_waiting_for_a_pipe_can_be_interrupted(fifo):
+    heard, ended = [], threading.Event()
+
+    def stop(*_):
+        if not heard:
+            heard.append(True)
+            raise KeyboardInterrupt
+
     def interrupt():
         with open(fifo, "wb", buffering=0) as file:
             file.write(b"1 2\n")
-            unread = array.array("i", [1])
-            while unread[0]:
-                fcntl.ioctl(file, termios.FIONREAD, unread)
+            while not heard:  # a signal just before the system call would wait for its end
+                os.kill(os.getpid(), signal.SIGINT)
                 os.sched_yield()
-            os.kill(os.getpid(), signal.SIGINT)
             ended.wait()
 
-    ended = threading.Event()
+    before = signal.signal(signal.SIGINT, stop)
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
-    with pytest.raises(KeyboardInterrupt):
-        load(fifo)
-    ended.set()
-    interrupting.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load(fifo)
+    finally:
+        ended.set()
+        interrupting.join()
+        signal.signal(signal.SIGINT, before)
 
 
 LOAD = """

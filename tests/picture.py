@@ -37,7 +37,7 @@ def main() -> None:
             rows = {2: 1_600_000, 4: 300_000}.get(number, 1_500_000)
             sample.methylation(lab.folder / f"sample{number:02}.txt", rows, number)
         with open(lab.folder / "sample02.txt", "a", encoding="utf-8") as file:
-            file.write("chr7\t1042\tn/a\t3\t1\n")
+            file.write("chr7\t1042\t0.5\n")
         for theme in ("Light", "Dark"):
             with lab.open([LOAD], scale=2) as notebook:
                 notebook.set_theme(f"JupyterLab {theme}")

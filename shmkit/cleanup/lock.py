@@ -52,9 +52,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from shmkit._descriptors import above_standard
-from shmkit.cleanup.owner import Owner, lock_path, this_process
+from shmkit.cleanup.owner import Owner, lock_of, lock_path, this_process
 
-__all__ = ["ended", "hold", "mark"]
+__all__ = ["ended", "hold", "locked_directories", "mark"]
 
 _TRIES = 100  # while somebody else looks whether this process lives
 _WAIT = 0.001  # seconds between two
@@ -121,6 +121,21 @@ def _locked(path: str) -> mmap.mmap:
             if sys.version_info >= (3, 13):
                 return mmap.mmap(file.fileno(), 1, prot=mmap.PROT_READ, trackfd=False)
             return mmap.mmap(file.fileno(), 1, prot=mmap.PROT_READ)
+
+
+def locked_directories() -> list[str]:
+    """The directories in which a process that lives, and may be looked at, has a lock file."""
+    found = set()
+    for process in os.scandir("/proc") if os.path.isdir("/proc/self") else ():
+        if not process.name.isdigit():
+            continue
+        with contextlib.suppress(OSError), open(f"{process.path}/maps", "rb") as maps:
+            for line in maps:
+                if b"/.shmkit-" in line:  # a path is the sixth field of a line, proc_pid_maps(5)
+                    path = os.fsdecode(line.split(None, 5)[5].rstrip(b"\n"))
+                    if lock_of(path):
+                        found.add(os.path.dirname(path))
+    return sorted(found)
 
 
 def mark(file: int) -> bool:

@@ -1,6 +1,6 @@
 """The segments of this machine: what lies in directories and in memfds, whose it is, who holds it.
 
-/dev/shm, directories ─┐
+/dev/shm, directories ─┐   also those that a living process has a lock in
 /proc/<pid>/fd  memfds ┼──▶ FoundSegment ──▶ Listing: the one table of `shmkit ls`, %shm and panel()
 mapped here ───────────┘
    (also if unlinked: then no other process can see it)
@@ -41,6 +41,7 @@ from shmkit._format import (
     table_text,
 )
 from shmkit._html import Cell, escaped, row_html
+from shmkit.cleanup.lock import locked_directories
 from shmkit.cleanup.orphans import is_orphan, kill_orphaned_loaders, remove_orphans
 from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
@@ -258,9 +259,9 @@ def total(found: Sequence[FoundSegment]) -> str:
 
 
 def _places(directories: Iterable[str]) -> list[str]:
-    """Where to look: where names lie, these directories, and those that are in use here."""
-    used = {os.path.dirname(s.path) for s in mapped_here() if s.backing == "file" and s.linked}
-    return [*dict.fromkeys([NAMES, *directories, *sorted(used)])]
+    """Where to look: where names lie, these directories, and those that some process uses."""
+    used = [path for path in locked_directories() if os.path.isdir(path)]  # in this namespace, too
+    return [*dict.fromkeys([NAMES, *directories, *used])]
 
 
 def _loaded_from(segment: Segment | None) -> str:

@@ -69,6 +69,7 @@ from shmkit.views.text import SharedText
 
 __all__ = ["load"]
 
+_READ_AGAIN = "its loader process was killed, though memory was not short; it was read once more"
 _NEXT_FILES = 128  # segments that are made at once, while loaders read the files before
 
 
@@ -386,10 +387,7 @@ class _Load:
         if not killed or file in self.tried_again or _limits.oom_kills() != self.oom_kills:
             return False
         self.tried_again.add(file)
-        self.notes.append(
-            f"{printable(file.name)}: its loader process was killed, though memory was not short; "
-            "it was read once more"
-        )
+        self.notes.append(f"{printable(file.name)}: {_READ_AGAIN}")
         return True
 
     def add_tasks(
@@ -436,6 +434,8 @@ class _Load:
             return
         assert file.segment is not None
         file.look_back(file.segment)
+        if file in self.tried_again:
+            file.notes = [*file.notes, _READ_AGAIN]
         if any(piece.categories for piece in file.pieces()):
             self.categorized.add(file)
         else:

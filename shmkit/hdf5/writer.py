@@ -179,8 +179,9 @@ class Writer:
             try:
                 dataset[block] = source.block(block)
             except (OSError, RuntimeError) as error:
+                name = dataset.name.strip("/")
                 raise ValueError(
-                    f"compression={self._settings.compression!r} cannot take {dataset.name} "
+                    f"compression={self._settings.compression!r} cannot take {name} "
                     f"({source.dtype}, {source.shape}): {error}"
                 ) from error
             self._advance(source, block)

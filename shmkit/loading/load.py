@@ -387,7 +387,6 @@ class _Load:
         if not killed or file in self.tried_again or _limits.oom_kills() != self.oom_kills:
             return False
         self.tried_again.add(file)
-        self.notes.append(f"{printable(file.name)}: {_READ_AGAIN}")
         return True
 
     def add_tasks(
@@ -436,6 +435,7 @@ class _Load:
         file.look_back(file.segment)
         if file in self.tried_again:
             file.notes = [*file.notes, _READ_AGAIN]
+            self.notes.append(f"{printable(file.name)}: {_READ_AGAIN}")
         if any(piece.categories for piece in file.pieces()):
             self.categorized.add(file)
         else:

@@ -213,6 +213,8 @@ def remove(
         Of a memfd, which has no name; else None.
     """
     if os.getpid() != creator:  # a forked child: the segment is its parent's
+        if memfd is not None:
+            memfd.close()  # the child's own descriptor
         return
     _published.withdraw(links, path)
     if memfd is not None:

@@ -179,6 +179,7 @@ def test_skipping_keeps_the_good_files_and_lists_the_bad(fault, tmp_path, fresh_
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*it was read once more:UserWarning")
 def test_a_loader_killed_at_any_moment(tmp_path, fresh_loaders):
     files = [text_file(tmp_path / f"{n}.txt") for n in range(4)]
     draw = random.Random(1)

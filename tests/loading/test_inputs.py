@@ -1,8 +1,10 @@
 """Pipes, descriptors and devices: what only the notebook's process can open is loaded too."""
 
+import array
 import bz2
 import collections
 import contextlib
+import fcntl
 import gc
 import gzip
 import os
@@ -13,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 
 import h5py
@@ -164,8 +167,10 @@ def test_an_error_names_what_the_user_named():
     with pipe(b"1 2\n3 x\n") as fd, pytest.raises(LoadError) as caught:
         load(f"/dev/fd/{fd}", dtype=float)
     assert (caught.value.path, caught.value.line) == (f"/dev/fd/{fd}", 2)
-    with pytest.raises(OSError, match="'/dev/fd/99'"):
-        load("/dev/fd/99")
+    closed = os.dup(0)
+    os.close(closed)
+    with pytest.raises(OSError, match=f"'/dev/fd/{closed}'"):
+        load(f"/dev/fd/{closed}")
 
 
 def test_a_function_gets_the_copy():
@@ -206,6 +211,10 @@ def test_waiting_for_a_pipe_can_be_interrupted(fifo):
     def interrupt():
         with open(fifo, "wb", buffering=0) as file:
             file.write(b"1 2\n")
+            unread = array.array("i", [1])
+            while unread[0]:
+                fcntl.ioctl(file, termios.FIONREAD, unread)
+                os.sched_yield()
             while not heard:  # a signal just before the system call would wait for its end
                 os.kill(os.getpid(), signal.SIGINT)
                 os.sched_yield()

@@ -29,7 +29,7 @@ from shmkit.hdf5.storage.place import naming
 __all__ = ["replacing"]
 
 _ACL = "system.posix_acl_access"
-_CALLER = 8  # frames up: through `contextlib` and `writing` to who has called `to_hdf5`
+_CALLER = 7  # frames up: through `contextlib` and `writing` to who has called `to_hdf5`
 
 
 @contextlib.contextmanager

@@ -124,10 +124,10 @@ def _locked(path: str) -> mmap.mmap:
 
 
 def locked_directories() -> list[str]:
-    """The directories in which a process that lives, and may be looked at, has a lock file."""
+    """The directories in which another process, which lives and may be looked at, has a lock."""
     found = set()
     for process in os.scandir("/proc") if os.path.isdir("/proc/self") else ():
-        if not process.name.isdigit():
+        if not process.name.isdigit() or int(process.name) == this_process().pid:
             continue
         with contextlib.suppress(OSError), open(f"{process.path}/maps", "rb") as maps:
             for line in maps:

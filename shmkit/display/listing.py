@@ -1,6 +1,6 @@
 """The segments of this machine: what lies in directories and in memfds, whose it is, who holds it.
 
-/dev/shm, directories ─┐   also those that a living process has a lock in
+/dev/shm, directories ─┐   also those that another process has a lock in
 /proc/<pid>/fd  memfds ┼──▶ FoundSegment ──▶ Listing: the one table of `shmkit ls`, %shm and panel()
 mapped here ───────────┘
    (also if unlinked: then no other process can see it)
@@ -260,8 +260,9 @@ def total(found: Sequence[FoundSegment]) -> str:
 
 def _places(directories: Iterable[str]) -> list[str]:
     """Where to look: where names lie, these directories, and those that some process uses."""
-    used = [path for path in locked_directories() if os.path.isdir(path)]  # in this namespace, too
-    return [*dict.fromkeys([NAMES, *directories, *used])]
+    here = {os.path.dirname(s.path) for s in mapped_here() if s.backing == "file" and s.linked}
+    others = {path for path in locked_directories() if os.path.isdir(path)}  # in this namespace
+    return [*dict.fromkeys([NAMES, *directories, *sorted(here | others)])]
 
 
 def _loaded_from(segment: Segment | None) -> str:

@@ -1,7 +1,7 @@
 """Make the README's pictures of the load panel: ``python tests/picture.py``.
 
-A real load in a real JupyterLab, when some files are ready, some are loading, and one, with a bad
-row, has failed: then its loaders are stopped for as long as the picture takes.
+A real load in a real JupyterLab, as soon as one file, with a bad row, has failed: then its loaders
+are stopped for as long as the picture takes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
                 notebook.start(0)
                 panel = notebook.output(0).locator(".shmkit-live")
                 notebook.page.wait_for_function(  # looks at each frame
-                    """() => /2 ready, [2-4] loading, [1-9] waiting, 1 failed/.test(
+                    """() => /1 failed/.test(
                         document.querySelector('.shmkit-live')?.textContent)"""
                 )
                 loaders = loaders_of(int((lab.folder / "pid").read_text()))

@@ -3,12 +3,12 @@
 import json
 import re
 import time
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from boards import board_of
 from frontend import VIEW, displayed, live
+from pages import Page
 
 from shmkit.display import live_panel, load_html, load_panel, page
 from shmkit.display.load_panel import Panel
@@ -66,34 +66,6 @@ def end(board):
 def unlink(board):
     for segment in filter(None, (file.segment for file in board.files)):
         segment.unlink()
-
-
-class Page(HTMLParser):
-    """The elements and the table of a piece of HTML."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.rows, self.text = [], [], ""
-        self._style = False
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        self._style = tag == "style"
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_data(self, text):
-        if self._style:
-            return
-        self.text += text
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += text
-
-    def tags(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def table(board, held_by=None):

@@ -16,6 +16,8 @@ if importlib.util.find_spec("shmkit.readers.text._parser") is None:  # there was
     collect_ignore += [f"tests/readers/text/test_{module}.py" for module in needs_parser]
 else:
     collect_ignore.append("tests/behaviour/test_uncompiled.py")
+if sys.version_info < (3, 13):  # whose headers know nothing of free threads
+    collect_ignore.append("tests/test_setup.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,8 +10,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 BUILD = """
 import runpy, sysconfig
@@ -20,7 +18,6 @@ runpy.run_path("setup.py", run_name="__main__")
 """
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="the first free-threaded Python is 3.13")
 def test_what_is_compiled_for_a_free_threaded_python_has_no_limited_api(tmp_path):
     done = subprocess.run(
         [

@@ -52,6 +52,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -59,6 +60,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Self
 
+from shmkit._limits import oom_kills
 from shmkit.cleanup import guard as _guard
 from shmkit.loaders.loader import Task
 from shmkit.loaders.process import (
@@ -161,15 +163,25 @@ class LoaderPool:
                 loader.end()
             self._free[number].specs = specs
 
-    def run(self, tasks: Sequence[Task], tick: Callable[[], None]) -> Iterator[tuple[int, Any]]:
+    def run(
+        self,
+        tasks: Sequence[Task],
+        tick: Callable[[], None],
+        again: Callable[[int], bool] | None = None,
+    ) -> Iterator[tuple[int, Any]]:
         """Run the tasks in their order, each on the next free loader.
 
         A task that is added to the end of them meanwhile comes next. Yields (number of the task,
         its outcome) as they end; an outcome is what the function returned, the exception it raised,
         or `Died`. A loader that died is replaced. `tick` is called about ten times a second, in the
         calling thread.
+
+        A task whose loader was killed though memory was not short is run once more, if `again` says
+        of its number that it may be: another process may have done so, or the kernel for another
+        one's hunger in its group. What changes data in place may not.
         """
         waiting: list[int] = []  # numbers of tasks, the next one last
+        retries = _Retries(again)
         known = 0
         next_tick = time.monotonic()
         while waiting or self._busy or known < len(tasks):
@@ -186,7 +198,7 @@ class LoaderPool:
                 tick()
                 # A process that a reader forked may keep the pipe of a dead loader open.
                 ready |= {fd for fd, (loader, _) in self._busy.items() if loader.ended()}
-            outcomes = self._take(ready, waiting)
+            outcomes = self._take(ready, waiting, retries)
             self._give_ahead(tasks, waiting)  # the caller takes its time with each outcome
             yield from outcomes
 
@@ -215,17 +227,23 @@ class LoaderPool:
         loaders = len(self._free) + len(self._busy)
         return min(max(len(waiting) // (_SHARES * max(loaders, 1)), 1), _MAX_TASKS)
 
-    def _take(self, ready: Iterable[int], waiting: list[int]) -> list[tuple[int, Any]]:
+    def _take(
+        self, ready: Iterable[int], waiting: list[int], retries: _Retries
+    ) -> list[tuple[int, Any]]:
         """The outcomes that have come; the tasks that a dead loader had left wait again."""
         outcomes = []
         for descriptor in ready:
             loader, numbers = self._busy[descriptor]
             for outcome in loader.receive():
-                outcomes.append((numbers.popleft(), outcome))
+                number = numbers.popleft()
                 died = isinstance(outcome, Died)
                 if died:
                     waiting += reversed(numbers)
                     numbers.clear()
+                if died and retries.take(number, outcome):
+                    waiting.append(number)
+                else:
+                    outcomes.append((number, outcome))
                 if not numbers:
                     del self._busy[descriptor]
                     if not died:
@@ -233,6 +251,23 @@ class LoaderPool:
                     elif waiting:
                         self._free.append(self._new())
         return outcomes
+
+
+class _Retries:
+    """Which tasks are run once more."""
+
+    def __init__(self, again: Callable[[int], bool] | None) -> None:
+        self._again = again
+        self._taken: set[int] = set()
+        self._oom_kills = oom_kills()
+
+    def take(self, number: int, died: Died) -> bool:
+        """Whether this one is, whose loader died; it has one retry."""
+        killed = died.exitcode == -signal.SIGKILL and oom_kills() == self._oom_kills
+        if self._again is None or not killed or number in self._taken:
+            return False
+        self._taken.add(number)
+        return self._again(number)
 
 
 def _forget() -> None:

@@ -63,7 +63,10 @@ def to_load(
         Task(tasks.datasets, (found[n].path, found[n].opened, formats[n], patterns))
         for n in with_datasets
     ]
-    listed = {with_datasets[index]: outcome for index, outcome in pool.run(listing, lambda: None)}
+    listed = {
+        with_datasets[index]: outcome
+        for index, outcome in pool.run(listing, lambda: None, lambda _: True)
+    }
     by_name: dict[str, LoadingFile] = {}
     for number, file in enumerate(found):
         if isinstance(outcome := listed.get(number, []), Exception | Died):

@@ -27,7 +27,6 @@ import contextlib
 import itertools
 import operator
 import os
-import signal
 import threading
 import time
 import warnings
@@ -225,7 +224,6 @@ class _Load:
         self.arrays: dict[int, SharedArray | SharedText | SharedTable] = {}
         self.notes: list[str] = []  # what the user is told when all is loaded
         self.tried_again: set[LoadingFile] = set()
-        self.oom_kills = _limits.oom_kills()
         self.taken: set[LoadingFile] = set()  # from the cache
         self.most: int | None = None  # bytes of all arrays
 
@@ -308,7 +306,7 @@ class _Load:
             first = guessed[:1] if len(guessed) > 1 else []  # what it shows is shared by the others
             files = [file for file in files if not file.is_small or file in first]
         probes = [Task(tasks.probe, (file.source,)) for file in files]
-        for index, outcome in self.pool.run(probes, self.tick):
+        for index, outcome in self.pool.run(probes, self.tick, lambda n: self.again(files[n])):
             if not self.fail(files[index], outcome):
                 files[index].plan, files[index].version = outcome
         like = next((file.plan for file in guessed if file.plan is not None), None)
@@ -329,7 +327,7 @@ class _Load:
         pieces = split_spans(large, self.board.processes)
         counts = [Task(tasks.count, (file.source, file.plan, *edges)) for file, *edges in pieces]
         parts: dict[int, Any] = {}
-        for index, outcome in self.pool.run(counts, self.tick):
+        for index, outcome in self.pool.run(counts, self.tick, lambda n: self.again(pieces[n][0])):
             file = pieces[index][0]
             if file.error is None and not self.fail(file, outcome):
                 parts[index] = outcome
@@ -349,15 +347,13 @@ class _Load:
         without_room = []
         with contextlib.ExitStack() as stack:
             self.add_tasks(waiting, jobs, new_files, backing, stack)
-            for index, outcome in self.pool.run(waiting, self.tick):
+            for index, outcome in self.pool.run(
+                waiting, self.tick, lambda n: jobs[n][1] is not None and self.again(jobs[n][0])
+            ):
                 self.add_tasks(waiting, jobs, new_files, backing, stack)
                 file, number = jobs[index]
                 if number is None:
                     self.settle(file, outcome)
-                    continue
-                if self.is_to_be_tried_again(file, outcome):
-                    waiting.append(waiting[index])
-                    jobs.append((file, number))
                     continue
                 file.outcomes[number] = outcome
                 result = file.result()
@@ -378,14 +374,8 @@ class _Load:
                     self.settle(file, result)
         return without_room
 
-    def is_to_be_tried_again(self, file: LoadingFile, outcome: Any) -> bool:
-        """Whether its loader was killed though memory was not short, for the first time.
-
-        Another process may have done so, or the kernel for another one's hunger in its group.
-        """
-        killed = isinstance(outcome, Died) and outcome.exitcode == -signal.SIGKILL
-        if not killed or file in self.tried_again or _limits.oom_kills() != self.oom_kills:
-            return False
+    def again(self, file: LoadingFile) -> bool:
+        """Note that a task of this file is run once more; it may be."""
         self.tried_again.add(file)
         return True
 

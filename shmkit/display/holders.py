@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
-from shmkit.segments.segment import Segment, mapping_of
+from shmkit.segments.mapping import mapping_of
+from shmkit.segments.segment import Segment
 from shmkit.views.arrays import SharedArrays
 from shmkit.views.table import SharedTable
 from shmkit.views.text import SharedText

@@ -58,7 +58,8 @@ from shmkit.loading.record import RECORD, State
 from shmkit.loading.transform import transform_task
 from shmkit.segments.backing import NAMES, Backing, choose_backing
 from shmkit.segments.files import finish_interrupted
-from shmkit.segments.segment import Segment, allow_segments
+from shmkit.segments.mapping import allow_segments
+from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.array import SharedArray, new_array
 from shmkit.views.arrays import SharedArrays

@@ -28,7 +28,6 @@ What does not work:
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import io
 import mmap
@@ -40,13 +39,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from shmkit import _limits
-from shmkit._descriptors import above_standard, opened
+from shmkit._descriptors import opened
 from shmkit.cleanup import guard as _guard
 from shmkit.cleanup import published as _published
 from shmkit.cleanup.lock import hold
 from shmkit.cleanup.owner import new_name, owner_of, this_process
-from shmkit.errors import NotEnoughMemoryError, SegmentError
+from shmkit.errors import SegmentError
 from shmkit.segments.backing import Backing, kind_of
 from shmkit.segments.files import (
     Identity,
@@ -61,37 +59,15 @@ from shmkit.segments.files import (
 )
 from shmkit.segments.header import USUAL_NBYTES, Header, read_segment_header
 from shmkit.segments.layout import as_rows
+from shmkit.segments.mapping import Mapped, allow_segments, map_file
 from shmkit.segments.sealed import changed, is_sealed
 
 __all__ = [
-    "Mapped",
     "Segment",
-    "allow_segments",
     "is_worker",
     "mapped_here",
-    "mapping_of",
     "segment_nbytes",
 ]
-
-# Before Python 3.13 an mmap keeps a duplicate of the descriptor that it was made from.
-_MAPPING_HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
-
-
-class Mapped(mmap.mmap):
-    """The memory of a segment: the base of every view of it."""
-
-    segment: Segment
-    writable: Mapped | None = None  # beside a read-only one: it lives as long
-
-    def close(self) -> None:
-        """Refuse, where mmap itself would not: it does not know of numpy's views."""
-        raise BufferError("views of it may exist; it is unmapped when the last of them is gone")
-
-    def resize(self, newsize: int) -> None:
-        """Refuse, as close()."""
-        del newsize
-        self.close()
-
 
 # One object a segment, so that all in a process see the same mapping and the same owner. When a
 # file is gone, another may get its identity; but not while it is mapped.
@@ -370,7 +346,7 @@ class Segment:
             with self.open(writable=writable and not self.sealed, name=name) as file:
                 if other is None:
                     self._header = header or read_segment_header(self.path, file)
-                mapped = _map(file.fileno(), access if writable else mmap.ACCESS_READ)
+                mapped = map_file(file.fileno(), access if writable else mmap.ACCESS_READ)
             mapped.segment = self
             if writable:
                 self._mapping = weakref.ref(mapped, self._remove)
@@ -420,13 +396,6 @@ def segment_nbytes(nbytes: int) -> int:
     return -(-(nbytes + USUAL_NBYTES) // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-def allow_segments(count: int, kind: str) -> None:
-    """Have descriptors for `count` more segments of this kind of backing, all of them mapped."""
-    held = count * ((kind == "memfd") + _MAPPING_HOLDS_DESCRIPTOR)
-    if held:
-        _limits.allow_descriptors(held)
-
-
 def is_worker() -> bool:
     """Whether a process of multiprocessing started this one.
 
@@ -439,33 +408,3 @@ def is_worker() -> bool:
 def mapped_here() -> list[Segment]:
     """The segments that a view in this process maps, whoever created them."""
     return [segment for segment in list(_segments.values()) if segment.mapped]
-
-
-def mapping_of(value: object) -> Mapped | None:
-    """The mapping that an array or a memoryview stands on: the end of the chain of its bases."""
-    if not isinstance(value, np.ndarray | memoryview):
-        return None
-    try:
-        while value is not None and not isinstance(value, Mapped):
-            # Between arrays there may be an object of numpy's (as_strided) that has a base as well.
-            value = value.obj if isinstance(value, memoryview) else getattr(value, "base", None)
-    except ValueError:  # a memoryview that was released
-        return None
-    return value
-
-
-def _map(fd: int, access: int) -> Mapped:
-    if _MAPPING_HOLDS_DESCRIPTOR:
-        _limits.allow_descriptors(1)
-    try:
-        if sys.version_info >= (3, 13):
-            return Mapped(fd, 0, access=access, trackfd=False)
-        with above_standard():
-            return Mapped(fd, 0, access=access)
-    except OSError as error:
-        if error.errno != errno.ENOMEM:
-            raise
-        _limits.allow_mappings(1)
-        room = _limits.memory()
-        where = "the address space of this process (RLIMIT_AS)"
-        raise NotEnoughMemoryError(os.fstat(fd).st_size, 0, room.limit, where) from None

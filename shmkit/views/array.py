@@ -33,7 +33,8 @@ from shmkit.errors import SegmentGoneError
 from shmkit.pools import reducers
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.header import Header
-from shmkit.segments.segment import Mapped, Segment, mapping_of, segment_nbytes
+from shmkit.segments.mapping import Mapped, mapping_of
+from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.reference import Reference, reference_to, sent
 

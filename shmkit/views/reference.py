@@ -30,8 +30,9 @@ from shmkit.pools.gone import GoneArray
 from shmkit.pools.lease import Lease
 from shmkit.segments.files import Identity
 from shmkit.segments.layout import as_rows
+from shmkit.segments.mapping import Mapped, mapping_of
 from shmkit.segments.sealed import changed
-from shmkit.segments.segment import Mapped, Segment, is_worker, mapping_of
+from shmkit.segments.segment import Segment, is_worker
 
 if TYPE_CHECKING:
     from shmkit.views.array import SharedArray

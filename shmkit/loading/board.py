@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._format import counted
+from shmkit._monitor import Monitor
 from shmkit._timeline import READ, Timeline
 from shmkit.loading.entry import Entry
 from shmkit.loading.record import State
+from shmkit.segments.files import finish_interrupted
 
 __all__ = ["FILES", "ITEMS", "Board", "Words"]
 
@@ -91,6 +93,17 @@ class Board:
         self.records = np.array(self.records)
         for file, record in zip(self.files, self.records, strict=True):
             file.end(record)
+
+    def fail(self, error: BaseException, monitor: Monitor[Board]) -> None:
+        """Unlink all segments, and show that nothing is kept."""
+        for file in self.files:
+            if file.segment is not None:
+                file.segment.unlink()
+        finish_interrupted()
+        self.failed, self.cancelled = True, isinstance(error, KeyboardInterrupt)
+        if not self.ended:
+            self.end()
+            monitor.end(self)
 
     @property
     def nbytes_done(self) -> int:

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import with_enums
+from shmkit._text_dtype import without_text
 from shmkit.errors import LoadError
 from shmkit.loaders.loader import Task
 from shmkit.loaders.pickling import Pickled
@@ -155,6 +156,21 @@ class LoadingFile(Entry):
                 missing.update(piece.missing)
             self.notes = self.plan.notes(missing)
         segment.source = {"file": self.path, "options": self.source_options, "notes": self.notes}
+
+    def drop_labels(self) -> list[str]:
+        """Have fields be bytes whose label in the file says text, and is wrong; says which."""
+        labels = {field: label for piece in self.pieces() for field, label in piece.no_text.items()}
+        if not labels:
+            return []
+        assert self.segment is not None
+        with SegmentWriter(self.segment) as writer:
+            writer.set_dtype(without_text(writer.header.dtype, labels))
+        return [
+            f"{f'the field {name} of ' if name else ''}{self.name} in {self.path} is labelled as "
+            f"text in {label}, but is not; it is loaded as bytes: "
+            'numpy.strings.decode(x, "utf-8"), or "latin-1", makes text of them'
+            for name, label in labels.items()
+        ]
 
     def belied(self) -> bool:
         """Whether what was read belies the plan; then it has a wider one now, to be read again."""

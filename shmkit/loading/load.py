@@ -1,21 +1,8 @@
-"""One load, from files to views.
+"""One load: all or nothing.
 
-    notebook's process                              loader processes
-    take       what the cache has, if it is wanted: the steps below are for the other files
-    list    ── path of an HDF5 file ──────────────▶ which datasets it has: each is as a file
-            ◀──── names ───────────────────────────
-    probe   ── path, options ─────────────────────▶ look into each file, but for small ones
-            ◀──── plan: dtype, shape ──────────────
-    count   ── path, bytes a..b ──────────────────▶ how many rows the parts of a large file have
-            ◀──── part ────────────────────────────
-    room       is there any for all of it?
-    name       the next segments, while others are read
-    read    ── path, plan, part, segment ─────────▶ read into it, which takes room; write the board
-            ◀──── options found, an error, or dead
-    join    ── segment, rows of the parts ────────▶ one array again
-    recode  ── segment, codes of categories ──────▶ the same in all arrays
-    transform  segment, the user's function ──────▶ what it returns, in another segment
-    views      one SharedArray a file, as each is ready
+    what is left of others ──▶ loader processes ──▶ files ──▶ board ──▶ steps ──▶ arrays
+    is removed                                                            ✕ error, interrupt:
+                                                                            all is unlinked
 
 The notebook's process names and owns every segment before a loader touches it. So whatever
 becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
@@ -24,53 +11,32 @@ becomes of a loader, unlinking all of them, in one place, leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import operator
 import os
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from shmkit import _limits
-from shmkit._categories import coded
-from shmkit._format import printable
 from shmkit._monitor import Monitor
-from shmkit._text_dtype import without_text
 from shmkit.cache.directory import CacheDirectory
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
-from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
-from shmkit.loaders.loader import Task
-from shmkit.loaders.pickling import Pickled, pickled_by_value, users_modules
+from shmkit.loaders.pickling import pickled_by_value, users_modules
 from shmkit.loaders.pool import LoaderPool, useful_processes
-from shmkit.loaders.process import Died
-from shmkit.loading import tasks
-from shmkit.loading.alike import agree
 from shmkit.loading.board import Board
 from shmkit.loading.cached import CachedFiles
-from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
+from shmkit.loading.file import LoadingFile
 from shmkit.loading.inputs import Input
 from shmkit.loading.listing import to_load
-from shmkit.loading.record import RECORD, State
-from shmkit.loading.transform import transform_task
-from shmkit.segments.backing import NAMES, Backing, choose_backing
+from shmkit.loading.record import RECORD
+from shmkit.loading.steps import Steps
+from shmkit.segments.backing import NAMES
 from shmkit.segments.files import finish_interrupted
-from shmkit.segments.mapping import allow_segments
-from shmkit.segments.segment import Segment
-from shmkit.segments.writer import SegmentWriter
-from shmkit.views.array import SharedArray, new_array
+from shmkit.views.array import new_array
 from shmkit.views.arrays import SharedArrays
-from shmkit.views.of_segment import view_of
-from shmkit.views.table import SharedTable
-from shmkit.views.text import SharedText
 
 __all__ = ["load"]
-
-_READ_AGAIN = "its loader process was killed, though memory was not short; it was read once more"
-_NEXT_FILES = 128  # segments that are made at once, while loaders read the files before
 
 
 def load(
@@ -115,7 +81,7 @@ def load(
         monitor.begin(board)
         functions = {"reader": reader, "transform": transform}
         cached = None if cache is None else CachedFiles(cache, found, functions)
-        loading = _Load(
+        loading = Steps(
             found, function, cached, board, records, pool, monitor, skip_failed=skip_failed
         )
         loading.most = most
@@ -131,14 +97,7 @@ def load(
             records.close()  # inside of try: an interrupt may come here too
         except BaseException as error:
             loading.arrays.clear()  # the traceback holds `loading`; the memory is to come back
-            for file in found:
-                if file.segment is not None:
-                    file.segment.unlink()
-            finish_interrupted()
-            board.failed, board.cancelled = True, isinstance(error, KeyboardInterrupt)
-            if not board.ended:
-                board.end()
-                monitor.end(board)
+            board.fail(error, monitor)
             raise
 
     failures = {name: file.error for name, file in by_name.items() if file.error is not None}
@@ -193,362 +152,3 @@ def _remove_left(backing: str | os.PathLike[str], cache: CacheDirectory | None) 
     # has ended the owner's loaders either.
     if remove_orphans(directories):
         kill_orphaned_loaders()
-
-
-class _Load:
-    """The steps of one load, in the notebook's process."""
-
-    def __init__(
-        self,
-        files: Sequence[LoadingFile],
-        transform: Pickled | None,
-        cached: CachedFiles | None,
-        board: Board,
-        records: SharedArray,
-        pool: LoaderPool,
-        monitor: Monitor[Board],
-        *,
-        skip_failed: bool,
-    ) -> None:
-        self.files = files
-        self.transform = transform
-        self.cached = cached
-        self.board = board
-        self.records = records  # the board's, as they travel to the loaders
-        self.pool = pool
-        self.monitor = monitor
-        self.skip_failed = skip_failed
-        self.in_parts: list[LoadingFile] = []  # whose parts are being read
-        self.categorized: set[LoadingFile] = set()
-        # By number of the file. The files do not hold them: a panel keeps the files, and shows
-        # them when the arrays are gone.
-        self.arrays: dict[int, SharedArray | SharedText | SharedTable] = {}
-        self.notes: list[str] = []  # what the user is told when all is loaded
-        self.tried_again: set[LoadingFile] = set()
-        self.taken: set[LoadingFile] = set()  # from the cache
-        self.most: int | None = None  # bytes of all arrays
-
-    def run(
-        self, backing: str | os.PathLike[str], failed: Iterable[tuple[LoadingFile, Any]]
-    ) -> None:
-        """Load the files, but for those that failed before."""
-        for file, outcome in failed:
-            self.fail(file, outcome)
-        with contextlib.ExitStack() as stack:
-            if self.cached is not None:
-                self.take(self.cached)
-                if missed := self.good():
-                    stack.enter_context(self.cached.turn(missed, self.tick))
-                    self.take(self.cached)  # others may have kept more meanwhile
-            if not self.good():
-                return
-            self.pool.grow(self.board.processes)
-            self.probe(backing)
-            self.count(backing)
-            places = self.places(backing)
-            again = self.good()
-            while again:
-                for files, backings in places:
-                    self.read_somewhere([file for file in files if file in again], backings)
-                again = agree(self.good())
-            self.share_categories()
-            if self.transform is not None:
-                for files, backings in places:
-                    self.apply_transform(self.transform, files, backings)
-            if self.cached is not None and (note := self.cached.keep()):
-                self.notes.append(note)
-
-    def places(
-        self, backing: str | os.PathLike[str]
-    ) -> list[tuple[list[LoadingFile], list[Backing]]]:
-        """Where the files are read into: if there is no room in the first place, into the next."""
-        files = self.good()
-        need = _need(files)
-        if self.most is not None and need > self.most:
-            raise NotEnoughMemoryError(need, self.most, self.most, "memory= of this stream")
-        chosen = choose_backing(backing, need)
-        allow_segments(len(files), chosen.kind)
-        _limits.allow_mappings(len(files))
-        # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
-        # finds no room there is read again into a memfd.
-        backings = [chosen]
-        if backing == "auto" and chosen.kind == "shm":
-            backings.append(choose_backing("memfd", 0))
-        if self.cached is None:
-            return [(files, backings)]
-        to_keep = [file for file in files if self.cached.has_key(file)]
-        others = [file for file in files if not self.cached.has_key(file)]
-        return [(to_keep, [*self.cached.backings(_need(to_keep)), *backings]), (others, backings)]
-
-    def take(self, cached: CachedFiles) -> None:
-        """Take what the cache has of the files."""
-        for file, array in cached.take(self.good()):
-            self.arrays[file.number] = array
-            self.taken.add(file)
-            assert file.segment is not None
-            file.record["rows"] = file.segment.rows
-            file.record["bytes_done"], file.record["state"] = file.nbytes, State.READY
-
-    def read_somewhere(self, files: Sequence[LoadingFile], backings: Sequence[Backing]) -> None:
-        """Read these files into the first of the places that has room for each."""
-        for number, backing in enumerate(backings, 1):
-            files = self.read(files, backing, movable=number < len(backings))
-
-    def good(self) -> list[LoadingFile]:
-        """The files that are to be read, of which none has failed so far."""
-        return [f for f in self.files if f.error is None and f not in self.taken]
-
-    def probe(self, backing: str | os.PathLike[str]) -> None:
-        """Look into the files, but not into small ones if there is room for what they may hold."""
-        files = [file for file in self.good() if file.may_be_probed]
-        small = [file for file in self.good() if file.is_small]
-        guessed = [file for file in small if file.guessed]
-        if _has_room(backing, small):
-            first = guessed[:1] if len(guessed) > 1 else []  # what it shows is shared by the others
-            files = [file for file in files if not file.is_small or file in first]
-        probes = [Task(tasks.probe, (file.source,)) for file in files]
-        for index, outcome in self.pool.run(probes, self.tick, lambda n: self.again(files[n])):
-            if not self.fail(files[index], outcome):
-                files[index].plan, files[index].version = outcome
-        like = next((file.plan for file in guessed if file.plan is not None), None)
-        for file in guessed:
-            file.like = None if like is None else like.shared()
-        agree(self.good())
-
-    def count(self, backing: str | os.PathLike[str]) -> None:
-        """Split large files into parts, and count their rows."""
-        large = [file for file in self.good() if file.plan is not None and file.plan.span]
-        if not large:
-            return
-        whole = files_to_read_whole(large, self.board.processes)
-        # The rows of a file that is read whole are a guess, which may be a bad one: where there is
-        # no room for it, they are counted.
-        if whole and _has_room(backing, self.good()):
-            large = [file for file in large if file not in whole]
-        pieces = split_spans(large, self.board.processes)
-        counts = [Task(tasks.count, (file.source, file.plan, *edges)) for file, *edges in pieces]
-        parts: dict[int, Any] = {}
-        for index, outcome in self.pool.run(counts, self.tick, lambda n: self.again(pieces[n][0])):
-            file = pieces[index][0]
-            if file.error is None and not self.fail(file, outcome):
-                parts[index] = outcome
-        for file, indices in itertools.groupby(range(len(pieces)), lambda i: pieces[i][0]):
-            if file.error is None:
-                file.set_parts([parts[index] for index in indices])
-
-    def read(
-        self, files: Sequence[LoadingFile], backing: Backing, *, movable: bool
-    ) -> list[LoadingFile]:
-        """Read these files into new segments; if movable, say which of them had no room there."""
-        # The largest first, so that no loader begins with it when the others have finished. Of
-        # more than _NEXT_FILES that holds for each lot of them: the next lot comes before the rest.
-        new_files = iter(sorted(files, key=lambda file: -file.nbytes))
-        waiting: list[Task] = []
-        jobs: list[tuple[LoadingFile, int | None]] = []  # whose part; None to join all of them
-        without_room = []
-        with contextlib.ExitStack() as stack:
-            self.add_tasks(waiting, jobs, new_files, backing, stack)
-            for index, outcome in self.pool.run(
-                waiting, self.tick, lambda n: jobs[n][1] is not None and self.again(jobs[n][0])
-            ):
-                self.add_tasks(waiting, jobs, new_files, backing, stack)
-                file, number = jobs[index]
-                if number is None:
-                    self.settle(file, outcome)
-                    continue
-                file.outcomes[number] = outcome
-                result = file.result()
-                if file.settled or result is None:
-                    continue
-                file.settled = True
-                if movable and isinstance(result, NotEnoughMemoryError):
-                    assert file.segment is not None
-                    file.segment.unlink()
-                    without_room.append(file)
-                elif len(file.parts) > 1 and isinstance(result, list):
-                    if file.belied():
-                        self.add_again(waiting, jobs, file)
-                        continue
-                    waiting.append(file.join_task(self.records))
-                    jobs.append((file, None))
-                else:
-                    self.settle(file, result)
-        return without_room
-
-    def again(self, file: LoadingFile) -> bool:
-        """Note that a task of this file is run once more; it may be."""
-        self.tried_again.add(file)
-        return True
-
-    def add_tasks(
-        self,
-        waiting: list[Task],
-        jobs: list[tuple[LoadingFile, int | None]],
-        new_files: Iterator[LoadingFile],
-        backing: Backing,
-        stack: contextlib.ExitStack,
-    ) -> None:
-        """Make the segments of the next files, while others are read, and add their tasks."""
-        found = []
-        for n, file in enumerate(itertools.islice(new_files, _NEXT_FILES)):
-            records = None
-            if len(file.parts) > 1:
-                records = stack.enter_context(new_array(RECORD, (len(file.parts),)))
-                self.in_parts.append(file)
-            if file.segment is not None:
-                file.segment.unlink()
-                self.arrays.pop(file.number, None)
-            file.read_into(Segment.create(backing), records)
-            for number, task in enumerate(file.read_tasks(self.records)):
-                found.append((n // self.board.processes, number, file, task))
-        # A file for each loader at a time: of processes that write to one, the kernel lets one.
-        found.sort(key=operator.itemgetter(0, 1))
-        waiting += (task for *_, task in found)
-        jobs += ((file, number) for _, number, file, _ in found)
-
-    def add_again(
-        self, waiting: list[Task], jobs: list[tuple[LoadingFile, int | None]], file: LoadingFile
-    ) -> None:
-        """Add the tasks that read a file once more, into the same segment."""
-        assert file.segment is not None
-        assert file.part_records is not None
-        file.part_records[...] = 0
-        file.read_into(file.segment, file.part_records)
-        for number, task in enumerate(file.read_tasks(self.records)):
-            waiting.append(task)
-            jobs.append((file, number))
-
-    def settle(self, file: LoadingFile, outcome: Any) -> None:
-        """Note that a file is ready, or has failed."""
-        if self.fail(file, outcome):
-            return
-        assert file.segment is not None
-        file.look_back(file.segment)
-        if file in self.tried_again:
-            file.notes = [*file.notes, _READ_AGAIN]
-            self.notes.append(f"{printable(file.name)}: {_READ_AGAIN}")
-        if any(piece.categories for piece in file.pieces()):
-            self.categorized.add(file)
-        else:
-            self.drop_labels(file)
-            self.view_read(file)
-        file.show()
-        record = file.record
-        record["bytes_done"] = record["bytes_total"]
-        if self.transform is None:
-            record["state"] = State.READY
-
-    def drop_labels(self, file: LoadingFile) -> None:
-        """Have fields be bytes whose label in the file says text, and is wrong."""
-        labels = {field: label for piece in file.pieces() for field, label in piece.no_text.items()}
-        if not labels:
-            return
-        assert file.segment is not None
-        with SegmentWriter(file.segment) as writer:
-            writer.set_dtype(without_text(writer.header.dtype, labels))
-        for field, label in labels.items():
-            of = f"the field {field} of {file.name}" if field else file.name
-            self.notes.append(
-                f"{of} in {file.path} is labelled as text in {label}, but is not; it is loaded as "
-                'bytes: numpy.strings.decode(x, "utf-8"), or "latin-1", makes text of them'
-            )
-
-    def share_categories(self) -> None:
-        """Give each category the same code in all arrays, in the order of first appearance."""
-        if not self.categorized:
-            return
-        files = sorted(self.categorized, key=lambda file: file.number)
-        found = [piece.categories for file in files for piece in file.pieces()]
-        # HDF5 has no empty name; as the first of several it is in the file too, as a gap.
-        codes = {f: {"": 0} for texts_of in found for f, texts in texts_of.items() if "" in texts}
-        for file in files:
-            try:
-                codes = coded(codes, [piece.categories for piece in file.pieces()])
-            except ValueError as error:
-                self.fail(file, LoadError(file.path, None, None, str(error)))
-        recodings = [
-            (file, task)
-            for file in files
-            if file.error is None
-            for task in file.recode_tasks(codes, self.records)
-        ]
-        for index, outcome in self.pool.run([task for _, task in recodings], self.tick):
-            self.fail(recodings[index][0], outcome)
-        for file in files:
-            if file.error is None and file.segment is not None:
-                with SegmentWriter(file.segment) as writer:
-                    file.name_codes(writer, codes)
-                self.view_read(file)
-
-    def apply_transform(
-        self, function: Pickled, files: Iterable[LoadingFile], backings: Sequence[Backing]
-    ) -> None:
-        """Put what the user's function makes of it in the place of each array."""
-        left = [file for file in files if file.error is None]
-        for number, backing in enumerate(backings, 1):
-            work = []
-            for file in left:
-                read = self.arrays[file.number].segment
-                assert read is not None
-                work.append(transform_task(file, read, function, self.records, backing))
-            without_room = []
-            for index, outcome in self.pool.run(work, self.tick):
-                file = left[index]
-                assert file.segment is not None
-                if number < len(backings) and isinstance(outcome, NotEnoughMemoryError):
-                    file.segment.unlink()
-                    without_room.append(file)
-                    continue
-                self.arrays.pop(file.number).close()
-                if not self.fail(file, outcome):
-                    self.view(file)
-                    file.record["state"] = State.READY
-            left = without_room
-
-    def view_read(self, file: LoadingFile) -> None:
-        """Make the view of what was read of a file, which a function may be called on."""
-        assert file.segment is not None
-        if self.transform is None:
-            self.view(file)
-        else:
-            self.arrays[file.number] = view_of(file.segment)
-
-    def view(self, file: LoadingFile) -> None:
-        """Make the view of the array that a file has in the end."""
-        assert file.segment is not None
-        if self.cached is not None:
-            self.cached.seal(file)
-        self.arrays[file.number] = view_of(file.segment)
-
-    def fail(self, file: LoadingFile, outcome: Any) -> bool:
-        """Whether the outcome is a failure; raises it unless failed files are to be skipped."""
-        if isinstance(outcome, Died):
-            outcome = LoaderDiedError(file.path, outcome.exitcode)
-        if not isinstance(outcome, Exception):
-            return False
-        if file.segment is not None:
-            file.segment.unlink()
-        file.error = tasks.named_error(file.path, outcome)
-        file.record["state"], file.record["ended"] = State.FAILED, time.time()
-        if not self.skip_failed:
-            raise file.error
-        return True
-
-    def tick(self) -> None:
-        for file in self.in_parts:  # not all files: where they are many, that takes its time
-            file.show()
-        self.monitor.update(self.board)
-
-
-def _need(files: Iterable[LoadingFile]) -> int:
-    """Bytes of memory that all these arrays take, as far as it is known."""
-    return sum(file.need for file in files)
-
-
-def _has_room(backing: str | os.PathLike[str], files: Iterable[LoadingFile]) -> bool:
-    """Whether there is room for these where it is looked for first."""
-    try:
-        choose_backing("shm" if backing == "auto" else backing, _need(files))
-    except NotEnoughMemoryError:
-        return False
-    return True

@@ -87,15 +87,8 @@ def map_items(
             records.close()  # inside of try: an interrupt may come here too
         except BaseException as error:
             mapping.results.clear()  # the traceback holds `mapping`; the memory is to come back
-            for entry in entries:
-                if entry.segment is not None:
-                    entry.segment.unlink()
             mapping.let_go()
-            finish_interrupted()
-            board.failed, board.cancelled = True, isinstance(error, KeyboardInterrupt)
-            if not board.ended:
-                board.end()
-                monitor.end(board)
+            board.fail(error, monitor)
             raise
     return results
 

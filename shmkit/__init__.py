@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         ShmkitError,
         TooManySegmentsError,
     )
-    from shmkit.plotting import preview
+    from shmkit.plotting.preview import preview
     from shmkit.views.array import SharedArray
     from shmkit.views.arrays import SharedArrays
     from shmkit.views.table import SharedTable, Table
@@ -81,7 +81,7 @@ _MODULES = {
     "Table": "views.table",
     "attach": "_api.attach",
     "panel": "display.memory_panel",
-    "preview": "plotting",
+    "preview": "plotting.preview",
     "share": "_api.share",
     "shared_empty": "_api.share",
     "shared_load": "_api.shared_load",

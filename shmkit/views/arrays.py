@@ -175,14 +175,14 @@ class SharedArrays(Sequence[_Array]):
         ...     arrays.plot_timeline().get_xlabel()
         'seconds'
         """
-        from shmkit import plotting  # noqa: PLC0415 - matplotlib only for those who draw
+        from shmkit.plotting import load  # noqa: PLC0415 - matplotlib only for those who draw
 
         if self._timeline is None:
             raise ValueError(
                 "nothing is known here of how these arrays were loaded; draw the timeline in the "
                 "process that loaded them"
             )
-        return plotting.timeline(self._timeline(), ax)
+        return load.timeline(self._timeline(), ax)
 
     def plot_memory(self, ax: Axes | None = None) -> Axes:
         """Draw what these arrays take, others take, and is free, of each limit on memory.
@@ -208,10 +208,10 @@ class SharedArrays(Sequence[_Array]):
         ...     arrays.plot_memory().get_title(loc="left")
         '1 array: 37.7 kB'
         """
-        from shmkit import plotting  # noqa: PLC0415 - as above
+        from shmkit.plotting import load  # noqa: PLC0415 - as above
 
         segments = [segment for segment in self._segments if segment is not None]
-        return plotting.memory(segments, ax)
+        return load.memory(segments, ax)
 
     def __enter__(self) -> Self:
         return self

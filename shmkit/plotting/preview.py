@@ -1,50 +1,24 @@
-"""Pictures with matplotlib: how a load went, what memory it takes, what is in an array.
-
-    timeline                                        memory
-    loader 4711 ▐ sample1 ▌▐ sample3  ▌▐ s5 ▌       /dev/shm ▐█▒▒▒▒░░░░░░░░░░░▌ ours, others, free
-    loader 4712 ▐  sample2   ▌▐ sample4   ▌         memory   ▐█▒▒▒▒▒▒▒▒░░░░░░░▌
-    arrays                 ▂▂▂▃▃▃▃▅▅▅▅▅▆▆▆██
-                0         1         2  seconds
-
-A figure of shmkit's own is transparent, and its text of a grey that is legible on light and on
-dark: a notebook keeps a picture when its theme changes. Who has chosen a style, or gives an Axes,
-gets the colours of that.
-"""
+"""What is in an array: histograms and counts of a table, an image of a grid."""
 
 from __future__ import annotations
 
-import functools
 import math
-import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-from matplotlib import dates, rcParamsDefault
+from matplotlib import dates
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from shmkit import _limits
 from shmkit._categories import names_of
-from shmkit._format import count_text, counted, cut_text, nbytes_text, seconds_text, shape_text
-from shmkit._timeline import Timeline
+from shmkit._format import count_text, counted, cut_text, shape_text
+from shmkit.plotting.style import SMALL, color_ticks, on_any_background, quiet
 
-__all__ = ["memory", "preview", "timeline"]
-
-_STRONG, _LIGHT, _FAINT = 0.6, 0.35, 0.12  # opacities; text is legible on each of them
-_GREY = "#767676"  # contrast 4.5 with white, 4.2 with JupyterLab's dark
-_SMALL = 8  # points
-_HALO = withStroke(linewidth=2, foreground="white")
-_ON_BAR: Any = {"size": _SMALL, "color": "black", "path_effects": [_HALO]}  # on any colour
-_BACKGROUNDS: Any = "figure.facecolor", "axes.facecolor"
-_INKS: Any = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"
-_LETTER = 0.6  # the width of a letter, in heights
+__all__ = ["preview"]
 
 _MAX_ROWS = 100_000  # that are drawn: of more, a sample is
 _MAX_PIXELS = 1000  # of an image, on a side
@@ -56,129 +30,6 @@ _MAX_NUMBER = 1e300  # matplotlib takes differences, which are to be finite too
 _DAYS = -719_162, 2_932_896  # from 1970, of the years 1 to 9999: it knows no other
 
 
-_Given = ParamSpec("_Given")
-_Drawn = TypeVar("_Drawn")
-
-
-class TakesMemory(Protocol):
-    """A segment, as far as `memory` looks at it."""
-
-    path: str
-    backing: str
-
-    @property
-    def nbytes(self) -> int: ...
-    @property
-    def linked(self) -> bool: ...
-    @property
-    def mapped(self) -> bool: ...
-
-
-def _on_any_background(draw: Callable[_Given, _Drawn]) -> Callable[_Given, _Drawn]:
-    """Have a function draw so that it is legible on light and on dark; its `ax` comes second."""
-
-    @functools.wraps(draw)
-    def drawn(*given: _Given.args, **options: _Given.kwargs) -> _Drawn:
-        chosen = any(plt.rcParams[name] != rcParamsDefault[name] for name in _INKS)
-        if chosen or given[1:] not in ((), (None,)):
-            return draw(*given, **options)
-        style: Any = dict.fromkeys(_BACKGROUNDS, "none") | dict.fromkeys(_INKS, _GREY)
-        with plt.rc_context(style):
-            return draw(*given, **options)
-
-    return drawn
-
-
-@_on_any_background
-def timeline(load: Timeline, ax: Axes | None) -> Axes:
-    """See `SharedArrays.plot_timeline`."""
-    reads = load.reads
-    files, start, stop, seconds = reads["file"], reads["start"], reads["stop"], load.seconds
-    failed = np.isin(files, load.failed)
-    loaders = list(dict.fromkeys(reads["pid"].tolist()))
-    bars = np.column_stack([start, stop - start])
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, min(1.6 + 0.3 * len(loaders), 8)), layout="constrained")
-    letters = bars[:, 1] / seconds * ax.bbox.width / (_LETTER * _SMALL / 72 * ax.figure.dpi)
-    ink = plt.rcParams["text.color"]
-    for row, pid in enumerate(loaders):
-        mine, place = reads["pid"] == pid, (row - 0.4, 0.8)
-        # Two shades in turn: narrow bars would be lost between lines, or in whole pixels.
-        good = ax.broken_barh(bars[mine & ~failed], place, snap=False, lw=0)
-        good.set_facecolor([("C0", _STRONG), ("C0", _LIGHT)])
-        if (mine & failed).any():
-            ax.broken_barh(bars[mine & failed], place, fc="none", ec=ink, lw=0.8)
-        for number in np.flatnonzero(mine & (letters > 1)):
-            file = load.names[files[number]]
-            if len(file) < letters[number]:
-                at = (start[number] + stop[number]) / 2, row
-                ax.text(*at, file, ha="center", va="center", parse_math=False, **_ON_BAR)
-    if len(start) and start[0] / seconds > 0.2:
-        ax.text(start[0] / 2, 0, "looking into the files", size=_SMALL, ha="center", va="center")
-    order = np.argsort(stop)
-    ready = np.cumsum(reads["nbytes"][order])
-    total = ready[-1] if len(ready) else 0
-    bottom = len(loaders) + 0.7
-    top = bottom - 1.2 * np.array([0, *ready, total]) / max(total, 1)
-    times = [0, *stop[order], seconds]
-    ax.fill_between(times, top, bottom, step="post", color=ink, alpha=_LIGHT, lw=0)
-    every = math.ceil(len(loaders) / 30)
-    ticks = {float(row): f"loader {pid}" for row, pid in enumerate(loaders) if row % every == 0}
-    ticks[bottom - 0.6] = f"arrays, {nbytes_text(total)}"
-    ax.set_yticks(list(ticks), labels=list(ticks.values()), size=_SMALL)
-    ax.set(xlim=(0, seconds), ylim=(bottom, -0.6), xlabel="seconds")
-    title = counted(len(load.names), "file", "files")
-    if load.failed:
-        title += f" ({count_text(len(load.failed))} failed)"
-    by = counted(len(loaders), "loader process", "loader processes")
-    ax.set_title(f"{title} in {seconds_text(seconds)} by {by}", loc="left", size="medium")
-    parts = [("C0", _STRONG, "file, or a part of one"), (ink, _LIGHT, "arrays that are ready")]
-    handles = [Patch(fc=(color, opacity), label=label) for color, opacity, label in parts]
-    if failed.any():
-        handles.append(Patch(fc="none", ec=ink, lw=0.8, label="failed"))
-    _explain(ax, handles, -0.3)
-    _quiet(ax, "bottom")
-    return ax
-
-
-@_on_any_background
-def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
-    """See `SharedArrays.plot_memory`."""
-    held = [segment for segment in segments if segment.mapped or segment.linked]
-    rooms = []
-    places = [os.path.dirname(s.path) for s in segments if s.backing != "memfd"]
-    for place in dict.fromkeys(places):
-        if os.path.isdir(place):  # the user's own may be gone
-            ours = sum(s.nbytes for s in held if os.path.dirname(s.path) == place)
-            rooms.append((_limits.room_in(place), ours))
-    machine, *groups = _limits.memories()
-    ours = sum(s.nbytes for s in held if s.backing != "file")
-    rooms += [(room, ours) for room in (machine, *sorted(groups, key=lambda g: g.free)[:1])]
-    if ax is None:
-        _, ax = plt.subplots(figsize=(8, 0.4 + 0.5 * len(rooms)), layout="constrained")
-    ink = plt.rcParams["text.color"]
-    colors: dict[str, Any] = {"these arrays": "C0", "others": (ink, _LIGHT), "free": (ink, _FAINT)}
-    for row, (room, ours) in enumerate(rooms):
-        others = max(room.limit - room.free - ours, 0)
-        parts = [ours, others, room.free]
-        percent = 100 * np.array(parts) / max(room.limit, 1)
-        ax.barh(row, percent, 0.4, np.cumsum(percent) - percent, color=[*colors.values()])
-        text = " · ".join(
-            f"{nbytes_text(part)} {what}" for part, what in zip(parts, colors, strict=True)
-        )
-        ax.text(0, row - 0.28, text, size=_SMALL)
-    labels = [room.where for room, _ in rooms]
-    ax.set_yticks(range(len(rooms)), labels=labels, size=_SMALL, parse_math=False)
-    ax.set(xlim=(0, 100), ylim=(len(rooms) - 0.75, -0.6), xticks=[])
-    text = nbytes_text(sum(segment.nbytes for segment in held))
-    if segments and not any(segment.linked for segment in held):
-        text = f"{text} still mapped" if held else "freed"
-    ax.set_title(f"{counted(len(segments), 'array', 'arrays')}: {text}", loc="left", size="medium")
-    _explain(ax, [Patch(fc=color, label=what) for what, color in colors.items()], 0)
-    _quiet(ax)
-    return ax
-
-
 @runtime_checkable
 class _ByColumns(Protocol):
     """A table by columns: shmkit's, or a data frame of pandas."""
@@ -188,7 +39,7 @@ class _ByColumns(Protocol):
     def to_records(self) -> NDArray[Any]: ...
 
 
-@_on_any_background
+@on_any_background
 def preview(array: ArrayLike | _ByColumns) -> Axes | NDArray[Any]:
     """Draw what is in an array: histograms and counts of a table, an image of a grid.
 
@@ -275,7 +126,7 @@ def _draw_values(ax: Axes, values: NDArray[Any]) -> None:
         locator = dates.AutoDateLocator(maxticks=5)
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-        ax.xaxis.get_offset_text().set_fontsize(_SMALL)
+        ax.xaxis.get_offset_text().set_fontsize(SMALL)
     notes = []
     if kind == "m":
         unit, count = np.datetime_data(values.dtype)
@@ -285,7 +136,7 @@ def _draw_values(ax: Axes, values: NDArray[Any]) -> None:
         notes.append(f"{_percent(missing, values.size)} missing")
     if without := values.size - numbers.count() - missing:
         notes.append(f"{count_text(without)} not drawn")
-    ax.set_xlabel(", ".join(notes), size=_SMALL)
+    ax.set_xlabel(", ".join(notes), size=SMALL)
 
 
 def _draw_histogram(ax: Axes, numbers: NDArray[Any], *, whole: bool) -> None:
@@ -308,8 +159,8 @@ def _draw_histogram(ax: Axes, numbers: NDArray[Any], *, whole: bool) -> None:
         _scale(ax.xaxis)
     else:
         ax.locator_params(axis="x", nbins=4)
-    ax.tick_params(labelsize=_SMALL)
-    _quiet(ax, "left", "bottom")
+    ax.tick_params(labelsize=SMALL)
+    quiet(ax, "left", "bottom")
 
 
 def _draw_counts(ax: Axes, values: NDArray[Any]) -> None:
@@ -320,16 +171,16 @@ def _draw_counts(ax: Axes, values: NDArray[Any]) -> None:
     most = counts.most_common(_MAX_WORDS)
     bars = ax.barh(range(len(most)), [count for _, count in most], 0.8, color="C0")
     shares = [_percent(count, values.size) for _, count in most]
-    ax.bar_label(bars, shares, size=_SMALL, padding=2)
+    ax.bar_label(bars, shares, size=SMALL, padding=2)
     ax.margins(x=0.15)
     labels = [cut_text(word, _MAX_LETTERS) for word, _ in most]
     ax.set_yticks(range(len(most)), labels=labels, parse_math=False)
     ax.invert_yaxis()
     if len(counts) > len(most):
-        ax.set_xlabel(f"the most frequent of {count_text(len(counts))}", size=_SMALL)
+        ax.set_xlabel(f"the most frequent of {count_text(len(counts))}", size=SMALL)
     _scale(ax.xaxis)
-    ax.tick_params(labelsize=_SMALL)
-    _quiet(ax, "bottom")
+    ax.tick_params(labelsize=SMALL)
+    quiet(ax, "bottom")
 
 
 def _word(value: object) -> str:
@@ -375,8 +226,8 @@ def _draw_image(ax: Axes, array: NDArray[Any]) -> str:
     beyond = ("neither", "min", "max", "both")[(least < low) + 2 * (most > high)]
     beside = ax.inset_axes((1.03, 0, 0.03, 1))  # as high as the image
     ax.figure.colorbar(image, beside, extend=beyond)
-    _color_ticks(ax)
-    _color_ticks(beside)
+    color_ticks(ax)
+    color_ticks(beside)
     return title
 
 
@@ -421,32 +272,12 @@ def _of(shown: int, count: int, one: str, many: str) -> str:
 
 
 def _say_empty(ax: Axes) -> None:
-    ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center", size=_SMALL)
+    ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center", size=SMALL)
     ax.set(xticks=[], yticks=[])
-    _quiet(ax)
+    quiet(ax)
 
 
 def _scale(axis: Axis) -> None:
     """A few whole numbers: 0, 50k, 100k."""
     axis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axis.set_major_formatter(EngFormatter(sep=""))
-
-
-def _explain(ax: Axes, handles: Sequence[Patch], below: float) -> None:
-    """Say below what the colours mean."""
-    at: Any = {"loc": "upper left", "bbox_to_anchor": (0, below), "borderaxespad": 0.2}
-    ax.legend(handles=handles, ncols=len(handles), fontsize=_SMALL, frameon=False, **at)
-
-
-def _quiet(ax: Axes, *sides: str) -> None:
-    """Leave only these of the lines around it."""
-    for side, line in ax.spines.items():
-        line.set_visible(side in sides)
-    ax.tick_params(axis="y", length=0)
-    _color_ticks(ax)
-
-
-def _color_ticks(ax: Axes) -> None:
-    """Matplotlib makes ticks when it draws, with the colours of that time."""
-    ink = plt.rcParams["xtick.color"]
-    ax.tick_params(color=ink, labelcolor=ink)

@@ -1,7 +1,5 @@
 """Tables and columns by the Arrow interface: the same memory in every library that takes it."""
 
-import gc
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -15,23 +13,9 @@ from kinds import COLUMN_VALUES, COLUMNS, NAN, WHEN
 from shmkit import share
 from shmkit._categories import category
 from shmkit._text_dtype import coded_text
-from shmkit.views import arrow, capsule
+from shmkit.views import arrow
 
 IN_PLACE = [name for name in COLUMNS if name not in ("day", "hour", "big", "ok", "text", "raw")]
-
-
-@pytest.fixture
-def table():
-    with share(COLUMNS) as table:
-        yield table
-
-
-@pytest.fixture(autouse=True)
-def nothing_held():
-    """Whatever was handed over is let go of."""
-    yield
-    gc.collect()
-    assert capsule.in_use() == 0
 
 
 def address(column):

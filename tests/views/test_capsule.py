@@ -7,24 +7,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from kinds import COLUMNS
 
 from shmkit import Table, share
 from shmkit.views import capsule
-
-
-@pytest.fixture
-def table():
-    with share(COLUMNS) as table:
-        yield table
-
-
-@pytest.fixture(autouse=True)
-def nothing_held():
-    """Whatever was handed over is let go of."""
-    yield
-    gc.collect()
-    assert capsule.in_use() == 0
 
 
 @pytest.mark.parametrize("make", [pa.table, pl.DataFrame, Table.to_pandas], ids=["pa", "pl", "pd"])

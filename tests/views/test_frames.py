@@ -8,15 +8,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import xarray as xr
-from kinds import COLUMN_VALUES, COLUMNS
+from kinds import COLUMN_VALUES
 
 from shmkit import SharedArray, SharedText, share
-
-
-@pytest.fixture
-def table():
-    with share(COLUMNS) as table:
-        yield table
 
 
 def test_pandas_gets_the_same_memory(table):

@@ -21,6 +21,7 @@ import fcntl
 import io
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,20 +30,47 @@ __all__ = ["above_standard", "opened", "pipe"]
 _STANDARD = range(3)  # input, output, errors
 
 
+class _Standard:
+    """What holds 0, 1 and 2 for all blocks: to one of another thread they look open."""
+
+    def __init__(self) -> None:
+        self._held: list[io.FileIO] = []
+        self._blocks: set[object] = set()
+        self._lock = threading.RLock()  # a signal's handler may open files too
+
+    def hold(self, block: object) -> None:
+        with self._lock:
+            if self._blocks or not all(map(_is_open, _STANDARD)):
+                self._blocks.add(block)
+                while not self._held or self._held[-1].fileno() in _STANDARD:
+                    self._held.append(io.FileIO(os.devnull, "r+"))
+
+    def release(self, block: object) -> None:
+        with self._lock:
+            self._blocks.discard(block)
+            while self._held and not self._blocks:
+                self._held.pop().close()
+
+    def forget(self) -> None:
+        """In a forked child: the blocks of other threads never end there."""
+        for file in self._held:
+            file.close()
+        self.__init__()  # type: ignore[misc] # as new
+
+
+_standard = _Standard()
+os.register_at_fork(after_in_child=_standard.forget)
+
+
 @contextlib.contextmanager
 def above_standard() -> Iterator[None]:
     """In this block no new descriptor is 0, 1 or 2."""
-    if all(map(_is_open, _STANDARD)):
-        yield
-        return
-    held: list[io.FileIO] = []
+    block = object()
     try:
-        while not held or held[-1].fileno() in _STANDARD:
-            held.append(io.FileIO(os.devnull, "r+"))
+        _standard.hold(block)
         yield
     finally:
-        for file in held:
-            file.close()
+        _standard.release(block)
 
 
 def opened(make: Callable[..., int], *arguments: Any) -> io.FileIO:

@@ -56,6 +56,34 @@ def test_no_descriptor_takes_the_place_of_a_closed_one(run_script, tmp_path, clo
     assert done.stderr == "right"
 
 
+def test_who_prints_while_rows_are_added_spoils_no_file(run_script):
+    done = run_script(
+        DAEMON.replace("CLOSED", "(0, 1, 2)")
+        + """
+import contextlib, threading
+added = threading.Event()
+
+def noise():
+    while not added.is_set():
+        for fd in (0, 1, 2):
+            with contextlib.suppress(OSError):
+                os.write(fd, b"spoilt")
+
+printing = threading.Thread(target=noise)
+printing.start()
+rows = np.arange(1000)
+for mode in "wa", "a", "a":
+    to_hdf5("rows.h5", [rows], mode=mode[0], concat=True)
+added.set()
+printing.join()
+with shared_load("rows.h5", dataset="data", progress=False) as (array,):
+    assert (array == np.concatenate([rows] * 3)).all()
+os.write(said, b"right")
+"""
+    )
+    assert done.stderr == "right"
+
+
 def test_what_a_reader_prints_spoils_no_array_of_a_daemons_loader(run_script):
     done = run_script(
         DAEMON.replace("CLOSED", "(0, 1, 2)")

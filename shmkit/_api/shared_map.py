@@ -50,8 +50,8 @@ def shared_map(
     Parameters
     ----------
     function : callable
-        It is sent once, with what it uses, and made anew for each item: what it changes of its own
-        globals is lost.
+        It is sent once, with what it uses, and made anew for each batch of items: what it changes
+        of its own globals is lost.
     arrays : iterable
         What `shared_load` returned, or any other: a list of slices of one array, or of what is no
         array at all. The items have the names of the arrays, else ``item 0``, ``item 1``, ….

@@ -196,10 +196,11 @@ def _open(path: str, flags: int) -> BinaryIO:
     def opener(path: str, access: int) -> int:
         return os.open(path, access | flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
-    try:  # NFS gives LOCK_EX only to who may write
-        file = open(path, "r+b", buffering=0, opener=opener)  # noqa: SIM115 - it is returned
-    except PermissionError:
-        file = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115 - it is returned
+    with above_standard():
+        try:  # NFS gives LOCK_EX only to who may write
+            file = open(path, "r+b", buffering=0, opener=opener)  # noqa: SIM115 - it is returned
+        except PermissionError:
+            file = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115 - it is returned
     status = os.fstat(file.fileno())
     if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
         file.close()

@@ -60,7 +60,7 @@ class Pickled(NamedTuple):
         """The opener: the same object for all files of a load.
 
         No reader changes it. But functions of the user's, which may change what they hold, are new
-        for each file, and for each item of a map.
+        for each file, and for each batch of items of a map.
         """
         if not isinstance(self.data, bytes):
             return pickle.loads(self.data.data)  # noqa: S301 - our owner's

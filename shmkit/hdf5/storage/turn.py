@@ -22,6 +22,8 @@ import struct
 import time
 from collections.abc import Iterator
 
+from shmkit._descriptors import above_standard
+
 __all__ = ["is_taken", "turn"]
 
 _WAIT = 0.02  # seconds between two questions
@@ -62,10 +64,11 @@ def is_taken(path: str) -> bool:
 
 
 def _opened(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY | os.O_CLOEXEC)
+    with above_standard():
+        try:
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _take(file: int) -> bool:

@@ -592,7 +592,13 @@ while interrupted < 40:
 deadline = time.monotonic() + 10  # loaders that were let go of in a storm are ended meanwhile
 while (after := left()) != before and time.monotonic() < deadline:
     time.sleep(0.1)
-assert after == before, (before, after)
+open_files = []
+for fd in os.listdir("/proc/self/fd"):
+    try:
+        open_files.append(os.readlink(f"/proc/self/fd/{fd}"))
+    except OSError:  # the one that lists them
+        continue
+assert after == before, (before, after, open_files)
 print("nothing")
 """
 

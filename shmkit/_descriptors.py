@@ -9,9 +9,12 @@
 2. KeyboardInterrupt may come between any two bytecodes: also when a call has returned a number that
    no variable has yet. So `opened` and `pipe` make the file object, which closes the descriptor
    when nobody holds it any more, without a bytecode between: ``map`` calls both in C.
+3. No file object takes a directory. An interrupt that comes when `directory` is about to close one
+   loses it: so what is done with one at once is done where none comes (`shmkit._interrupts`).
 
 What does not work: to move a descriptor up once it is there (``F_DUPFD``). In between it has the
-low number, and others, such as that of an `mmap` before Python 3.13, cannot be moved.
+low number, and others, such as that of an `mmap` before Python 3.13, cannot be moved. Nor does a
+function as the `opener` of `open`: the interrupt may come when it returns.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["above_standard", "opened", "pipe"]
+__all__ = ["above_standard", "directory", "opened", "pipe"]
 
 _STANDARD = range(3)  # input, output, errors
 
@@ -55,7 +58,7 @@ class _Standard:
         """In a forked child: the blocks of other threads never end there."""
         for file in self._held:
             file.close()
-        self.__init__()  # type: ignore[misc] # as new
+        self._held, self._blocks, self._lock = [], set(), threading.RLock()
 
 
 _standard = _Standard()
@@ -74,9 +77,28 @@ def above_standard() -> Iterator[None]:
 
 
 def opened(make: Callable[..., int], *arguments: Any) -> io.FileIO:
-    """The descriptor that a call makes, as a file object."""
+    """The descriptor that a call makes, as a file object; not of a directory: IsADirectoryError."""
     with above_standard():
-        return next(map(io.FileIO, map(make, *([value] for value in arguments)), ["r+"]))
+        made, left = itertools.tee(map(make, *([value] for value in arguments)))
+        try:
+            return next(map(io.FileIO, made, ["r+"]))
+        except IsADirectoryError:
+            for descriptor in left:  # which the file object has refused, and left open
+                os.close(descriptor)
+            raise
+
+
+@contextlib.contextmanager
+def directory(path: str) -> Iterator[int]:
+    """The descriptor of a directory, in this block."""
+    made: list[int] = []
+    try:
+        with above_standard():
+            made.extend(map(os.open, [path], [os.O_RDONLY | os.O_CLOEXEC]))  # in C, as above
+        yield made[0]
+    finally:
+        for descriptor in made:
+            os.close(descriptor)
 
 
 def pipe() -> tuple[io.FileIO, io.FileIO]:

@@ -4,6 +4,10 @@ import os
 
 import pytest
 
+from shmkit import SegmentGoneError
+from shmkit._descriptors import opened
+from shmkit.segments.files import open_file
+
 # A daemon, as it does with descriptors: closed, and nothing in their place.
 DAEMON = """
 import os, sys
@@ -104,46 +108,105 @@ os.write(said, b"right")
     assert done.stderr == "right"
 
 
-def test_an_interrupt_loses_no_descriptor(run_script):
+MAKERS = {
+    "pipe": "_descriptors.pipe",
+    "file": "lambda: _descriptors.opened(os.dup, 0)",
+    "lock": "lambda: ended('lock', other).__enter__()",
+    "link that leads nowhere": "lambda: (os.symlink('gone.npy', link()), remove_link(link()))",
+    "header": "lambda: _header('x.npy')",
+    "turn": "lambda: turn('lock', 1).__enter__()",
+    "turn of a new file": "lambda: turn('new.h5', 1).__enter__()",
+    "turn that is asked for": "lambda: is_taken('lock')",
+    "cache": "lambda: cache_turn('.', 'key', lambda: False, lambda: None).__enter__()",
+    "name on the disk": "lambda: uninterrupted(lambda: _sync('.'))",
+    "new file": "lambda: _new_like('lock', 'new', 'lock')",
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_an_interrupt_loses_no_descriptor(run_script, make):
     """One at each line and call of what makes them."""
     done = run_script(
         """
-import itertools, os, sys
+import contextlib, gc, itertools, os, sys, threading, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+import shmkit
 from shmkit import _descriptors
+from shmkit._interrupts import uninterrupted
+from shmkit.cache.turn import turn as cache_turn
+from shmkit.cleanup.lock import ended
+from shmkit.cleanup.orphans import remove_link
+from shmkit.cleanup.owner import Owner, this_process
+from shmkit.display.listing import _header
+from shmkit.hdf5.storage.replacing import _new_like, _sync
+from shmkit.hdf5.storage.turn import is_taken, turn
+
+OURS = os.path.dirname(shmkit.__file__)
+other = this_process()._replace(pid=1)
+open("lock", "w").close()
+np.save("x.npy", np.arange(10))
+
+def link():
+    return f"{os.getcwd()}/shmkit.{os.getuid()}.name"
 
 def count():
+    for thread in threading.enumerate()[1:]:  # what goes on alone
+        thread.join()
+    gc.collect()
     return len(os.listdir("/proc/self/fd"))
 
-for make in (_descriptors.pipe, lambda: _descriptors.opened(os.dup, 0)):
-    for at in itertools.count():
-        left = at
-        def trace(frame, event, argument):
-            global left
-            if frame.f_code.co_filename == _descriptors.__file__:
-                frame.f_trace_opcodes = True
-                left -= event == "opcode"
-                if left < 0:
-                    sys.settrace(None)
-                    raise KeyboardInterrupt
-            return trace
-        before = count()
-        sys.settrace(trace)
-        try:
-            made = make()
-        except KeyboardInterrupt:
-            pass
-        else:
-            break
-        finally:
-            sys.settrace(None)
-        assert count() == before, at
-    del made
+def opcodes(frame, event, argument):
+    frame.f_trace_opcodes = True
+
+sys.settrace(opcodes)  # Python 3.12 tells them only to who traces after they were asked for
+count()
+sys.settrace(None)
+make = MAKE
+for at in itertools.count():
+    left = at
+    def trace(frame, event, argument):
+        global left
+        if frame.f_code.co_filename.startswith(OURS):
+            frame.f_trace_opcodes = True
+            left -= event == "opcode"
+            if left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+    for path in ("new", link()):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    before = count()
+    sys.settrace(trace)
+    try:
+        made = make()
+    except KeyboardInterrupt:
+        pass
+    else:
+        break
+    finally:
+        sys.settrace(None)
+    assert count() == before, at
+assert at > 5
 print("none")
-""".replace(
-            "import itertools", "import warnings; warnings.simplefilter('ignore')\nimport itertools"
-        )
+""".replace("MAKE", make)
     )
-    assert (done.stdout, done.stderr) == ("none\n", "")
+    assert done.stdout == "none\n"
+
+
+def test_a_directory_that_is_refused_is_closed(tmp_path):
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(IsADirectoryError):
+        opened(os.open, tmp_path, os.O_RDONLY)
+    assert os.listdir("/proc/self/fd") == before
+    held = os.open(tmp_path, os.O_RDONLY)
+    try:  # a memfd's number that is a directory's by now
+        with pytest.raises(SegmentGoneError):
+            open_file(f"/proc/{os.getpid()}/fd/{held}", writable=False)
+    finally:
+        os.close(held)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_this_process_has_its_standard_descriptors():

@@ -14,6 +14,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+from shmkit._descriptors import opened
+
 __all__ = ["turn"]
 
 _WAIT = 0.02  # seconds between two looks
@@ -41,14 +43,14 @@ def _locked(path: str, stack: contextlib.ExitStack) -> bool:
     """Whether this process has the lock now, until the stack ends; or nobody can have it."""
     with contextlib.ExitStack() as here:
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            here.callback(os.close, fd)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            file = here.enter_context(opened(os.open, path, flags, 0o600))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:  # no locks there
             return True
-        if not os.fstat(fd).st_nlink:  # who had it has just removed it
+        if not os.fstat(file.fileno()).st_nlink:  # who had it has just removed it
             return False
         stack.push(here.pop_all())
         stack.callback(_removed, path)

@@ -41,6 +41,7 @@ import atexit
 import contextlib
 import errno
 import fcntl
+import io
 import mmap
 import os
 import re
@@ -49,9 +50,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import BinaryIO
 
-from shmkit._descriptors import above_standard
+from shmkit._descriptors import above_standard, opened
 from shmkit.cleanup.owner import Owner, lock_of, lock_path, this_process
 
 __all__ = ["ended", "hold", "locked_directories", "mark"]
@@ -177,7 +177,7 @@ def _told(owner: Owner, path: str) -> bool:
     return owner.of_this_boot or _is_local(os.path.dirname(os.path.realpath(path)))
 
 
-def _free(file: BinaryIO, *, wait: bool) -> bool:
+def _free(file: io.FileIO, *, wait: bool) -> bool:
     """Whether nobody holds the lock, and this process has it now."""
     for _ in range(_TRIES if wait else 1):
         with contextlib.suppress(BlockingIOError):
@@ -190,17 +190,13 @@ def _free(file: BinaryIO, *, wait: bool) -> bool:
     return False
 
 
-def _open(path: str, flags: int) -> BinaryIO:
+def _open(path: str, flags: int) -> io.FileIO:
     """Open a file of this user's; raises OSError for any other, and for what is no file."""
-
-    def opener(path: str, access: int) -> int:
-        return os.open(path, access | flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-
-    with above_standard():
-        try:  # NFS gives LOCK_EX only to who may write
-            file = open(path, "r+b", buffering=0, opener=opener)  # noqa: SIM115 - it is returned
-        except PermissionError:
-            file = open(path, "rb", buffering=0, opener=opener)  # noqa: SIM115 - it is returned
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:  # NFS gives LOCK_EX only to who may write
+        file = opened(os.open, path, os.O_RDWR | flags, 0o600)
+    except PermissionError:
+        file = opened(os.open, path, os.O_RDONLY | flags, 0o600)
     status = os.fstat(file.fileno())
     if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
         file.close()

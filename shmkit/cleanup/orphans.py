@@ -30,6 +30,8 @@ import re
 import signal
 from collections.abc import Iterable, Iterator
 
+from shmkit._descriptors import directory, opened
+from shmkit._interrupts import uninterrupted
 from shmkit.cleanup.lock import ended
 from shmkit.cleanup.owner import (
     NAMES,
@@ -156,8 +158,7 @@ def remove_link(link: str) -> bool:
     is looked at again by who has the lock: only that one removes.
     """
     if _leads_nowhere(link):
-        with _alone(os.path.dirname(link)) as alone:
-            return alone and _leads_nowhere(link) and _unlinked(link)
+        return uninterrupted(lambda: _removed_alone(link))
     owner = published_by(link)
     if owner is None:
         return not os.path.lexists(link)
@@ -181,18 +182,14 @@ def _leads_nowhere(link: str) -> bool:
     return os.path.dirname(target) == os.path.dirname(link) and not os.path.lexists(target)
 
 
-@contextlib.contextmanager
-def _alone(directory: str) -> Iterator[bool]:
-    """Whether no other process removes links that lead nowhere in this directory."""
-    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+def _removed_alone(link: str) -> bool:
+    """Remove a link that leads nowhere, unless another process removes such ones here just now."""
     try:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
-            return
-        yield False
-    finally:
-        os.close(fd)
+        with directory(os.path.dirname(link)) as number:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _leads_nowhere(link) and _unlinked(link)
+    except BlockingIOError:
+        return False
 
 
 def loader_mark() -> str:
@@ -209,12 +206,9 @@ def kill_orphaned_loaders() -> None:
     for pid in filter(str.isdigit, processes):
         with contextlib.suppress(OSError, ValueError):  # it has ended, or is none of ours
             if _is_orphaned_loader(pid):
-                process = os.pidfd_open(int(pid))
-                try:
+                with opened(os.pidfd_open, int(pid)) as process:
                     if _is_orphaned_loader(pid):  # its pid may be another's by now
-                        signal.pidfd_send_signal(process, signal.SIGKILL)
-                finally:
-                    os.close(process)
+                        signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
 
 
 def _is_orphaned_loader(pid: str) -> bool:

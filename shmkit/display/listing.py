@@ -61,6 +61,7 @@ from shmkit.display.page import (
 from shmkit.errors import SegmentError
 from shmkit.loading.record import RECORD
 from shmkit.segments.backing import NAMES
+from shmkit.segments.files import open_file
 from shmkit.segments.header import Header, read_segment_header
 from shmkit.segments.layout import as_rows
 from shmkit.segments.segment import Segment, mapped_here
@@ -363,9 +364,9 @@ def _memfds() -> Iterator[str]:
 
 
 def _header(path: str) -> Header | None:
-    follow = 0 if path.startswith("/proc/") else os.O_NOFOLLOW
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | follow), "rb") as file:
+        file, _ = open_file(path, writable=False)
+        with file:
             return read_segment_header(path, file)
     except (OSError, SegmentError):
         return None

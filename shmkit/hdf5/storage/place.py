@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from typing import IO
 
-from shmkit._descriptors import above_standard
+from shmkit._descriptors import opened
 from shmkit.hdf5.storage.turn import is_taken
 
 __all__ = ["check_path", "locked", "naming", "superblock_of"]
@@ -55,9 +55,8 @@ def check_path(
             raise PermissionError(errno.EACCES, reason, text)
     if exists and not (mode == "a" and is_taken(text)):
         kind = fcntl.LOCK_EX if mode == "a" and not beside_readers else fcntl.LOCK_SH
-        with above_standard():
-            file = open(text, "r+b" if mode == "a" else "rb")  # noqa: SIM115 - closed below
-        with file, locked(file, text, kind):
+        access = os.O_RDWR if mode == "a" else os.O_RDONLY
+        with opened(os.open, text, access | os.O_CLOEXEC) as file, locked(file, text, kind):
             pass
     return text
 

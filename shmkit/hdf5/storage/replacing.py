@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from shmkit import _descriptors as descriptors
 from shmkit._format import counted
+from shmkit._interrupts import uninterrupted
 from shmkit.cleanup import guard
 from shmkit.cleanup.lock import mark
 from shmkit.cleanup.orphans import remove_orphans
@@ -41,7 +44,7 @@ def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
     remove_orphans([directory])  # of processes whose guard was killed too
     temporary = os.path.join(directory, f".{new_name()}.tmp")
     with naming(path):
-        storage = Storage(temporary, "x+", path, _opener_like(target))
+        storage = _new_like(target, temporary, path)
     try:
         # Open, and so locked, until it has its final name: nobody takes it for an orphan.
         with storage:
@@ -55,7 +58,7 @@ def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
                     os.link(temporary, target)  # fails if it is there by now
                 else:
                     os.replace(temporary, target)
-                _sync(directory)
+                uninterrupted(lambda: _sync(directory))
             if others:
                 names = counted(others, "other name", "other names")
                 warnings.warn(
@@ -67,27 +70,23 @@ def replacing(path: str, *, exclusive: bool = False) -> Iterator[Storage]:
             os.unlink(temporary)
 
 
-def _opener_like(target: str) -> Callable[[str, int], int]:
-    """An opener of a new file that from its first moment on nobody may read who may not `target`.
+def _new_like(target: str, temporary: str, path: str) -> Storage:
+    """A new file that from its first moment on nobody may read who may not `target`.
 
     Where there is no `target`, it is a new file like any other.
     """
-
-    def opener(path: str, flags: int) -> int:
-        while True:
-            mode = 0o600 if os.path.exists(target) else 0o666
-            fd = os.open(path, flags | os.O_NOFOLLOW, mode)
-            try:
-                if mark(fd):
-                    _copy_access(fd, target)
-                    return fd
-            except BaseException:
-                os.close(fd)
-                os.unlink(path)
-                raise
-            os.close(fd)
-
-    return opener
+    while True:
+        mode = 0o600 if os.path.exists(target) else 0o666
+        storage = Storage(temporary, "x+", path, functools.partial(os.open, mode=mode))
+        try:
+            if mark(storage.fileno()):
+                _copy_access(storage.fileno(), target)
+                return storage
+        except BaseException:
+            storage.close()
+            os.unlink(temporary)
+            raise
+        storage.close()
 
 
 def _copy_access(file: int, target: str) -> None:
@@ -164,9 +163,8 @@ def _other_names(target: str) -> int:
 
 def _sync(directory: str) -> None:
     """Bring the new name to the disk too; the file's own fsync does not, says fsync(2)."""
-    with contextlib.suppress(OSError):  # not every file system can, and the new file is in place
-        fd = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    with (
+        contextlib.suppress(OSError),  # not every file system can, and the new file is in place
+        descriptors.directory(directory) as number,
+    ):
+        os.fsync(number)

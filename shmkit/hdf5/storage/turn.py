@@ -22,7 +22,8 @@ import struct
 import time
 from collections.abc import Iterator
 
-from shmkit._descriptors import above_standard
+from shmkit._descriptors import directory, opened
+from shmkit._interrupts import uninterrupted
 
 __all__ = ["is_taken", "turn"]
 
@@ -38,8 +39,7 @@ def turn(path: str, timeout: float) -> Iterator[None]:
     """
     deadline = time.monotonic() + timeout
     while True:
-        file = _opened(path)
-        try:
+        with _opened(path) as file:
             if _take(file) and _is_of(file, path):
                 yield
                 return
@@ -49,26 +49,28 @@ def turn(path: str, timeout: float) -> Iterator[None]:
                     f"is being added to{_holder(file)} for longer than timeout={timeout:g} s",
                     path,
                 )
-        finally:
-            os.close(file)
         time.sleep(_WAIT)
 
 
 def is_taken(path: str) -> bool:
     """Whether somebody has the turn for a file."""
-    file = _opened(path)
-    try:
-        return not _take(file)
-    finally:
-        os.close(file)
+
+    def asked() -> bool:
+        with _opened(path) as file:
+            return not _take(file)
+
+    return uninterrupted(asked)
 
 
-def _opened(path: str) -> int:
-    with above_standard():
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """The file, or where there is none the directory that it is to be made in."""
+    with contextlib.ExitStack() as stack:
         try:
-            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            file = stack.enter_context(opened(os.open, path, os.O_RDWR | os.O_CLOEXEC)).fileno()
         except FileNotFoundError:
-            return os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY | os.O_CLOEXEC)
+            file = stack.enter_context(directory(os.path.dirname(os.path.realpath(path))))
+        yield file
 
 
 def _take(file: int) -> bool:

@@ -72,11 +72,14 @@ def _removed_from(directory: str, known: Owner | None) -> Iterator[str]:
     yield from filter(remove_link, links)
     for owner, paths in left.items():
         lock = lock_path(directory, owner)
-        with ended(lock, owner) as told:
+        with ended(lock, owner, wait=owner == known) as told:
             if told or owner == known:
-                removed = [path for path in paths if _unlinked(path)]
+                # A name may be published anew since it was seen. While its link leads to something
+                # only who has the lock replaces it: so the links go first.
+                its = [p for p in paths if not _is_link(p) or published_by(p) == owner]
+                removed = [p for p in sorted(its, key=_is_link, reverse=True) if _unlinked(p)]
                 yield from removed
-                if len(removed) == len(paths):
+                if len(removed) == len(its):
                     _unlinked(lock)
     for path, owner in exports.items():
         with ended(path, owner) as told:
@@ -99,9 +102,10 @@ def _names(directory: str) -> tuple[dict[Owner, list[str]], dict[str, Owner], li
             continue
         if entry.is_symlink():
             if entry.name.startswith(LINK):
-                owner = published_by(path)
                 if _leads_nowhere(path):
                     links.append(path)
+                else:
+                    owner = published_by(path)
         elif (owner := owner_of(path) or lease_of(path)) is None:
             if exporter := exporter_of(path):
                 exports[path] = exporter
@@ -111,6 +115,10 @@ def _names(directory: str) -> tuple[dict[Owner, list[str]], dict[str, Owner], li
             left.setdefault(owner, []).append(path)
     left.pop(this_process(), None)
     return left, exports, links
+
+
+def _is_link(path: str) -> bool:
+    return os.path.basename(path).startswith(LINK)
 
 
 def _unlinked(path: str) -> bool:

@@ -1,7 +1,10 @@
 """Names that lead to segments: who may give them, what they lead to, and when they end."""
 
+import contextlib
+import itertools
 import os
 import pathlib
+import sys
 import threading
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from names import NAME, published
 
 from shmkit import SegmentError, SegmentExistsError, SegmentGoneError, attach, share
+from shmkit.cleanup import orphans
 from shmkit.cleanup.orphans import remove_orphans
 from shmkit.cleanup.owner import lock_path, this_process
 from shmkit.cleanup.published import published_names
@@ -111,6 +115,14 @@ def test_another_users_name_is_not_followed(superuser):
             os.unlink(link)
 
 
+def leave_published(name, owner):
+    """What an owner that was killed leaves; its lock last, since others remove what has one."""
+    segment = f"/dev/shm/shmkit-{owner}-0.npy"
+    pathlib.Path(segment).touch()
+    os.symlink(segment, f"/dev/shm/shmkit.{os.geteuid()}.{name}")
+    pathlib.Path(lock_path("/dev/shm", owner)).touch()
+
+
 def test_a_stale_name_is_taken_over_by_one_of_those_who_want_it():
     arrays = [share([number]) for number in range(8)]
     barrier = threading.Barrier(len(arrays))
@@ -127,9 +139,7 @@ def test_a_stale_name_is_taken_over_by_one_of_those_who_want_it():
     for turn in range(20):
         name = f"race-{os.getpid()}-{turn}"
         dead = this_process()._replace(token=os.urandom(8).hex())
-        pathlib.Path(lock_path("/dev/shm", dead)).touch()
-        pathlib.Path(f"/dev/shm/shmkit-{dead}-0.npy").touch()
-        os.symlink(f"/dev/shm/shmkit-{dead}-0.npy", f"/dev/shm/shmkit.{os.geteuid()}.{name}")
+        leave_published(name, dead)
         threads = [threading.Thread(target=publish, args=(array, name)) for array in arrays]
         for thread in threads:
             thread.start()
@@ -137,6 +147,46 @@ def test_a_stale_name_is_taken_over_by_one_of_those_who_want_it():
             thread.join()
         assert [path for found, path in taken if found == name] == [attach(name).segment.path]
     remove_orphans(["/dev/shm"])
+
+
+def test_who_removes_orphans_leaves_a_name_that_was_taken_over_meanwhile():
+    """By another process, at each line of the removal."""
+    for at in itertools.count():
+        name = f"meanwhile-{os.getpid()}-{at}"
+        dead = this_process()._replace(token=os.urandom(8).hex())
+        leave_published(name, dead)
+        with share([at]) as array:
+            published, reached = removed_while_published(array, name, at)
+            if published:
+                assert attach(name).tolist() == [at]
+        assert not os.path.lexists(f"/dev/shm/shmkit-{dead}-0.npy")
+        assert not os.path.lexists(lock_path("/dev/shm", dead))
+        if not reached:
+            break
+    assert at > 20  # lines there are
+
+
+def removed_while_published(array, name, at):
+    """Whether it could be published at a line of the removal; whether there are so many lines."""
+    left, published = at, False
+    before = sys.gettrace()
+
+    def trace(frame, event, argument):
+        nonlocal left, published
+        if frame.f_code.co_filename == orphans.__file__ and event == "line":
+            left -= 1
+            if left == -1:
+                with contextlib.suppress(SegmentExistsError):
+                    array.publish(name)
+                    published = True
+        return trace
+
+    sys.settrace(trace)
+    try:
+        remove_orphans(["/dev/shm"])
+    finally:
+        sys.settrace(before)
+    return published, left < 0
 
 
 def test_a_forked_child_does_not_publish_what_is_its_parents(run_script):

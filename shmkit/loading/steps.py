@@ -35,7 +35,7 @@ from shmkit._monitor import Monitor
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
 from shmkit.loaders.loader import Task
 from shmkit.loaders.pickling import Pickled
-from shmkit.loaders.pool import LoaderPool
+from shmkit.loaders.pool import LoaderPool, end_idle
 from shmkit.loaders.process import Died
 from shmkit.loading import tasks
 from shmkit.loading.alike import agree
@@ -130,7 +130,12 @@ class Steps:
         need = _need(files)
         if self.most is not None and need > self.most:
             raise NotEnoughMemoryError(need, self.most, self.most, "memory= of this stream")
-        chosen = choose_backing(backing, need)
+        try:
+            chosen = choose_backing(backing, need)
+        except NotEnoughMemoryError:
+            if not end_idle():
+                raise
+            chosen = choose_backing(backing, need)
         allow_segments(len(files), chosen.kind)
         _limits.allow_mappings(len(files))
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
@@ -157,6 +162,8 @@ class Steps:
         """Read these files into the first of the places that has room for each."""
         for number, backing in enumerate(backings, 1):
             files = self.read(files, backing, movable=number < len(backings))
+            if files:
+                end_idle()  # for the room that they take
 
     def good(self) -> list[LoadingFile]:
         """The files that are to be read, of which none has failed so far."""

@@ -424,6 +424,31 @@ def test_loaders_that_pass_the_containers_limit_together_do_not_end_their_owner(
     )
 
 
+@pytest.mark.parametrize(
+    "load",
+    [
+        "shared_load('0.raw', reader=read, progress=False)",  # how much it needs shows in the end
+        "shared_load('large.npy', progress=False)",
+    ],
+    ids=["read", "known"],
+)
+def test_idle_loaders_make_room(limited, tmp_path, load):
+    for n in range(4):
+        (tmp_path / f"{n}.raw").touch()
+    np.save(tmp_path / "large.npy", np.ones(200 * MB, "u1"))
+    limited(
+        "import time\n"
+        "def small(path):\n"
+        "    time.sleep(0.3)\n"  # so that each loader gets one
+        "    return np.zeros(10)\n"
+        "def read(path):\n"
+        "    return np.ones(100 * MB, 'u1')\n"
+        "shared_load('*.raw', reader=small, processes=4, progress=False).close()\n"
+        f"with {load} as (array,):\n"
+        "    assert array.min() == array.max() == 1\n"
+    )
+
+
 def test_too_little_room_is_an_error_before_anything_is_made(backing):
     with pytest.raises(NotEnoughMemoryError) as caught:
         choose_backing(backing, 1 << 60)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 collect_ignore = ["tests/benchmarks"]
-if importlib.util.find_spec("shmkit.readers.text._parser") is None:  # there was no compiler
+if importlib.util.find_spec("shmkit.readers.text.parser._parser") is None:  # there was no compiler
     needs_parser = "parser", "columns", "shape", "table"
     collect_ignore += [f"tests/readers/text/test_{module}.py" for module in needs_parser]
 else:

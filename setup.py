@@ -6,7 +6,7 @@ import sysconfig
 
 from setuptools import Extension, setup
 
-TEXT = "shmkit/readers/text"
+TEXT = "shmkit/readers/text/parser"
 HEADERS = sorted(glob.glob(f"{TEXT}/*.hpp"))
 # One binary serves every Python from 3.11 on, but for free-threaded ones: they have no limited API.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
@@ -18,7 +18,7 @@ NO_FMA = ["-ffp-contract=off"]  # it rounds once where two roundings are wanted
 def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
     """One of the modules that hold the parser."""
     return Extension(
-        f"shmkit.readers.text.{name}",
+        f"shmkit.readers.text.parser.{name}",
         [f"{TEXT}/{name}.cpp"],
         depends=[*HEADERS, *sources],
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
@@ -32,8 +32,8 @@ def parser(name: str, sources: list[str], flags: list[str]) -> Extension:
 def shuffle() -> Extension:
     """The module that does HDF5's shuffle."""
     return Extension(
-        "shmkit.hdf5.shuffle._shuffle",
-        ["shmkit/hdf5/shuffle/_shuffle.cpp"],
+        "shmkit.hdf5.compression._shuffle",
+        ["shmkit/hdf5/compression/_shuffle.cpp"],
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
         extra_compile_args=["-std=c++17", "-O3", "-fvisibility=hidden"],
         language="c++",

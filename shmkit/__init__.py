@@ -115,18 +115,15 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%load_ext shmkit`` calls: register the magics ``%%to_hdf5`` and ``%shm``."""
-    from shmkit.commands import (  # noqa: PLC0415 - IPython only where it runs
-        shm_magic,
-        to_hdf5_magic,
-    )
+    from shmkit.commands.magics import shm, to_hdf5  # noqa: PLC0415 - IPython only where it runs
 
-    to_hdf5_magic.register(shell)
-    shm_magic.register(shell)
+    to_hdf5.register(shell)
+    shm.register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%unload_ext shmkit`` calls."""
-    from shmkit.commands import shm_magic, to_hdf5_magic  # noqa: PLC0415 - as above
+    from shmkit.commands.magics import shm, to_hdf5  # noqa: PLC0415 - as above
 
-    to_hdf5_magic.unregister(shell)
-    shm_magic.unregister(shell)
+    to_hdf5.unregister(shell)
+    shm.unregister(shell)

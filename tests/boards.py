@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from shmkit.loading.board import Board
+from shmkit.loading.board.board import Board
+from shmkit.loading.board.record import RECORD
 from shmkit.loading.file import LoadingFile
-from shmkit.loading.record import RECORD
 
 
 def board_of(names, records, processes=2):

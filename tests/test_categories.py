@@ -21,7 +21,7 @@ from reading import MemoryWriter, open_reader, probe
 
 from shmkit import LoadError, attach, preview, share, shared_load, to_hdf5
 from shmkit._categories import category, coded
-from shmkit.readers.text import rows as _rows
+from shmkit.readers.text.rows import rows as _rows
 
 NAMES = ["chr1", "chrX", "", " a", "a b", '"q"', "é", "日本語", "12345678", "123456789", "x" * 255]
 RECORD = np.dtype([("chr", category(["chr1", "é"])), ("x", "f4"), ("in", [("s", category(["a"]))])])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from shmkit.segments.backing import choose_backing
-from shmkit.segments.layout import layout_of
+from shmkit.segments.image.layout import layout_of
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.array import SharedArray, new_array, view

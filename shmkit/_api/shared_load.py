@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from shmkit import _limits
 from shmkit.cache.where import cache_path
 from shmkit.loaders.pool import LoaderPool, useful_processes
-from shmkit.loading.inputs import inputs
-from shmkit.loading.paths import PathType, named_paths
+from shmkit.loading.files.inputs import inputs
+from shmkit.loading.files.paths import PathType, named_paths
 from shmkit.readers.choose import check_options
 from shmkit.readers.select import Select, check_select
 

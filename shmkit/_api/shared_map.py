@@ -104,7 +104,7 @@ def shared_map(
     # The loaders start while this process imports what only a map needs.
     with LoaderPool(min(processes, max(len(items), 1))):
         from shmkit.display.progress import load_monitor  # noqa: PLC0415
-        from shmkit.loading.map import map_items  # noqa: PLC0415
+        from shmkit.loading.calls.map import map_items  # noqa: PLC0415
 
     monitor = load_monitor(progress)
     results = map_items(function, names, items, processes=processes, out=out, monitor=monitor)

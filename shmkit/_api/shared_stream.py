@@ -10,8 +10,8 @@ from typing import Any
 from shmkit import _limits
 from shmkit._api.shared_load import how_to_load, shared_load
 from shmkit.display.holders import held_by, shell_variables
-from shmkit.loading.inputs import inputs
-from shmkit.loading.paths import PathType, named_paths
+from shmkit.loading.files.inputs import inputs
+from shmkit.loading.files.paths import PathType, named_paths
 from shmkit.readers.choose import check_options
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray

@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 from shmkit import _limits
 from shmkit.cleanup.owner import this_process
 from shmkit.errors import ShmkitError
-from shmkit.segments.header import Header, read_with_note
+from shmkit.segments.image.header import Header, read_with_note
 from shmkit.segments.segment import Segment
 
 __all__ = ["CacheDirectory", "Entry"]

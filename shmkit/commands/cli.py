@@ -21,7 +21,7 @@ from shmkit.commands.options import add_no_progress, add_options, as_typed, sett
 from shmkit.commands.reading_options import READING_OPTIONS, add_reading_options
 from shmkit.display.listing import list_segments, remove_left
 from shmkit.errors import ShmkitError
-from shmkit.readers.text.rows import PARSER
+from shmkit.readers.text.rows.rows import PARSER
 from shmkit.segments.backing import NAMES
 
 __all__ = ["main"]

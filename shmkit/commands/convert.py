@@ -27,10 +27,10 @@ from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.place import check_path, superblock_of
 from shmkit.hdf5.write import Writing, writing
-from shmkit.loading.board import Board
-from shmkit.loading.inputs import Input, inputs
+from shmkit.loading.board.board import Board
+from shmkit.loading.files.inputs import Input, inputs
+from shmkit.loading.files.paths import named_paths
 from shmkit.loading.load import load
-from shmkit.loading.paths import named_paths
 from shmkit.readers.choose import check_options
 from shmkit.views.arrays import SharedArrays
 

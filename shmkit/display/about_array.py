@@ -9,8 +9,8 @@ import numpy as np
 from shmkit._categories import names_of
 from shmkit._format import counted, dtype_text
 from shmkit._text_dtype import is_text
-from shmkit.segments.header import Header
-from shmkit.segments.layout import layout_of
+from shmkit.segments.image.header import Header
+from shmkit.segments.image.layout import layout_of
 
 __all__ = ["column_lines", "nbytes_of", "short_text", "types_of"]
 

@@ -16,7 +16,7 @@ from IPython.display import display
 
 from shmkit._format import nbytes_text
 from shmkit._monitor import NoMonitor, Work
-from shmkit.display.page import Snapshot, head, progress_bar, snapshot_html
+from shmkit.display.panel.page import Snapshot, head, progress_bar, snapshot_html
 
 __all__ = ["ExportBar"]
 

@@ -47,7 +47,7 @@ from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
 from shmkit.display.about_array import column_lines, nbytes_of, short_text
 from shmkit.display.holders import held_by
-from shmkit.display.page import (
+from shmkit.display.panel.page import (
     MAX_ROWS,
     NUMBER,
     Snapshot,
@@ -59,11 +59,11 @@ from shmkit.display.page import (
     unfolding,
 )
 from shmkit.errors import SegmentError
-from shmkit.loading.record import RECORD
+from shmkit.loading.board.record import RECORD
 from shmkit.segments.backing import NAMES
 from shmkit.segments.files import open_file
-from shmkit.segments.header import Header, read_segment_header
-from shmkit.segments.layout import as_rows
+from shmkit.segments.image.header import Header, read_segment_header
+from shmkit.segments.image.layout import as_rows
 from shmkit.segments.segment import Segment, mapped_here
 
 __all__ = ["FoundSegment", "Listing", "list_segments", "remove_left", "total"]

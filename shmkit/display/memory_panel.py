@@ -17,8 +17,8 @@ from shmkit._html import escaped
 from shmkit.cleanup.owner import this_process
 from shmkit.display.holders import forget_outputs, shell_variables
 from shmkit.display.listing import FoundSegment, Listing, list_segments, remove_left, total
-from shmkit.display.live_panel import LivePanel
-from shmkit.display.load_panel import look_again
+from shmkit.display.panel.live_panel import LivePanel
+from shmkit.display.panel.load_panel import look_again
 from shmkit.segments.segment import mapped_here
 
 __all__ = ["panel"]

@@ -20,7 +20,7 @@ import sys
 
 from shmkit._monitor import Monitor, NoMonitor, Work
 from shmkit.display.holders import shell
-from shmkit.loading.board import Board
+from shmkit.loading.board.board import Board
 
 __all__ = ["export_monitor", "load_monitor"]
 
@@ -32,7 +32,7 @@ def load_monitor(progress: bool | None) -> Monitor[Board]:
     """The monitor of a load."""
     kind = _kind(progress)
     if kind == "widget":
-        from shmkit.display.load_panel import Panel  # noqa: PLC0415 - `import shmkit` loads no front end
+        from shmkit.display.panel.load_panel import Panel  # noqa: PLC0415 - `import shmkit` loads no front end
 
         return Panel()
     if kind == "off":

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from shmkit._format import count_text, counted, nbytes_text, printable, seconds_text
 from shmkit._monitor import NoMonitor, Work
 from shmkit.display.holders import held_by, shell_variables
-from shmkit.loading.board import Board
-from shmkit.loading.record import State
+from shmkit.loading.board.board import Board
+from shmkit.loading.board.record import State
 
 __all__ = ["Bar", "LoadBar"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.hdf5.shuffle.planes import unshuffle
+from shmkit.hdf5.compression.planes import unshuffle
 
 __all__ = ["Block", "as_bytes", "blocks", "chunk_shape", "fill", "whole_chunk"]
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from shmkit._categories import enums
 from shmkit.hdf5.chunks import Block, fill
+from shmkit.hdf5.compression.filters import Pipeline
 from shmkit.hdf5.contents.datasets import DatasetSource
-from shmkit.hdf5.filters import Pipeline
 
 __all__ = ["GrownSource", "grown", "grows_in"]
 

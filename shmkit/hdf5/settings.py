@@ -18,8 +18,8 @@ from typing import Any, Literal, get_args
 
 from shmkit._format import nbytes_text
 from shmkit.hdf5.chunks import chunk_shape
+from shmkit.hdf5.compression.filters import DEFLATE, FASTEST, LZF, SHUFFLE, ZSTD, Filter
 from shmkit.hdf5.contents.datasets import DatasetSource, parts_of_name
-from shmkit.hdf5.filters import DEFLATE, FASTEST, LZF, SHUFFLE, ZSTD, Filter
 
 __all__ = ["Layout", "Mode", "Settings", "plugins"]
 

@@ -28,9 +28,9 @@ import numpy as np
 
 from shmkit._limits import cpus
 from shmkit.hdf5.chunks import Block, as_bytes, blocks, chunk_shape, whole_chunk
+from shmkit.hdf5.compression.filters import Pipeline
 from shmkit.hdf5.contents.datasets import Contents, DatasetSource
 from shmkit.hdf5.export import Dataset
-from shmkit.hdf5.filters import Pipeline
 from shmkit.hdf5.grown import GrownSource, grown, grows_in
 from shmkit.hdf5.settings import Settings
 from shmkit.hdf5.storage.file import Storage

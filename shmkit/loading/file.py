@@ -39,8 +39,8 @@ from shmkit.loaders.pickling import Pickled
 from shmkit.loaders.pool import MIN_NBYTES
 from shmkit.loaders.process import Died
 from shmkit.loading import tasks
-from shmkit.loading.entry import Entry
-from shmkit.loading.record import State
+from shmkit.loading.board.entry import Entry
+from shmkit.loading.board.record import State
 from shmkit.readers.base import WHOLE, Part, Piece, Plan, Version
 from shmkit.readers.formats import Format
 from shmkit.segments.segment import Segment, segment_nbytes

@@ -24,12 +24,12 @@ from shmkit.cache.directory import CacheDirectory
 from shmkit.cleanup.orphans import kill_orphaned_loaders, remove_orphans
 from shmkit.loaders.pickling import pickled_by_value, users_modules
 from shmkit.loaders.pool import LoaderPool, useful_processes
-from shmkit.loading.board import Board
+from shmkit.loading.board.board import Board
+from shmkit.loading.board.record import RECORD
 from shmkit.loading.cached import CachedFiles
 from shmkit.loading.file import LoadingFile
-from shmkit.loading.inputs import Input
-from shmkit.loading.listing import to_load
-from shmkit.loading.record import RECORD
+from shmkit.loading.files.inputs import Input
+from shmkit.loading.files.listing import to_load
 from shmkit.loading.steps import Steps
 from shmkit.segments.backing import NAMES
 from shmkit.segments.files import finish_interrupted

@@ -38,12 +38,12 @@ from shmkit.loaders.pickling import Pickled
 from shmkit.loaders.pool import LoaderPool, end_idle
 from shmkit.loaders.process import Died
 from shmkit.loading import tasks
-from shmkit.loading.alike import agree
-from shmkit.loading.board import Board
+from shmkit.loading.board.board import Board
+from shmkit.loading.board.record import RECORD, State
 from shmkit.loading.cached import CachedFiles
+from shmkit.loading.calls.transform import transform_task
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
-from shmkit.loading.record import RECORD, State
-from shmkit.loading.transform import transform_task
+from shmkit.loading.files.alike import agree
 from shmkit.segments.backing import Backing, choose_backing
 from shmkit.segments.mapping import allow_segments
 from shmkit.segments.segment import Segment

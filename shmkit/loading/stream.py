@@ -31,7 +31,7 @@ from typing import Any
 from shmkit._format import nbytes_text
 from shmkit._monitor import NoMonitor, Work
 from shmkit.errors import NotEnoughMemoryError
-from shmkit.loading.inputs import Input
+from shmkit.loading.files.inputs import Input
 from shmkit.loading.load import load
 from shmkit.segments.segment import Segment
 from shmkit.views.arrays import SharedArrays

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from shmkit.errors import LoadError, ShmkitError
 from shmkit.loaders.pickling import Pickled
-from shmkit.loading.record import State
+from shmkit.loading.board.record import State
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
 from shmkit.readers.choose import Opener, listed
 from shmkit.readers.formats import Format

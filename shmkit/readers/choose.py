@@ -58,15 +58,15 @@ class Opener(NamedTuple):
 
             return CustomReader.open(path, self.function)
         if self.format is Format.NPY:
-            from shmkit.readers.npy import NpyReader  # noqa: PLC0415
+            from shmkit.readers.npy.reader import NpyReader  # noqa: PLC0415
 
             return NpyReader.open(path, self.options)
         if self.format is Format.NPZ:
-            from shmkit.readers.npz import NpzReader  # noqa: PLC0415
+            from shmkit.readers.npy.npz import NpzReader  # noqa: PLC0415
 
             return NpzReader.open(path, self.options)
         if self.format is Format.NETCDF3:
-            from shmkit.readers.netcdf3 import NetCDF3Reader  # noqa: PLC0415
+            from shmkit.readers.netcdf.netcdf3 import NetCDF3Reader  # noqa: PLC0415
 
             return NetCDF3Reader.open(path, self.options)
         if self.format is Format.FOREIGN:
@@ -77,10 +77,10 @@ class Opener(NamedTuple):
 
             return HDF5Reader.open(path, self.options)
         if self.guesses:
-            from shmkit.readers.text.table import TableReader  # noqa: PLC0415
+            from shmkit.readers.text.table.reader import TableReader  # noqa: PLC0415
 
             return TableReader.open(path, self.options)
-        from shmkit.readers.text.reader import TextReader  # noqa: PLC0415
+        from shmkit.readers.text.rows.reader import TextReader  # noqa: PLC0415
 
         return TextReader.open(path, self.options)
 
@@ -96,7 +96,8 @@ def opener(
         For options of text files that no text file satisfies.
     """
     if form is Format.TEXT:
-        from shmkit.readers.text import reader, table_options  # noqa: PLC0415 - see the module
+        from shmkit.readers.text.rows import reader  # noqa: PLC0415 - see the module
+        from shmkit.readers.text.table import options as table_options  # noqa: PLC0415 - see the module
 
         given = {name: value for name, value in options.items() if name not in _USES}
         if table_options.is_table(given):
@@ -119,11 +120,11 @@ def listed(form: Format, path: str, patterns: Sequence[str]) -> tuple[list[Liste
         If it cannot be read.
     """
     if form is Format.NPZ:
-        from shmkit.readers import npz  # noqa: PLC0415 - see the module
+        from shmkit.readers.npy import npz  # noqa: PLC0415 - see the module
 
         return npz.listed(path, patterns)
     if form is Format.NETCDF3:
-        from shmkit.readers import netcdf3  # noqa: PLC0415
+        from shmkit.readers.netcdf import netcdf3  # noqa: PLC0415
 
         return netcdf3.listed(path, patterns)
     from shmkit.readers.hdf5 import listing  # noqa: PLC0415

@@ -57,8 +57,8 @@ from shmkit.segments.files import (
     open_file,
     remove,
 )
-from shmkit.segments.header import USUAL_NBYTES, Header, read_segment_header
-from shmkit.segments.layout import as_rows
+from shmkit.segments.image.header import USUAL_NBYTES, Header, read_segment_header
+from shmkit.segments.image.layout import as_rows
 from shmkit.segments.mapping import Mapped, allow_segments, map_file
 from shmkit.segments.sealed import changed, is_sealed
 

@@ -40,9 +40,9 @@ from numpy.typing import NDArray
 
 from shmkit import _limits
 from shmkit.errors import SegmentError
-from shmkit.segments.header import Header, header_bytes, read_segment_header
+from shmkit.segments.image.header import Header, header_bytes, read_segment_header
+from shmkit.segments.image.trailer import trailer_bytes
 from shmkit.segments.segment import Segment
-from shmkit.segments.trailer import trailer_bytes
 
 __all__ = ["SegmentWriter"]
 

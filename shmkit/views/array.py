@@ -32,7 +32,7 @@ from shmkit._text_dtype import is_text
 from shmkit.errors import SegmentGoneError
 from shmkit.pools import reducers
 from shmkit.segments.backing import choose_backing
-from shmkit.segments.header import Header
+from shmkit.segments.image.header import Header
 from shmkit.segments.mapping import Mapped, mapping_of
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
@@ -274,7 +274,10 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         return array_html("SharedArray", " · ".join(summary), np.asarray(self))
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        from shmkit.views import arrow, capsule  # noqa: PLC0415 - only for those who hand it over
+        from shmkit.views.frames import (  # noqa: PLC0415 - only for those who hand it over
+            arrow,
+            capsule,
+        )
 
         del requested_schema  # the library casts what it gets
         return capsule.array_capsules(arrow.arrow_column(self))

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.segments.layout import Layout
+from shmkit.segments.image.layout import Layout
 from shmkit.segments.writer import SegmentWriter
-from shmkit.views.frames import columns_of, stored_columns
+from shmkit.views.frames.frames import columns_of, stored_columns
 
 __all__ = ["Image", "image_of"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from shmkit._text_dtype import is_text
-from shmkit.segments.header import Header
-from shmkit.segments.layout import layout_of
+from shmkit.segments.image.header import Header
+from shmkit.segments.image.layout import layout_of
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray, view
 from shmkit.views.table import SharedTable

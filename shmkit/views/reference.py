@@ -29,7 +29,7 @@ from shmkit.pools import lease as _lease
 from shmkit.pools.gone import GoneArray
 from shmkit.pools.lease import Lease
 from shmkit.segments.files import Identity
-from shmkit.segments.layout import as_rows
+from shmkit.segments.image.layout import as_rows
 from shmkit.segments.mapping import Mapped, mapping_of
 from shmkit.segments.sealed import changed
 from shmkit.segments.segment import Segment, is_worker

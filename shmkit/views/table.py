@@ -22,7 +22,7 @@ from shmkit._format import counted, nbytes_text
 from shmkit._html import columns_html
 from shmkit._text_dtype import is_text
 from shmkit.pools import reducers
-from shmkit.segments.layout import layout_of
+from shmkit.segments.image.layout import layout_of
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray, state_of
 from shmkit.views.reference import sent
@@ -165,17 +165,23 @@ class Table:
         >>> frame["x"].tolist(), frame["name"].tolist()
         ([7.0, 2.5], ['a', 'b'])
         """
-        from shmkit.views.frames import to_pandas  # noqa: PLC0415 - only for those who have pandas
+        from shmkit.views.frames.frames import to_pandas  # noqa: PLC0415 - only for those who have pandas
 
         return to_pandas(self._columns)
 
     def __arrow_c_schema__(self) -> object:
-        from shmkit.views import arrow, capsule  # noqa: PLC0415 - only for those who hand it over
+        from shmkit.views.frames import (  # noqa: PLC0415 - only for those who hand it over
+            arrow,
+            capsule,
+        )
 
         return capsule.schema_capsule(arrow.arrow_struct(self._columns, len(self)))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        from shmkit.views import arrow, capsule  # noqa: PLC0415 - as above
+        from shmkit.views.frames import (  # noqa: PLC0415 - only for those who hand it over
+            arrow,
+            capsule,
+        )
 
         del requested_schema  # the library casts what it gets
         return capsule.stream_capsule(arrow.arrow_struct(self._columns, len(self)))

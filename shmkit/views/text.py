@@ -254,7 +254,10 @@ class SharedText(NDArrayOperatorsMixin):
         return keys, lambda keys: decoded(keys.astype(">u8").view(wide).astype(dtype))
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
-        from shmkit.views import arrow, capsule  # noqa: PLC0415 - only for those who hand it over
+        from shmkit.views.frames import (  # noqa: PLC0415 - only for those who hand it over
+            arrow,
+            capsule,
+        )
 
         del requested_schema  # the library casts what it gets
         return capsule.array_capsules(arrow.arrow_column(self))

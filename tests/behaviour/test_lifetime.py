@@ -17,7 +17,7 @@ from processes import loaders_of, names_of
 
 from shmkit import SharedArray, share, shared_load
 from shmkit._monitor import NoMonitor
-from shmkit.loading.inputs import inputs
+from shmkit.loading.files.inputs import inputs
 from shmkit.loading.load import load
 from shmkit.views.arrays import SharedArrays
 
@@ -351,7 +351,7 @@ class Monitor:
     def close(self, board):
         print("closed", flush=True)
 
-from shmkit.loading.inputs import inputs
+from shmkit.loading.files.inputs import inputs
 from shmkit.loading.load import load
 with inputs({"a": os.path.abspath("a.npy")}, None, BACKING, skip_failed=False) as found:
     arrays = load(found, reader=None, options={}, processes=1,

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from shmkit import sample
-from shmkit.readers.text._parser import parse
-from shmkit.readers.text.codes import TABLE
-from shmkit.readers.text.errors import columns
+from shmkit.readers.text.parser._parser import parse
+from shmkit.readers.text.rows.codes import TABLE
+from shmkit.readers.text.rows.errors import columns
 
 ROUNDS = 5
 COLUMNS = 8  # of the grid

@@ -97,7 +97,7 @@ def test_a_directory_that_is_none_is_an_error(tmp_path):
 def test_info_says_which_parser_is_in_use():
     done = shmkit("info")
     assert (done.returncode, done.stderr) == (0, "")
-    compiled = importlib.util.find_spec("shmkit.readers.text._parser") is not None
+    compiled = importlib.util.find_spec("shmkit.readers.text.parser._parser") is not None
     assert ("text parser       compiled" in done.stdout) == compiled
     with open("/proc/cpuinfo") as file:
         flags = file.read()

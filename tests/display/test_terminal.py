@@ -8,7 +8,7 @@ from boards import board_of
 
 from shmkit import shared_load
 from shmkit.display.terminal import LoadBar
-from shmkit.loading.record import RECORD, State
+from shmkit.loading.board.record import RECORD, State
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.segment import Segment
 

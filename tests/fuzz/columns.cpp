@@ -14,9 +14,9 @@
 #include <cstring>
 #include <vector>
 
-#include "../../shmkit/readers/text/_columns.hpp"
-#include "../../shmkit/readers/text/_columns_count.hpp"
-#include "../../shmkit/readers/text/_columns_infer.hpp"
+#include "../../shmkit/readers/text/parser/_columns.hpp"
+#include "../../shmkit/readers/text/parser/_columns_count.hpp"
+#include "../../shmkit/readers/text/parser/_columns_infer.hpp"
 
 using shmkit::around, shmkit::byte, shmkit::Column, shmkit::Dialect, shmkit::MissingWords;
 using shmkit::Parsed, shmkit::Table, shmkit::Target;

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <vector>
 
-#include "../../shmkit/readers/text/_parser.hpp"
+#include "../../shmkit/readers/text/parser/_parser.hpp"
 
 using shmkit::byte, shmkit::Field, shmkit::Table, shmkit::Taken;
 

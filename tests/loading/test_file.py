@@ -15,7 +15,7 @@ from reading import MemoryWriter, open_reader, probe
 from shmkit import LoaderDiedError, LoadError, shared_load
 from shmkit._monitor import NoMonitor
 from shmkit.loading.file import LoadingFile, files_to_read_whole
-from shmkit.loading.inputs import Input
+from shmkit.loading.files.inputs import Input
 from shmkit.loading.load import load
 from shmkit.readers.base import Plan
 from shmkit.readers.choose import Format

@@ -11,7 +11,7 @@ from bgzip import bgzip
 
 from shmkit import LoadError, shared_load
 from shmkit._monitor import NoMonitor
-from shmkit.loading.inputs import Input
+from shmkit.loading.files.inputs import Input
 from shmkit.loading.load import load
 from shmkit.readers.formats import format_of
 

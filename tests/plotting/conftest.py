@@ -6,7 +6,7 @@ from boards import board_of
 from matplotlib import pyplot as plt
 
 from shmkit import share
-from shmkit.loading.record import RECORD, State
+from shmkit.loading.board.record import RECORD, State
 
 
 @pytest.fixture(autouse=True)

@@ -169,7 +169,7 @@ def test_shm_that_fills_up_in_mid_load_is_left_for_elsewhere(small_shm, form, tm
     options = "{}" if form == "npy" else "{'dtype': 'u1,S99'}"
     # The first look at the board is taken when the first file has been given to the loader.
     printed = small_shm(
-        "from shmkit.loading.inputs import inputs\n"
+        "from shmkit.loading.files.inputs import inputs\n"
         "from shmkit.loading.load import load\n"
         "from shmkit._monitor import NoMonitor\n"
         "class Filler(NoMonitor):\n"

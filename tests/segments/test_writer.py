@@ -7,7 +7,7 @@ import pytest
 
 from shmkit import NotEnoughMemoryError, SegmentError, SegmentGoneError
 from shmkit._categories import category, enum_of
-from shmkit.loading.record import RECORD
+from shmkit.loading.board.record import RECORD
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter

@@ -6,7 +6,7 @@ import pytest
 from kinds import COLUMNS
 
 from shmkit import share
-from shmkit.views import capsule
+from shmkit.views.frames import capsule
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from shmkit import (
 )
 from shmkit._categories import category
 from shmkit._text_dtype import coded_text
-from shmkit.segments import layout as _layout
+from shmkit.segments.image import layout as _layout
 
 COLUMNS = {
     "pos": np.array([30, 10, 20, 40], "i4"),

@@ -22,11 +22,11 @@ from shmkit._text_dtype import text_fields
 from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
-from shmkit.readers.cf import Decoding, decoding, time_unit
 from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded
 from shmkit.readers.hdf5.file import DAMAGED, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
 from shmkit.readers.hdf5.text import mislabelled, widths
+from shmkit.readers.netcdf.cf import Decoding, decoding, time_unit
 from shmkit.readers.select import picked
 from shmkit.segments.writer import SegmentWriter
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 from shmkit.hdf5.chunks import fill
-from shmkit.hdf5.filters import Pipeline, filter_name
+from shmkit.hdf5.compression.filters import Pipeline, filter_name
 from shmkit.readers.hdf5.file import DAMAGED
 from shmkit.readers.select import Cut, as_slice, cuts, stop_of_chunk
 

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import enum_of
-from shmkit.readers.text.codes import TABLE
 from shmkit.readers.text.lines import parser
+from shmkit.readers.text.rows.codes import TABLE
 
 __all__ = [
     "AROUND",

@@ -24,7 +24,7 @@ from shmkit.errors import LoadError
 from shmkit.readers.compression import decompressed, position
 
 if TYPE_CHECKING:
-    from shmkit.readers.text import _parser as parser
+    from shmkit.readers.text.parser import _parser as parser
 else:
     parser = None  # where there was no compiler
     for _build in ("_parser", "_parser_avx2", "_parser_avx512"):  # the last that this CPU can run

@@ -1,1 +1,0 @@
-"""HDF5's shuffle filter, both ways: compiled, and in numpy where that cannot be."""

@@ -1,0 +1,1 @@
+"""What is known of a load while it goes on."""

@@ -1,0 +1,1 @@
+"""A user's functions on loader processes."""

@@ -1,0 +1,1 @@
+"""NetCDF: its third version, and what its numbers mean."""

@@ -1,0 +1,1 @@
+"""Files that numpy wrote: .npy and .npz."""

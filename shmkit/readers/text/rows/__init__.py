@@ -1,0 +1,1 @@
+"""Text whose dtype is given, to rows."""

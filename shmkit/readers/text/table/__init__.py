@@ -1,0 +1,1 @@
+"""Text whose types are inferred, to the columns of a table."""

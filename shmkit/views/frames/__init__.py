@@ -1,0 +1,1 @@
+"""Tables of other libraries, to and from shared memory."""

@@ -29,7 +29,7 @@ else:
     parser = None  # where there was no compiler
     for _build in ("_parser", "_parser_avx2", "_parser_avx512"):  # the last that this CPU can run
         with suppress(ImportError):
-            parser = importlib.import_module(f"shmkit.readers.text.{_build}")
+            parser = importlib.import_module(f"shmkit.readers.text.parser.{_build}")
 
 __all__ = [
     "LINE_END",

@@ -48,7 +48,7 @@ TIME = re.compile(
 def _builds():
     for name in ("_parser", "_parser_avx2", "_parser_avx512"):
         try:
-            yield importlib.import_module(f"shmkit.readers.text.{name}")
+            yield importlib.import_module(f"shmkit.readers.text.parser.{name}")
         except ImportError:
             continue
 

@@ -172,7 +172,7 @@ def test_memory_is_bounded(file, run_script):
         "import resource, sys\n"
         f"sys.path.insert(0, {os.path.dirname(reading.__file__)!r})\n"
         "from reading import read\n"
-        "from shmkit.readers.text import reader\n"
+        "from shmkit.readers.text.rows import reader\n"
         "nbytes = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (nbytes + (48 << 20),) * 2)\n"
         f"for path in {paths!r}:\n"

@@ -20,6 +20,14 @@ if sys.version_info < (3, 13):  # whose headers know nothing of free threads
     collect_ignore.append("tests/test_setup.py")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have tests that run at the same time not see each other's shared memory."""
+    if hasattr(config, "workerinput"):  # one of several processes
+        from machine import own_shared_memory  # noqa: PLC0415 - its folder is known by now
+
+        own_shared_memory()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what no decorator can be written beside."""
     for item in items:

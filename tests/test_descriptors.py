@@ -50,6 +50,7 @@ os.write(said, b"right")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])
 @pytest.mark.parametrize("closed", [(0, 1, 2), (1,), (0, 2)])
 def test_no_descriptor_takes_the_place_of_a_closed_one(run_script, tmp_path, closed, backing):
@@ -60,6 +61,7 @@ def test_no_descriptor_takes_the_place_of_a_closed_one(run_script, tmp_path, clo
     assert done.stderr == "right"
 
 
+@pytest.mark.slow
 def test_who_prints_while_rows_are_added_spoils_no_file(run_script):
     done = run_script(
         DAEMON.replace("CLOSED", "(0, 1, 2)")
@@ -123,6 +125,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_an_interrupt_loses_no_descriptor(run_script, make):
     """One at each line and call of what makes them."""

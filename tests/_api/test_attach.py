@@ -77,6 +77,7 @@ def test_what_is_attached_is_read_only_unless_asked_otherwise(run_script):
         assert array.tolist() == [1, 8, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "code"),
     [

@@ -521,6 +521,7 @@ def test_loaders_follow_the_notebook(tmp_path, paths, monkeypatch):
         assert b"".join(where.tolist()).decode() == str(folder)
 
 
+@pytest.mark.slow
 def test_loaders_see_the_modules_that_a_reader_uses_as_they_are_now(tmp_path, paths, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a second edit within a second
@@ -611,6 +612,7 @@ def test_what_loadtxt_has_and_shared_load_has_not():
     assert missing == ["fname", "unpack", "like"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["missing", "directory", "sealed", "killed"])
 def test_whatever_is_wrong_with_a_file_it_can_be_skipped(tmp_path, trouble):
     np.save(tmp_path / "good.npy", np.arange(3))

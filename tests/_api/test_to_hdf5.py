@@ -112,6 +112,7 @@ def everything():
 DUMPED = [{}, {"shuffle": False, "level": 9, "chunks": 13}, {"compression": None}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -318,6 +319,7 @@ def text_and_times():
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"compression": None}, {"compression": "lzf"}, {"compression": "zstd", "chunks": 999}],

@@ -247,6 +247,7 @@ def loading_owner(tmp_path, fifo, moment, backing, **options):
     return Owner(LOAD, MOMENTS[moment], fifo, backing, *files, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_owner_that_is_killed_with_its_group_leaves_nothing(moment, backing, tmp_path, fifo):

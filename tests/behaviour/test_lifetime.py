@@ -172,6 +172,7 @@ def test_a_view_that_is_written_to_after_close_keeps_what_was_written(load_grid)
     assert first["pos"].sum() == GRID["pos"].sum() + 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["finalizer", "del", "cycle", "callback of the view itself"])
 def test_closing_from_a_finalizer(load_grid, how):
     loaded = load_grid()

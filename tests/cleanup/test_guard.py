@@ -320,6 +320,7 @@ print(status, flush=True)
         assert owner.says() == ["0"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", ["guard", "loader"])
 def test_options_of_python_are_passed_on(process, tmp_path):
     """-I is there for safety: nothing of the environment or of the user's is imported."""
@@ -375,6 +376,7 @@ for function in (watch, hold):
 """
 
 
+@pytest.mark.slow
 def test_a_handler_that_shares_while_a_lock_is_held_is_not_held_up(tmp_path):
     """A signal comes in the middle of the first share(): its handler shares as well."""
     with Owner(SIGNALLED, tmp_path) as owner:

@@ -42,6 +42,7 @@ def check_old(path):
     assert 'DATASET "n29"' in h5dump(path, "-H")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["gzip", "lzf", None])
 def test_arrays_are_added_to_a_file_that_h5py_wrote(old, compression):
     for number in range(5):
@@ -106,6 +107,7 @@ def test_a_new_file_is_made_where_there_is_none(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.h5", "link.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", [b"no HDF5 " * 100, b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n\2"]
 )

@@ -51,6 +51,7 @@ def test_a_task_that_is_added_meanwhile_comes_next():
     assert values == [0, 10, 1, 2, 12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nbytes", [0, 5_000])  # of an argument: more than a pipe takes at once
 def test_many_tasks_each_run_once_whichever_loader_ends(nbytes, tmp_path):
     def note(number, _):
@@ -147,6 +148,7 @@ def test_loaders_end_with_a_killed_owner_in_mid_task(fifo, ending):
         assert owner.complaints() == ""
 
 
+@pytest.mark.slow
 def test_the_stop_buttons_signal_does_not_reach_the_loaders(fifo):
     """Jupyter sends SIGINT to the whole process group; a loader would print a traceback."""
     with Owner(WAIT, fifo, *sys.path) as owner:

@@ -86,6 +86,7 @@ def versions(request, tmp_path):
     return tmp_path / "old" / name, tmp_path / "new" / name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("versions", WRITERS, indirect=True)
 def test_no_array_has_values_of_two_versions(versions, change, tmp_path):

@@ -68,6 +68,7 @@ def several(backing):
     return (ones(number, backing) for number in range(3))
 
 
+@pytest.mark.slow
 def test_temporaries_in_every_call_of_a_pool(context, backing, tmp_path):
     for number in range(3):
         np.save(tmp_path / f"{number}.npy", np.full(1000, float(number)))

@@ -60,6 +60,7 @@ def test_views_through_loky(tmp_path):
         executor.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "options"),
     [

@@ -115,6 +115,7 @@ def test_two_processes_find_what_one_finds():
                     assert np.allclose(tool(data, y, 2), expected), (name, kind)
 
 
+@pytest.mark.slow
 def test_frames_of_any_size_are_right():
     for rows in (100, 50_000):  # less and more than joblib's max_nbytes
         with share(random.normal(size=(rows, 4))) as x:

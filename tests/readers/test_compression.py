@@ -100,6 +100,7 @@ def test_compressed_text_is_read_as_the_text_itself(file, ending, options):
     assert array.tobytes() == expected.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"encoding": "utf-16-le", "skiprows": 1}, {"encoding": "latin-1", "comments": "chr1\t"}],

@@ -83,6 +83,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_load_that_shm_has_no_room_for_goes_elsewhere_and_says_so(small_shm, big, form):
     printed = small_shm(
@@ -95,6 +96,7 @@ def test_a_load_that_shm_has_no_room_for_goes_elsewhere_and_says_so(small_shm, b
     assert set(printed) == {"memfd"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_load_that_must_go_to_shm_is_refused_with_figures(small_shm, big, form):
     need, free, limit = small_shm(
@@ -232,6 +234,7 @@ UNUSABLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shm", UNUSABLE)
 def test_where_shm_cannot_be_used_arrays_go_elsewhere(with_mount, tmp_path, shm):
     for n in range(12):
@@ -395,6 +398,7 @@ def test_a_load_beyond_the_containers_limit_is_refused(limited, big, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd"])
 def test_loaders_that_pass_the_containers_limit_together_do_not_end_their_owner(
     limited, tmp_path, backing
@@ -424,6 +428,7 @@ def test_loaders_that_pass_the_containers_limit_together_do_not_end_their_owner(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "load",
     [

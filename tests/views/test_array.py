@@ -52,6 +52,7 @@ def test_a_view_sent_to_a_pool_is_a_reference_to_the_same_memory(shared, kind):
     assert np.array_equal(got, sent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_write_in_a_pool_is_seen_here(shared, method):
@@ -138,6 +139,7 @@ def test_a_deep_copy_is_no_view(shared):
     assert shared.sum() == 276.0
 
 
+@pytest.mark.slow
 def test_a_worker_that_exits_does_not_harm_the_owner(shared):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         pool.map(double, [shared])

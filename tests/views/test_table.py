@@ -344,6 +344,7 @@ def test_a_worker_gets_the_same_memory(table, method):
     assert table["pos"].tolist() == [99, 10, 20, 99]
 
 
+@pytest.mark.slow
 def test_a_reference_is_small_whatever_the_columns_are():
     names = [f"station {i}" for i in range(20_000)]
     codes = np.arange(20_000).astype(coded_text(names))
@@ -362,6 +363,7 @@ def size(message):
     return len(pickle.loads(message))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [lambda t: t[1:], lambda t: t["pos"][1:], lambda t: t["chr"][1:]])
 def test_what_was_closed_on_its_way_arrives_once_and_says_so_later(table, part):
     message = message_of(part(table))
@@ -376,6 +378,7 @@ def make(rows):
     return share({"x": np.arange(rows), "s": ["é"] * rows})
 
 
+@pytest.mark.slow
 def test_what_a_worker_shares_and_returns_arrives_as_a_copy():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         table = pool.apply(make, (3,))
@@ -401,6 +404,7 @@ def fill(path, name, start, barrier):
         table[name][:] = start + turn
 
 
+@pytest.mark.slow
 def test_two_processes_write_different_columns_at_once():
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)

@@ -631,6 +631,7 @@ def test_in_a_kernel_the_table_the_printed_and_the_value_are_there(tmp_path):
     assert saved(tmp_path / "results.h5") == {"x": [0, 1, 2]}
 
 
+@pytest.mark.slow
 def test_in_a_kernel_an_error_is_shown_once_and_ends_run_all(tmp_path):
     with pytest.raises(CellExecutionError) as caught:
         execute(
@@ -646,6 +647,7 @@ def test_in_a_kernel_an_error_is_shown_once_and_ends_run_all(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "error"), [("results.h5 --compress", "UsageError"), ("results.h5", "ValueError")]
 )

@@ -45,6 +45,7 @@ def test_hdf5_reads_what_is_written_past_it(tmp_path, name, monkeypatch):
             assert size < array.nbytes * (1.02 if key == "noise" else 0.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*NAMES, None])
 @pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"fletcher32": True}], ids=str)
 def test_what_hdf5_wrote_is_read_past_it(tmp_path, name, options, monkeypatch):
@@ -140,6 +141,7 @@ def test_zstd_needs_no_plugin(tmp_path, run_script, without_plugins):
         np.testing.assert_array_equal(file["data"][:], np.arange(99999))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lz4", "blosc2"])
 def test_what_is_not_here_is_told_with_what_to_install(tmp_path, run_script, name, without_plugins):
     to_hdf5(tmp_path / "a.h5", {"x": GRID}, compression=name)
@@ -162,6 +164,7 @@ def test_filters_that_hold_a_state_are_left_to_hdf5(tmp_path):
             np.testing.assert_allclose(file["data"][:], array, atol=1)
 
 
+@pytest.mark.slow
 def test_no_filter_holds_the_lock_of_the_interpreter():
     """Threads that compress at once take less than one after another would, or at least run."""
     script = """

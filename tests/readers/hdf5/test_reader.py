@@ -55,6 +55,7 @@ STOCK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", STOCK.values(), ids=STOCK)
 @pytest.mark.parametrize("data", [TABLE, GRID, GRID[:1, :20]], ids=["table", "grid", "small"])
 def test_any_filter_gives_what_h5py_gives(tmp_path, data, options):

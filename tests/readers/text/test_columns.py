@@ -426,6 +426,7 @@ def csv_texts(draw):
 text_types = st.sampled_from([text_of(3), text_of(8), text_of(60), text_of(60), FLOAT, INT])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(
     csv_texts(),
@@ -736,6 +737,7 @@ any_text = st.one_of(
 ).map(lambda text: text.replace("\n", "").replace(";", "").replace('"', ""))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(any_text, min_size=1, max_size=40))
 def test_facts_are_those_of_the_references(texts):

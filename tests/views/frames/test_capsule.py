@@ -12,6 +12,7 @@ from shmkit import Table, share
 from shmkit.views.frames import capsule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [pa.table, pl.DataFrame, Table.to_pandas], ids=["pa", "pl", "pd"])
 def test_the_memory_lives_as_long_as_the_frame(make):
     table = share({"x": np.arange(1000.0), "s": ["a"] * 1000})
@@ -73,6 +74,7 @@ def test_frames_end_in_any_thread(table):
     assert frames == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "frame",
     [

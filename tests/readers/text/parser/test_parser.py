@@ -231,6 +231,7 @@ def cases(draw):
     return draw(st.one_of(lines, lines, lines, noise)), dtype, options
 
 
+@pytest.mark.slow
 @given(cases())
 @settings(max_examples=2000)
 def test_rows_are_those_of_loadtxt(case):
@@ -274,6 +275,7 @@ SHORT = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(SHORT, min_size=2, max_size=6),
     st.lists(st.tuples(st.integers(0, 99), SHORT), max_size=4),
@@ -336,6 +338,7 @@ def test_what_is_covered(kind, taken, left):
         assert (len(rows), nbytes, lines) == (0, 0, 0), token
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**19), st.integers(-45, 45), st.booleans())
 @settings(max_examples=2000)
 def test_decimals_are_rounded_correctly(digits, exponent, negative):
@@ -345,6 +348,7 @@ def test_decimals_are_rounded_correctly(digits, exponent, negative):
         assert parsed(token.encode(), "f8,")[0]["f0"].tolist() == [float(token)]
 
 
+@pytest.mark.slow
 @given(st.floats(1e-20, 1e20), st.integers(1, 3))
 @settings(max_examples=2000)
 def test_half_way_between_two_floats(x, digits):
@@ -354,6 +358,7 @@ def test_half_way_between_two_floats(x, digits):
         assert parsed(token.encode(), "f8,")[0]["f0"].tolist() == [float(token)]
 
 
+@pytest.mark.slow
 @given(st.integers(2**53, 2**54 - 1), st.integers(1, 3), st.integers(-1, 1))
 @settings(max_examples=1000)
 def test_a_tie_goes_to_the_even_double(odd, places, beside):
@@ -485,6 +490,7 @@ def test_no_fields_are_not_covered():
 # ---- bounds --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=500)
 def test_any_part_and_any_room(data):

@@ -181,9 +181,10 @@ class Steps:
         for index, outcome in self.pool.run(probes, self.tick, lambda n: self.again(files[n])):
             if not self.fail(files[index], outcome):
                 files[index].plan, files[index].version = outcome
-        like = next((file.plan for file in guessed if file.plan is not None), None)
+        first_plan = next((file.plan for file in guessed if file.plan is not None), None)
+        like = None if first_plan is None else first_plan.shared()  # one for all: it is kept once
         for file in guessed:
-            file.like = None if like is None else like.shared()
+            file.like = like
         agree(self.good())
 
     def count(self, backing: str | os.PathLike[str]) -> None:

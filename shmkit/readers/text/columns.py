@@ -227,8 +227,7 @@ def type_of(column: NDArray[Any]) -> ColumnType:
     - all else is text: whole numbers that begin with a zero too, and numbers or times that no type
       holds together
     """
-    count = {kind: int(column["count"][kind]) for kind in Class}
-    seen = {kind for kind in Class if count[kind]}
+    seen = {kind for kind, count in zip(Class, column["count"].tolist(), strict=True) if count}
     gaps = seen & {Class.EMPTY, Class.MISSING, Class.WEAK}
     values = seen - gaps
     text = ColumnType(np.dtype(f"S{max(1, int(column['nbytes']))}"))
@@ -245,14 +244,13 @@ def type_of(column: NDArray[Any]) -> ColumnType:
         return ColumnType(np.dtype(np.uint64 if large else np.int64))
     if values == {Class.TRUTH} and not gaps:
         return ColumnType(np.dtype(np.bool_))
-    local = {kind for kind in Class if Class.DATE <= kind <= Class.TIME_NANO}
-    utc = {kind for kind in Class if Class.UTC_SECOND <= kind <= Class.UTC_NANO}
-    if Class.WEAK not in gaps and (values <= local or values <= utc):
-        first = Class.DATE if values <= local else Class.UTC_SECOND - 1
-        unit = _UNITS[max(values) - first]
+    local = Class.DATE <= min(values) and max(values) <= Class.TIME_NANO
+    utc = Class.UTC_SECOND <= min(values) and max(values) <= Class.UTC_NANO
+    if Class.WEAK not in gaps and (local or utc):
+        unit = _UNITS[max(values) - (Class.DATE if local else Class.UTC_SECOND - 1)]
         if unit == "ns" and column["not_nano"]:
             return text
-        return ColumnType(np.dtype(f"M8[{unit}]"), offsets=values <= utc)
+        return ColumnType(np.dtype(f"M8[{unit}]"), offsets=utc)
     return text
 
 

@@ -244,8 +244,8 @@ def type_of(column: NDArray[Any]) -> ColumnType:
         return ColumnType(np.dtype(np.uint64 if large else np.int64))
     if values == {Class.TRUTH} and not gaps:
         return ColumnType(np.dtype(np.bool_))
-    local = Class.DATE <= min(values) and max(values) <= Class.TIME_NANO
-    utc = Class.UTC_SECOND <= min(values) and max(values) <= Class.UTC_NANO
+    local = min(values) >= Class.DATE and max(values) <= Class.TIME_NANO
+    utc = min(values) >= Class.UTC_SECOND and max(values) <= Class.UTC_NANO
     if Class.WEAK not in gaps and (local or utc):
         unit = _UNITS[max(values) - (Class.DATE if local else Class.UTC_SECOND - 1)]
         if unit == "ns" and column["not_nano"]:

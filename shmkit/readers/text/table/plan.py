@@ -319,7 +319,8 @@ class TablePlan(Plan):
                     nbytes = dtype.itemsize
                     writer.move(offset + row * nbytes, count * nbytes, offset + rows * nbytes)
             rows += count
-        _describe(writer, room._replace(rows=rows), self.dtypes)
+        if rows != room.rows:
+            _describe(writer, room._replace(rows=rows), self.dtypes)
 
     def final_shape(self, rows: int) -> tuple[int, ...]:
         """The shape that np.loadtxt gives to an array of so many rows."""

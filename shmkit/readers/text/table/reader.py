@@ -46,7 +46,7 @@ from shmkit.readers.text.table.count import counted
 from shmkit.readers.text.table.errors import line_of
 from shmkit.readers.text.table.notes import witnesses
 from shmkit.readers.text.table.plan import Counted, TablePlan, merged
-from shmkit.readers.text.table.rows import TableRows, new_columns
+from shmkit.readers.text.table.rows import READ_NBYTES, TableRows, new_columns
 from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["TableReader"]
@@ -54,6 +54,7 @@ __all__ = ["TableReader"]
 _LARGE_NBYTES = 1 << 24  # from here on a file may be read in parts
 _WHOLE_FILE_NBYTES = 1 << 20  # a file no larger is sampled whole
 _HEAD_NBYTES = 1 << 16
+_LINE_NBYTES = 1 << 12  # of which a first line may be like that of another file
 _PIECE_NBYTES = 1 << 14
 _PIECES = 32
 _ROOM = 1.25  # times as many rows as are estimated
@@ -124,9 +125,11 @@ class TableReader(Reader):
         encoding = encoding_of(self._path, self._data, self._options)
         with decoding(self._path, encoding):
             stream = self._stream(encoding)
+            if isinstance(like, TablePlan):
+                if self._is_like(stream, encoding, like):
+                    return like
+                stream.seek(stream.begin)
             head, whole = self._head(stream)
-            if isinstance(like, TablePlan) and self._is_like(head, encoding, like):
-                return like
             return self._plan(stream, encoding, head, whole=whole)
 
     def _stream(self, encoding: str) -> TextStream:
@@ -155,18 +158,19 @@ class TableReader(Reader):
                 most *= 2
         return bytes(head), True
 
-    def _is_like(self, head: bytes, encoding: str, like: TablePlan) -> bool:
+    def _is_like(self, stream: TextStream, encoding: str, like: TablePlan) -> bool:
         """Whether a file that begins so may be read by the plan of another one."""
-        if (
-            encoding != like.options["encoding"]
-            or not head.startswith(like.head)
-            or not like.fields
-        ):
+        if encoding != like.options["encoding"] or not like.fields:
             return False
+        most = len(like.head) + _LINE_NBYTES
+        head = stream.read(most) or b""
         rest = head[len(like.head) :]
-        if like.header or not rest:
-            return like.header
-        line = rest[: rest.find(b"\n") + 1] or rest + b"\n"
+        if not head.startswith(like.head) or like.header or not rest:
+            return head.startswith(like.head) and like.header
+        end = rest.find(b"\n") + 1
+        if not end and len(head) == most:
+            return False
+        line = rest[:end] or rest + b"\n"
         text = bytes(AROUND) + line + bytes(AROUND)
         rows, _, misfit = new_columns(like, 1).parse(text, AROUND, AROUND + len(line))
         return rows == 1 and misfit is None
@@ -258,8 +262,8 @@ class TableReader(Reader):
         encoding = plan.options["encoding"]
         with decoding(self._path, encoding):
             stream = self._stream(encoding)
-            room = plan.shape[0]
-            if part.rows is None and stream.plain and content_nbytes(self._data) is not None:
+            room, nbytes = plan.shape[0], content_nbytes(self._data)
+            if part.rows is None and stream.plain and nbytes is not None and nbytes > READ_NBYTES:
                 # To count is many times as fast as to read, and an exact room leaves no hole.
                 room = self._most_rows(stream, plan)
             converters = self._options.get("converters")

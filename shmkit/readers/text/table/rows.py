@@ -22,6 +22,7 @@ from shmkit.errors import LoadError
 from shmkit.readers.base import Part, Piece
 from shmkit.readers.compression import content_nbytes, position
 from shmkit.readers.text.columns import AROUND, FACTS, Columns, Fit, Misfit
+from shmkit.readers.text.lines import parser
 from shmkit.readers.text.stream import TextStream
 from shmkit.readers.text.table.columns import converter_of, facts_by_words, first_rows, words_of
 from shmkit.readers.text.table.errors import changed, line_of, misfit_error, open_quote
@@ -29,9 +30,9 @@ from shmkit.readers.text.table.notes import Witness
 from shmkit.readers.text.table.plan import Belied, TableColumn, TablePlan, merged
 from shmkit.segments.writer import SegmentWriter
 
-__all__ = ["TableRows", "new_columns"]
+__all__ = ["READ_NBYTES", "TableRows", "new_columns"]
 
-_READ_NBYTES = 1 << 19  # stays in the cache of a core until it is parsed and written
+READ_NBYTES = 1 << 19  # stays in the cache of a core until it is parsed and written
 _MIN_NBYTES = 1 << 14
 _LINE_END = ord("\n")
 _OTHER_FIELDS = frozenset(
@@ -77,13 +78,22 @@ class _Window:
         self.start, self.stop = AROUND, AROUND + rest
         if self.stop == len(self.text) - AROUND - 1:  # one line fills it
             self.text += bytes(len(self.text))
-        with memoryview(self.text)[self.stop : -AROUND - 1][: self._left] as free:
-            count: int = self._stream.readinto(free)
-        self.stop, self._left = self.stop + count, self._left - count
-        self.ended = not count or not self._left
+        end = min(len(self.text) - AROUND - 1, self.stop + self._left)
+        self.ended = not self._left
+        while self.stop < end and not self.ended:
+            with memoryview(self.text)[self.stop : end] as free:
+                count: int = self._stream.readinto(free)
+            self.stop, self._left = self.stop + count, self._left - count
+            self.ended = not count or not self._left
         if self.ended and self.stop > AROUND and self.text[self.stop - 1] != _LINE_END:
             self.text[self.stop] = _LINE_END
             self.stop += 1
+
+    def most_rows(self, comment: str | None) -> int:
+        """The lines of what is not done, but for those that are empty or comments."""
+        mark = ord(comment or "\n")
+        lines, without_rows = parser.ends(self.text, self.start, self.stop, mark)
+        return int(lines - without_rows)
 
     def drop(self, nbytes: int) -> None:
         """So many bytes are done."""
@@ -129,17 +139,22 @@ class TableRows:
             for n, column in enumerate(plan.columns)
             if column.converted is not None
         }
-        self._room = room if part.rows is None else part.rows
+        self._table_room = room
+        self._room = room if part.rows is None else part.rows  # of the part
         most = plan.options.get("max_rows")
         self._most: int = sys.maxsize if most is None else most
         self.count = 0
         self._places: list[int] = []  # of the part's first value of each column
+
+    def _declare(self) -> None:
+        plan, room = self._plan, self._table_room
         if plan.form == "columns":
             layout = plan.layout_for(room)
-            writer.declare(*layout.image())
-            self._places = [c.offset + part.row * c.dtype.itemsize for c in layout.columns]
+            self._writer.declare(*layout.image())
+            row = self._part.row
+            self._places = [c.offset + row * c.dtype.itemsize for c in layout.columns]
         else:
-            writer.declare(plan.dtype, (room, *plan.shape[1:]))
+            self._writer.declare(plan.dtype, (room, *plan.shape[1:]))
 
     def take(self, stream: TextStream, data: BinaryIO) -> Piece:
         """Read the part; gives what was written, or what belies the plan."""
@@ -147,12 +162,16 @@ class TableRows:
         begin = part.start or stream.begin + len(plan.head)
         stream.seek(begin)
         size = os.stat(self._path).st_size
-        nbytes = min(_READ_NBYTES, max(size, _MIN_NBYTES))
-        columns = new_columns(plan, min(self._room + 1, nbytes // max(2 * plan.fields, 8) + 256))
+        nbytes = min(READ_NBYTES, max(size, _MIN_NBYTES))
         window = _Window(stream, begin, part.stop, nbytes)
+        window.fill()
+        if window.ended and part.rows is None:  # all of it is there
+            most_rows = window.most_rows(plan.dialect.comment)
+            self._table_room = self._room = min(most_rows, self._most)
+        self._declare()
+        columns = new_columns(plan, min(self._room + 1, nbytes // max(2 * plan.fields, 8) + 256))
         scale = size / (content_nbytes(data) or 1) if part.stop is not None else 0.0
-        while not window.ended and self.count < self._most:
-            window.fill()
+        while True:
             while window.start < window.stop and self.count < self._most:
                 most = min(self._most, self._room + 1) - self.count
                 taken, done, misfit = columns.parse(window.text, window.start, window.stop, most)
@@ -169,6 +188,9 @@ class TableRows:
                     break
             read = int((window.place - begin) * scale) if scale else position(data)
             self._writer.advance(bytes_done=read, rows=self.count)
+            if window.ended or self.count >= self._most:
+                break
+            window.fill()
         if window.ended and window.start < window.stop and self.count < self._most:
             if part.stop is None:
                 raise open_quote(self._path, stream, window.place)

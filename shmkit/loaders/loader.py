@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from shmkit import _limits
 from shmkit.loaders.pickling import dumps
+from shmkit.readers.choose import let_go
 
 __all__ = ["LENGTH_NBYTES", "Task", "serve"]
 
@@ -74,6 +75,8 @@ def serve(messages: BinaryIO, outcomes_fd: int, owner: int) -> None:
                 os._exit(1)
             with contextlib.suppress(Exception):  # the reader may have closed or replaced it
                 sys.stdout.flush()  # what it printed
+            if not tasks:
+                let_go()  # before the owner knows of the last outcome: it may write to the file
             if failed:  # the traceback is in a cycle with its frames, which hold the segment
                 gc.collect()
             try:

@@ -81,6 +81,8 @@ class LoadingFile(Entry):
         As what it is read.
     alone
         Whether its array depends on no other file.
+    dataset
+        Those of the options that are of this dataset alone, which its opener does not have.
     version
         The version of it that was looked into; None before that.
     loaded_nbytes
@@ -101,6 +103,7 @@ class LoadingFile(Entry):
     like: Plan | None = None
     form: Format = Format.TEXT
     alone: bool = True
+    dataset: Mapping[str, Any] = field(default_factory=dict)
     version: Version | None = None
     loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)
@@ -124,7 +127,7 @@ class LoadingFile(Entry):
     def source(self) -> tasks.Source:
         """What a loader process must know to open it."""
         assert self.opener is not None
-        return tasks.Source(self.path, self.opened, self.opener, self.version)
+        return tasks.Source(self.path, self.opened, self.opener, self.dataset, self.version)
 
     def set_parts(self, counted: Sequence[Any]) -> None:
         """Have it read in these parts, one after another in the file."""

@@ -38,6 +38,8 @@ from shmkit.views.arrays import SharedArrays
 
 __all__ = ["load"]
 
+_DATASET_NBYTES = 1 << 17  # of text that take as long to be read as the smallest dataset
+
 
 def load(
     files: Mapping[str, Input],
@@ -73,7 +75,8 @@ def load(
         found = list(dict.fromkeys(by_name.values()))
         made.extend(found)
         # Only now it is known what compressed datasets become.
-        work = sum(max(file.nbytes, file.loaded_nbytes) for file in found)
+        least = _DATASET_NBYTES if len(found) > len(files) else 0
+        work = sum(max(file.nbytes, file.loaded_nbytes, least) for file in found)
         processes = useful_processes([work, *[0] * (len(files) - 1)], processes)
         records = stack.enter_context(new_array(RECORD, (len(found),)))
         records["bytes_total"] = [file.nbytes for file in found]

@@ -110,11 +110,11 @@ class Steps:
             self.probe(backing)
             self.count(backing)
             places = self.places(backing)
-            again = self.good()
+            again = set(self.good())
             while again:
                 for files, backings in places:
                     self.read_somewhere([file for file in files if file in again], backings)
-                again = agree(self.good())
+                again = set(agree(self.good()))
             self.share_categories()
             if self.transform is not None:
                 for files, backings in places:

@@ -51,12 +51,34 @@ _RECODE_ROWS = 1 << 16  # stay in the cache of a core
 
 
 class Source(NamedTuple):
-    """A file, where it is opened, by what, and the version that a task before has seen of it."""
+    """A file, or one dataset of it, and what a loader process must know to open it.
 
-    path: str  # as the user named it
+    Attributes
+    ----------
+    path
+        As the user named it.
+    opened
+        Where it is opened.
+    opener
+        By what: the same for all datasets of a file.
+    dataset
+        The options of this dataset, beside those of the opener.
+    version
+        That a task before has seen of it.
+    """
+
+    path: str
     opened: str
     opener: Pickled
+    dataset: Mapping[str, Any] = {}
     version: Version | None = None
+
+    def load_opener(self) -> Opener:
+        """The opener, with all options."""
+        opener: Opener = self.opener.load()
+        if not self.dataset:
+            return opener
+        return opener._replace(options={**opener.options, **self.dataset})
 
 
 class Place(NamedTuple):
@@ -80,13 +102,13 @@ def datasets(
 
 def probe(source: Source) -> tuple[Plan, Version | None]:
     """What is in the file, and its version."""
-    with _opened(source, source.opener.load()) as reader:
+    with _opened(source, source.load_opener()) as reader:
         return reader.probe(), reader.version()
 
 
 def count(source: Source, plan: Plan, start: int, stop: int) -> Any:
     """What lines begin in these bytes of a file that is read in parts, for `Plan.in_parts`."""
-    with _opened(source, source.opener.load()) as reader:
+    with _opened(source, source.load_opener()) as reader:
         return reader.count(plan, start, stop)
 
 
@@ -119,7 +141,7 @@ def read(
     # A plain array: writing to a SharedArray's fields takes as long as parsing a small file.
     record = np.asarray(place.records)[place.number : place.number + 1]
     record["state"], record["pid"], record["started"] = State.LOADING, os.getpid(), time.time()
-    opener, found = source.opener.load(), {}
+    opener, found = source.load_opener(), {}
     segment = Segment.attach(place.segment, place.identity)
     with _opened(source, opener) as reader, SegmentWriter(segment, record) as writer:
         known = like if plan is None else plan
@@ -181,7 +203,7 @@ def _opened(source: Source, opener: Opener) -> Iterator[Reader]:
     """
     begin = end = None
     try:
-        with opener.open(source.opened) as reader:
+        with opener.open(source.opened, keep=True) as reader:
             begin = end = reader.version()
             if source.version in (None, begin):
                 try:

@@ -11,6 +11,7 @@ Readers are imported where they are first needed: h5py takes longer to import th
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from shmkit.readers.base import Reader, Version
 from shmkit.readers.formats import Format, foreign
 from shmkit.readers.names import Listed
 
-__all__ = ["Opener", "check_options", "listed", "opener"]
+__all__ = ["Opener", "check_options", "let_go", "listed", "opener"]
 
 _DATASETS = (Format.HDF5, Format.NPZ, Format.NETCDF3)
 # Which formats have use for an option. All others are those of text.
@@ -51,8 +52,12 @@ class Opener(NamedTuple):
     function: Callable[[str], Any] | None = None
     guesses: bool = False
 
-    def open(self, path: str) -> AbstractContextManager[Reader]:
-        """The reader of a file; raises what its `open` raises."""
+    def open(self, path: str, *, keep: bool = False) -> AbstractContextManager[Reader]:
+        """The reader of a file; raises what its `open` raises.
+
+        A file that may hold many datasets is kept open for the next one, if told so, until
+        `let_go`.
+        """
         if self.function is not None:
             from shmkit.readers.custom import CustomReader  # noqa: PLC0415 - see the module
 
@@ -75,7 +80,7 @@ class Opener(NamedTuple):
         if self.format is Format.HDF5:
             from shmkit.readers.hdf5.reader import HDF5Reader  # noqa: PLC0415
 
-            return HDF5Reader.open(path, self.options)
+            return HDF5Reader.open(path, self.options, keep=keep)
         if self.guesses:
             from shmkit.readers.text.table.reader import TableReader  # noqa: PLC0415
 
@@ -107,6 +112,14 @@ def opener(
     if isinstance(of_use.get("select"), Mapping) and not form.has_datasets:  # of other files
         del of_use["select"]
     return Opener(form, of_use, function)
+
+
+def let_go() -> None:
+    """Close the file that an opener has kept open, if there is one."""
+    if "shmkit.readers.hdf5.file" in sys.modules:
+        from shmkit.readers.hdf5 import file  # noqa: PLC0415 - see the module
+
+        file.let_go()
 
 
 def listed(form: Format, path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:

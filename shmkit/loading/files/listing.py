@@ -95,17 +95,20 @@ def _datasets(
 ) -> dict[str, LoadingFile]:
     """The datasets of a file, by all names of each, in the order of the names."""
     by_dataset: dict[str, LoadingFile] = {}
+    shared = dict(opener.options)
+    shared.pop("dataset", None)
+    select = shared.get("select")
+    if isinstance(select, Mapping):
+        del shared["select"]
+    pickled = pickled_opener(opener._replace(options=shared))
     for names, nbytes, loaded_nbytes, alone in found:
-        options = {**opener.options, "dataset": names[0]}
-        select = options.get("select")
+        own = {"dataset": names[0]}
         if isinstance(select, Mapping):
-            parts = [select[name] for name in names if name in select]
-            options = {name: options[name] for name in options if name != "select"}
-            options |= {"select": parts[0]} if parts else {}
-        pickled = pickled_opener(opener._replace(options=options))
+            own |= {"select": select[name] for name in reversed(names) if name in select}
         one = LoadingFile(
-            *(names[0], file.path, nbytes, file.opened, options, pickled),
+            *(names[0], file.path, nbytes, file.opened, {**shared, **own}, pickled),
             form=file.form,
+            dataset=own,
             version=version,
             loaded_nbytes=loaded_nbytes,
             alone=alone,

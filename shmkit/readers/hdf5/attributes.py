@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -10,7 +11,7 @@ import numpy as np
 
 from shmkit.readers.hdf5.file import DAMAGED
 
-__all__ = ["OF_TIMES", "attributes", "bounded"]
+__all__ = ["OF_TIMES", "attributes", "bounded", "stored_attrs"]
 
 # What HDF5, NetCDF-4 and `to_hdf5` say to themselves.
 _INTERNAL = (
@@ -23,15 +24,21 @@ _STORED_KIND = "numpy_dtype"
 _KINDS = "biufcmM"
 
 
-def attributes(dataset: h5py.Dataset) -> dict[str, Any]:
-    """Those that are text, numbers or times, or arrays of these."""
+def stored_attrs(dataset: h5py.Dataset) -> Mapping[str, Any]:
+    """All of them, as h5py has them; where there are none, each look would ask HDF5 again."""
+    attrs: Mapping[str, Any] = dataset.attrs if h5py.h5a.get_num_attrs(dataset.id) else {}
+    return attrs
+
+
+def attributes(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the stored ones that are text, numbers or times, or arrays of these."""
     found: dict[str, Any] = {}
-    internal = (*_INTERNAL, *(OF_TIMES if _STORED_KIND in dataset.attrs else ()))
-    for name in dataset.attrs:
+    internal = (*_INTERNAL, *(OF_TIMES if _STORED_KIND in stored else ()))
+    for name in stored:
         if name in internal or name.startswith(_STORED_KIND):
             continue
         with contextlib.suppress(*DAMAGED, OSError, TypeError):
-            value = _plain(dataset.attrs[name])
+            value = _plain(stored[name])
             if value is not None:
                 found[name] = value
     return found
@@ -46,7 +53,7 @@ def bounded(dataset: h5py.Dataset) -> dict[str, Any]:
         name = dataset.name.rpartition("/")[2]
         for other in dataset.parent.values():
             if isinstance(other, h5py.Dataset) and "bounds" in other.attrs:
-                attrs = attributes(other)
+                attrs = attributes(other.attrs)
                 if attrs.get("bounds") == name and " since " in str(attrs.get("units")):
                     return {key: attrs[key] for key in ("units", "calendar") if key in attrs}
     return {}

@@ -1,9 +1,19 @@
-"""An HDF5 file, open for reading; what h5py raises becomes an error that names it."""
+"""An HDF5 file, open for reading; what h5py raises becomes an error that names it.
+
+    tasks of a loader process     dataset 1      dataset 2      dataset 3      none left
+                                     │              │              │              │
+    the file                       opened ─────── kept ───────── kept ───────── let go of
+
+To open a file takes HDF5 longer than to read a small dataset. So it stays open for the next task,
+which mostly reads another dataset of the same file, and is closed as soon as the loader process has
+no task: an open file is locked for those who want to write to it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
 import h5py
@@ -11,9 +21,10 @@ import h5py
 from shmkit.errors import LoadError
 from shmkit.readers.base import Version
 
-__all__ = ["DAMAGED", "named", "opened", "version_of"]
+__all__ = ["DAMAGED", "kept", "let_go", "named", "opened", "version_of"]
 
 DAMAGED = (KeyError, RuntimeError, ValueError)  # what h5py raises where data are wrong
+_kept: dict[str, tuple[h5py.File, contextlib.ExitStack]] = {}  # one at most
 
 
 @contextlib.contextmanager
@@ -37,6 +48,29 @@ def opened(path: str) -> Iterator[h5py.File]:
         if error.errno is not None:  # no such file, no permission
             raise OSError(error.errno, os.strerror(error.errno), path) from None
         raise LoadError(path, None, None, f"it cannot be read as HDF5: {error}") from None
+
+
+@contextlib.contextmanager
+def kept(path: str) -> Iterator[h5py.File]:
+    """As `opened`, but the file stays open for the next block, until `let_go`, or an error."""
+    if path not in _kept:
+        let_go()
+        stack = contextlib.ExitStack()
+        _kept[path] = stack.enter_context(opened(path)), stack
+    file, stack = _kept[path]
+    try:
+        yield file
+    except BaseException:
+        _kept.clear()
+        if not stack.__exit__(*sys.exc_info()):
+            raise
+
+
+def let_go() -> None:
+    """Close the file that was kept open."""
+    while _kept:
+        _, (_, stack) = _kept.popitem()
+        stack.close()
 
 
 def version_of(path: str, file: h5py.File) -> Version:

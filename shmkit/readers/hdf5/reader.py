@@ -22,8 +22,8 @@ from shmkit._text_dtype import text_fields
 from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import Part, Piece, Plan, Reader, Version
-from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded
-from shmkit.readers.hdf5.file import DAMAGED, named, opened, version_of
+from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded, stored_attrs
+from shmkit.readers.hdf5.file import DAMAGED, kept, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
 from shmkit.readers.hdf5.text import mislabelled, widths
 from shmkit.readers.netcdf.cf import Decoding, decoding, time_unit
@@ -45,6 +45,8 @@ class HDF5Reader(Reader):
         self._file = file
         self._options = options
         self._dataset = dataset
+        self._stored: np.dtype[Any] = dataset.dtype
+        self._stored_attrs = stored_attrs(dataset)
         # What has no shape holds nothing, but says what it would hold.
         self._is_null = dataset.shape is None
         if not self._is_null:
@@ -56,8 +58,12 @@ class HDF5Reader(Reader):
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: str, options: Mapping[str, Any]) -> Iterator[Self]:
+    def open(
+        cls, path: str, options: Mapping[str, Any], *, keep: bool = False
+    ) -> Iterator[Self]:
         """The reader of the dataset ``options["dataset"]``.
+
+        Where it is told to `keep` the file open, `let_go` closes it (file.py).
 
         Raises
         ------
@@ -68,7 +74,7 @@ class HDF5Reader(Reader):
             If the file cannot be read.
         """
         name = options["dataset"]
-        with opened(path) as file:
+        with kept(path) if keep else opened(path) as file:
             try:
                 dataset = file[name]
             except KeyError as error:
@@ -93,11 +99,11 @@ class HDF5Reader(Reader):
             If the dataset holds what no array in shared memory can: references, sequences of
             varying length.
         """
-        stored = self._dataset.dtype
+        stored = self._stored
         varying = [field for field, (_, varies) in text_labels(stored).items() if varies]
         blocks = self._rows.blocks(0, None) if varying and not self._is_null else ()
         try:
-            loaded = loaded_dtype(stored, self._dataset.attrs, widths(blocks, varying))
+            loaded = loaded_dtype(stored, self._stored_attrs, widths(blocks, varying))
         except TypeError as error:
             reason = f"{self._dataset.name}: {error}; dataset= says which others to load"
             raise LoadError(self._path, None, None, reason) from None
@@ -115,10 +121,10 @@ class HDF5Reader(Reader):
 
         What `to_hdf5` wrote says itself what it was.
         """
-        stored, wanted = self._dataset.dtype, self._options.get("decode")
+        stored, wanted = self._stored, self._options.get("decode")
         if wanted is None:
-            wanted = _is_netcdf(self._path, self._file, self._dataset)
-        if not wanted or stored.metadata or "numpy_dtype" in self._dataset.attrs:
+            wanted = _is_netcdf(self._path, self._file, self._stored_attrs)
+        if not wanted or stored.metadata or "numpy_dtype" in self._stored_attrs:
             return None
         attrs = self._attrs_with_those_of_times()
         found = decoding(stored.base, attrs)
@@ -134,7 +140,7 @@ class HDF5Reader(Reader):
 
     @functools.cached_property
     def _attrs(self) -> dict[str, Any]:
-        return attributes(self._dataset)
+        return attributes(self._stored_attrs)
 
     def _attrs_with_those_of_times(self) -> dict[str, Any]:
         """With the units and the calendar of the times whose bounds these are."""
@@ -160,7 +166,7 @@ class HDF5Reader(Reader):
             If there is no room.
         """
         decoded = self._decoding
-        raw = plan.dtype if decoded is None else self._dataset.dtype.base
+        raw = plan.dtype if decoded is None else self._stored.base
         attrs = self._attrs if decoded is None else decoded.attrs
         writer.declare(plan.dtype, plan.shape, attrs=attrs)
         if self._is_null:
@@ -168,7 +174,7 @@ class HDF5Reader(Reader):
         texts, no_text = text_fields(plan.dtype), set[str]()
         labels = {
             field: label
-            for field, label in text_labels(self._dataset.dtype).items()
+            for field, label in text_labels(self._stored).items()
             if field[1:] in texts
         }
         rows = nbytes = 0
@@ -183,12 +189,12 @@ class HDF5Reader(Reader):
         return Piece(rows, no_text={field[1:]: labels[field][0] for field in no_text})
 
 
-def _is_netcdf(path: str, file: h5py.File, dataset: h5py.Dataset) -> bool:
+def _is_netcdf(path: str, file: h5py.File, attrs: Mapping[str, Any]) -> bool:
     """Whether numbers of the file mean what the CF conventions say, unless told otherwise."""
     return (
         path.lower().endswith((".nc", ".nc4", ".cdf"))
-        or "_NCProperties" in file.attrs
-        or "_Netcdf4Dimid" in dataset.attrs
+        or "_Netcdf4Dimid" in attrs
+        or h5py.h5a.exists(file.id, b"_NCProperties")
     )
 
 

@@ -188,7 +188,7 @@ class Steps:
         agree(self.good())
 
     def count(self, backing: str | os.PathLike[str]) -> None:
-        """Split large files into parts, and count their rows."""
+        """Split large files into parts, and count their rows where the plan does not tell them."""
         large = [file for file in self.good() if file.plan is not None and file.plan.span]
         if not large:
             return
@@ -198,12 +198,22 @@ class Steps:
         if whole and _has_room(backing, self.good()):
             large = [file for file in large if file not in whole]
         pieces = split_spans(large, self.board.processes)
-        counts = [Task(tasks.count, (file.source, file.plan, *edges)) for file, *edges in pieces]
         parts: dict[int, Any] = {}
-        for index, outcome in self.pool.run(counts, self.tick, lambda n: self.again(pieces[n][0])):
-            file = pieces[index][0]
+        to_count: list[int] = []
+        counts: list[Task] = []
+        for index, (file, *edges) in enumerate(pieces):
+            assert file.plan is not None
+            if (part := file.plan.part(*edges)) is not None:
+                parts[index] = part
+                continue
+            to_count.append(index)
+            counts.append(Task(tasks.count, (file.source, file.plan, *edges)))
+        for n, outcome in self.pool.run(
+            counts, self.tick, lambda n: self.again(pieces[to_count[n]][0])
+        ):
+            file = pieces[to_count[n]][0]
             if file.error is None and not self.fail(file, outcome):
-                parts[index] = outcome
+                parts[to_count[n]] = outcome
         for file, indices in itertools.groupby(range(len(pieces)), lambda i: pieces[i][0]):
             if file.error is None:
                 file.set_parts([parts[index] for index in indices])

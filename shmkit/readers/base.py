@@ -1,7 +1,8 @@
 """What a reader is: one file, open, with the options of its format.
 
     probe()                     ──▶ Plan     what is in the file: dtype, shape, resolved options
-    count(plan, start, stop)    ──▶ Part     the lines that begin there, and their rows at most
+    count(plan, start, stop)    ──▶ Part     the lines that begin there, and their rows at most;
+                                             not of an array, whose plan tells it: `ArrayPlan`
     read(plan, part, writer)    ──▶ Piece    the part's rows are written
 
 Readers run in loader processes. A file that is read whole is read as one part, `WHOLE`; a file
@@ -34,9 +35,10 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from shmkit._categories import with_enums
+from shmkit.readers.select import stop_of_chunk
 from shmkit.segments.writer import SegmentWriter
 
-__all__ = ["WHOLE", "Part", "Piece", "Plan", "Reader", "Version"]
+__all__ = ["WHOLE", "ArrayPlan", "Part", "Piece", "Plan", "Reader", "Version"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ class Plan:
         """The shape of the array, once its rows are known."""
         return self.shape
 
+    def part(self, start: int, stop: int) -> Part | None:  # noqa: ARG002 - for those that know
+        """What begins in these bytes of the span; None if a reader has to count it."""
+        return None
+
     def in_parts(self, counted: Sequence[Any]) -> tuple[Self, list[Part]]:
         """The plan and the parts of a file, of which these were counted, one after another."""
         line, row, parts = self.options.get("skiprows", 0), 0, []
@@ -122,6 +128,34 @@ class Plan:
     def widened(self, found: Iterable[Any]) -> Self:
         """The plan that holds what pieces found (`Piece.belied`), too."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ArrayPlan(Plan):
+    """The plan of an array in a file, whose span is the array's bytes.
+
+    Attributes
+    ----------
+    rows
+        Which rows of the file are wanted.
+    chunk
+        How many rows a chunk in the file has, which is read by one task.
+    """
+
+    rows: range = range(0)
+    chunk: int = 1
+
+    def part(self, start: int, stop: int) -> Part:
+        """The chunks whose rows begin in these bytes."""
+        first, last = map(self._begin_of_chunk, (start, stop))
+        return Part(first, last, rows=last - first)
+
+    def _begin_of_chunk(self, nbytes: int) -> int:
+        """The first row from this byte on with which a chunk begins, or the end."""
+        row = -(-nbytes // max(self.row_nbytes, 1))
+        if not 0 < row < len(self.rows):
+            return min(row, len(self.rows))
+        return stop_of_chunk(self.rows, row - 1, self.chunk)
 
 
 class Part(NamedTuple):
@@ -211,7 +245,7 @@ class Reader(Protocol):
     def count(self, plan: Plan, start: int, stop: int) -> Part:  # noqa: ARG002 - for those with parts
         """The lines that begin in these bytes of the plan's span; `line` and `row` are not set.
 
-        A format whose plans have no span has one part.
+        Not of a file that is read whole, nor of one whose plan knows its parts.
         """
         return WHOLE
 

@@ -102,9 +102,10 @@ def _datasets(
         del shared["select"]
     pickled = pickled_opener(opener._replace(options=shared))
     for names, nbytes, loaded_nbytes, alone in found:
-        own = {"dataset": names[0]}
+        own: dict[str, Any] = {"dataset": names[0]}
         if isinstance(select, Mapping):
-            own |= {"select": select[name] for name in reversed(names) if name in select}
+            parts = [select[name] for name in names if name in select]
+            own |= {"select": parts[0]} if parts else {}
         one = LoadingFile(
             *(names[0], file.path, nbytes, file.opened, {**shared, **own}, pickled),
             form=file.form,

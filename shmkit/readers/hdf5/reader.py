@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shmkit._text_dtype import text_fields
 from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
-from shmkit.readers.base import Part, Piece, Plan, Reader, Version
+from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader, Version
 from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded, stored_attrs
 from shmkit.readers.hdf5.file import DAMAGED, kept, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
@@ -58,9 +58,7 @@ class HDF5Reader(Reader):
 
     @classmethod
     @contextlib.contextmanager
-    def open(
-        cls, path: str, options: Mapping[str, Any], *, keep: bool = False
-    ) -> Iterator[Self]:
+    def open(cls, path: str, options: Mapping[str, Any], *, keep: bool = False) -> Iterator[Self]:
         """The reader of the dataset ``options["dataset"]``.
 
         Where it is told to `keep` the file open, `let_go` closes it (file.py).
@@ -113,7 +111,10 @@ class HDF5Reader(Reader):
             dtype = self._decoding.dtype
         nbytes = math.prod(shape) * dtype.itemsize
         span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
-        return Plan(dtype, shape, options=dict(self._options), span=span)
+        rows, chunk = (self._rows.wanted[0], self._rows.chunk) if span else (range(0), 1)
+        return ArrayPlan(
+            dtype, shape, options=dict(self._options), span=span, rows=rows, chunk=chunk
+        )
 
     @functools.cached_property
     def _decoding(self) -> Decoding | None:
@@ -149,12 +150,6 @@ class HDF5Reader(Reader):
         times = bounded(self._dataset)
         return {**{name: times[name] for name in times if name in OF_TIMES}, **self._attrs}
 
-    def count(self, plan: Plan, start: int, stop: int) -> Part:
-        """The rows that begin in these bytes of the array, whole chunks of them."""
-        rows = (-(-nbytes // max(plan.row_nbytes, 1)) for nbytes in (start, stop))
-        first, last = map(self._rows.stop_of_chunk, rows)
-        return Part(first, last, rows=last - first)
-
     def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:
         """Write rows of the dataset.
 
@@ -173,9 +168,7 @@ class HDF5Reader(Reader):
             return Piece(0)
         texts, no_text = text_fields(plan.dtype), set[str]()
         labels = {
-            field: label
-            for field, label in text_labels(self._stored).items()
-            if field[1:] in texts
+            field: label for field, label in text_labels(self._stored).items() if field[1:] in texts
         }
         rows = nbytes = 0
         for block in self._rows.blocks(part.start, part.stop):

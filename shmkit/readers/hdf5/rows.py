@@ -38,54 +38,51 @@ class Rows:
 
     Attributes
     ----------
+    wanted
+        Which items of each axis.
     shape
         Of all that is wanted. Axes of an array datatype come last.
+    chunk
+        How many rows a chunk has.
     """
 
     def __init__(self, dataset: h5py.Dataset, wanted: tuple[range, ...]) -> None:
         self._dataset = dataset
-        self._wanted = wanted
+        self.wanted = wanted
         self._dtype = dataset.dtype.base
         self._inner = dataset.dtype.shape  # of an array datatype
         self.shape = (*map(len, wanted), *self._inner)
         # HDF5 has a row as wide as from the first to the last item that is wanted of it.
         spans = (abs(one.step) * len(one) for one in wanted[1:])
         row_nbytes = math.prod(spans) * dataset.dtype.itemsize
-        self._chunk: int = dataset.chunks[0] if dataset.chunks and wanted else 1
+        self.chunk: int = dataset.chunks[0] if dataset.chunks and wanted else 1
         step = abs(wanted[0].step) if wanted else 1
-        chunks = _PIECE_NBYTES * step // max(self._chunk * row_nbytes, 1)
-        self._block = self._chunk * max(chunks, 1)
+        chunks = _PIECE_NBYTES * step // max(self.chunk * row_nbytes, 1)
+        self._block = self.chunk * max(chunks, 1)
         self._stock = _stock(dataset) if dataset.chunks else None
-
-    def stop_of_chunk(self, row: int) -> int:
-        """The first row from this one on with which a chunk begins, or the end."""
-        rows = len(self._wanted[0])
-        if not 0 < row < rows:
-            return min(row, rows)
-        return stop_of_chunk(self._wanted[0], row - 1, self._chunk)
 
     def blocks(self, start: int, stop: int | None) -> Iterator[NDArray[Any]]:
         """These rows, in one array that is used again and again."""
-        if not self._wanted:
+        if not self.wanted:
             yield np.array(self._dataset[()], self._dtype)  # of a text h5py gives the bytes alone
             return
         room: NDArray[Any] = np.empty(0, self._dtype)
         last = self.shape[0] if stop is None else stop
         while start < last:
-            end = min(stop_of_chunk(self._wanted[0], start, self._block), last)
+            end = min(stop_of_chunk(self.wanted[0], start, self._block), last)
             if self._stock is None or 0 in self.shape:
-                yield self._through_hdf5((self._wanted[0][start:end], *self._wanted[1:]))
+                yield self._through_hdf5((self.wanted[0][start:end], *self.wanted[1:]))
             else:
                 if len(room) < end - start:
                     room = np.empty((end - start, *self.shape[1:]), self._dtype)
                 some = room[: end - start]
-                self._inflate(self._stock, self._wanted[0][start:end], some)
+                self._inflate(self._stock, self.wanted[0][start:end], some)
                 yield some
             start = end
 
     def _inflate(self, stock: _Stock, rows: range, out: NDArray[Any]) -> None:
         """Fill some rows from the chunks that they are in."""
-        axes = zip((rows, *self._wanted[1:]), stock.chunks, strict=True)
+        axes = zip((rows, *self.wanted[1:]), stock.chunks, strict=True)
         for cut in itertools.product(*(tuple(cuts(*axis)) for axis in axes)):
             here = out[tuple(axis.here for axis in cut)]
             try:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
-from shmkit.readers.base import Part, Piece, Plan, Reader, Version
+from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader, Version
 from shmkit.readers.names import Listed, matched
 from shmkit.readers.netcdf.cf import Decoding, decoding, time_unit
 from shmkit.readers.select import picked
@@ -94,7 +94,8 @@ class NetCDF3Reader(Reader):
             dtype = self._decoding.dtype
         nbytes = math.prod(shape) * dtype.itemsize
         span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
-        return Plan(dtype, shape, options=dict(self._options), span=span)
+        rows = range(len(self._data)) if span else range(0)
+        return ArrayPlan(dtype, shape, options=dict(self._options), span=span, rows=rows)
 
     @functools.cached_property
     def _decoding(self) -> Decoding | None:
@@ -109,11 +110,6 @@ class NetCDF3Reader(Reader):
 
     def _values(self, rows: NDArray[Any]) -> NDArray[Any]:
         return rows if self._decoding is None else self._decoding(rows)
-
-    def count(self, plan: Plan, start: int, stop: int) -> Part:
-        """The rows that begin in these bytes of the array."""
-        first, last = (-(-nbytes // max(plan.row_nbytes, 1)) for nbytes in (start, stop))
-        return Part(first, last, rows=last - first)
 
     def read(self, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:
         """Write rows of the variable.

@@ -8,6 +8,7 @@ import inspect
 import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Literal
 
 from shmkit import _limits
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["how_to_load", "shared_load"]
 
 
-Missing = str | float | Sequence[str | float]
+Missing = str | float | Sequence[str | float] | AbstractSet[str | float]
 
 
 # The options that say how files are read; the readers of each format take those of use to them.
@@ -113,8 +114,11 @@ def shared_load(
         bool, ``str``, or datetime64 in D, s, ms, us or ns. All others are inferred.
     header : bool or sequence of str, optional
         Whether the first line of a table names the columns, or the names, where no line does.
-    missing : str, number, sequence of these, or mapping of column to these, optional
-        More words that mean missing in columns of numbers and times, such as -9999.
+    missing : str, number, sequence or set of these, or mapping of column to these, optional
+        Words that mean missing in columns of numbers and times, such as -9999: beside the usual
+        ones (Notes), or as a set instead of them. ``["ND"]`` has an empty field and ``NA`` missing,
+        too; ``{"ND", ""}`` has ``ND`` and an empty field missing, and nothing else. A mapping says
+        it of some columns, by name or number.
     decimal : {".", ","}, optional
         The decimal point; by default a comma in files split by semicolons that have numbers so.
     units : bool, default False

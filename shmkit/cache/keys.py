@@ -77,6 +77,9 @@ def _told(value: Any) -> str | None:
     if isinstance(value, list | tuple | range):
         texts = [_told(item) for item in value]
         return None if None in texts else repr(texts)
+    if isinstance(value, set | frozenset):
+        texts = [_told(item) for item in value]
+        return None if None in texts else f"set {sorted(map(str, texts))!r}"
     if isinstance(value, np.ndarray):
         return _told(value.tolist())
     if isinstance(value, np.generic):

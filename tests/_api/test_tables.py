@@ -242,6 +242,32 @@ def test_words_may_be_given_for_all_columns_or_one(file, missing, found):
 
 
 @pytest.mark.parametrize(
+    ("missing", "x", "y"),
+    [
+        ({"ND", ""}, ["2.5", "ND", "", "-", "-9999"], ["NA", "3"]),
+        ({"ND", "", "-", "-9999"}, [2.5, None, None, None, None], ["NA", "3"]),
+        ({"x": {"ND", "", "-", -9999}}, [2.5, None, None, None, None], [None, 3]),
+        ({"x": {"ND", "-"}}, ["2.5", "ND", "", "-", "-9999"], [None, 3]),
+        (frozenset(), ["2.5", "ND", "", "-", "-9999"], ["NA", "3"]),
+    ],
+)
+def test_a_set_of_words_replaces_the_usual_ones(file, missing, x, y):
+    path = file("x,y\n2.5,NA\nND,3\n,4\n-,5\n-9999,6\n")
+    table = table_of(path, missing=missing)
+    assert lists(table)["x"] == x
+    assert lists(table)["y"][:2] == y
+
+
+@pytest.mark.parametrize("usual", ["7", "2.5", "2024-03-01"])
+@pytest.mark.parametrize("rows", [3, 300_000])
+def test_an_empty_field_that_is_not_missing_makes_text(file, usual, rows):
+    path = file("id,x\n" + f"1,{usual}\n" * rows + "2,\n" + f"1,{usual}\n" * rows)
+    table = table_of(path, missing={"x": {"ND"}})
+    assert table["x"][rows - 1 : rows + 1].tolist() == [usual, ""]
+    assert f"'x' is text: '' in line {rows + 2:,}; missing={{'x': {{'ND', ''}}}}" in repr(table)
+
+
+@pytest.mark.parametrize(
     ("text", "note"),
     [
         ("id,temp\n1,2.5\n2,<0.5\n3,4\n", "'temp' is text: '<0.5' in line 3; missing="),
@@ -259,6 +285,9 @@ def test_a_note_says_what_made_text_of_numbers(file, text, note):
 def test_what_the_note_says_to_give_works(file):
     path = file("id,temp\n1,2.5\n2,<0.5\n3,4\n")
     assert lists(table_of(path, missing={"temp": ["<0.5"]}))["temp"] == [2.5, None, 4]
+    path = file("id,temp\n1,2.5\n2,<0.5\n3,ND\n")
+    assert "missing={'temp': ['ND', '<0.5']} has it" in repr(table_of(path, missing=["ND"]))
+    assert lists(table_of(path, missing={"temp": ["ND", "<0.5"]}))["temp"] == [2.5, None, None]
     path = file("id,fips\n1,01001\n2,06037\n")
     assert lists(table_of(path, dtype={"fips": int}))["fips"] == [1001, 6037]
     path = file("t,p\ns,hPa\n1,2\n3,4\n")

@@ -203,7 +203,8 @@ def facts(
     dialect
         How the lines are split.
     missing, weak
-        Words with ``\n`` between them; an empty one is the empty field; None is no words.
+        Words with ``\n`` between them; an empty one is the empty field, which is text if it is
+        among none of them; None is no words.
 
     Examples
     --------
@@ -213,7 +214,20 @@ def facts(
     """
     found = np.zeros(fields, FACTS)
     rows, _, *ragged = parser.infer(sample, fields, found.data, missing, weak, **dialect._asdict())
+    if all(words is None or b"" not in words.split(b"\n") for words in (missing, weak)):
+        _count_as_text(found, Class.EMPTY)
     return Sampled(rows, found, *ragged)
+
+
+def _count_as_text(found: NDArray[Any], kind: Class) -> None:
+    """Count the fields of a class among the texts, which they may begin."""
+    some, texts = found["count"][:, kind] > 0, found["count"][:, Class.TEXT] > 0
+    start = found["first_start"]
+    first = some & (~texts | (start[:, kind] < start[:, Class.TEXT]))
+    for name in ("first_row", "first_start", "first_stop"):
+        found[name][first, Class.TEXT] = found[name][first, kind]
+    found["count"][:, Class.TEXT] += found["count"][:, kind]
+    found["count"][:, kind] = 0
 
 
 def type_of(column: NDArray[Any]) -> ColumnType:

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
-from shmkit.readers.text.columns import FACTS, MISSING, Dialect, facts
+from shmkit.readers.text.columns import FACTS, MISSING, WEAK, Dialect, facts
 from shmkit.readers.text.lines import parser
 from shmkit.readers.text.shape import Shape
+from shmkit.readers.text.table.options import MissingWords
 from shmkit.readers.text.table.plan import TableColumn
 
 __all__ = ["converter_of", "facts_by_words", "first_rows", "table_columns", "words_of"]
 
+_Words = tuple[bytes | None, bytes | None]  # in columns of numbers and times; of numbers alone
 _CONVERTED_ROWS = 1000  # whose values say the type of a converter
 
 
@@ -51,12 +53,9 @@ def table_columns(
     used = range(fields) if keys is None else [number_of("usecols", key) for key in keys]
     dtypes = {number_of("dtype", k): value for k, value in given.get("dtype", {}).items()}
     coded = {number_of("categories", k) for k in given.get("categories", ())}
-    missing = given.get("missing", [])
-    words: dict[int, Sequence[str]] = dict.fromkeys(range(fields), ())
-    if isinstance(missing, Mapping):
-        words |= {number_of("missing", k): value for k, value in missing.items()}
-    else:
-        words = dict.fromkeys(range(fields), missing)
+    missing = given.get("missing", MissingWords())
+    of_each = missing if isinstance(missing, Mapping) else dict.fromkeys(range(fields), missing)
+    words = {number_of("missing", key): _words(said) for key, said in of_each.items()}
     converters = given.get("converters")
     converted: dict[int, np.dtype[Any]] = {}
     if converters is not None:
@@ -73,18 +72,25 @@ def table_columns(
         while name in once:
             name += "_1"
         once.add(name)
-        more = "\n".join(words[number]).encode()
         found.append(
             TableColumn(
                 name,
                 number,
                 dtypes.get(number),
-                MISSING + b"\n" + more if more else MISSING,
+                *words.get(number, (MISSING, WEAK)),
                 number in coded,
                 converted.get(number),
             )
         )
     return tuple(found)
+
+
+def _words(said: MissingWords) -> _Words:
+    """What means missing in a column of which this was said."""
+    more = "\n".join(said.words).encode() if said.words else None
+    if said.only:
+        return more, None
+    return (MISSING if more is None else MISSING + b"\n" + more), WEAK
 
 
 def converter_of(converters: Any, number: int, names: Sequence[str]) -> Any:
@@ -121,19 +127,19 @@ def _converted_type(
     return array.dtype
 
 
-def words_of(columns: Sequence[TableColumn], fields: int) -> list[bytes]:
+def words_of(columns: Sequence[TableColumn], fields: int) -> list[_Words]:
     """What means missing, by field."""
-    found = [MISSING] * fields
+    found: list[_Words] = [(MISSING, WEAK)] * fields
     for column in columns:
-        found[column.field] = column.words
+        found[column.field] = column.words, column.weak
     return found
 
 
-def facts_by_words(sample: bytes, dialect: Dialect, words: Sequence[bytes]) -> NDArray[np.void]:
+def facts_by_words(sample: bytes, dialect: Dialect, words: Sequence[_Words]) -> NDArray[np.void]:
     """What a sample says of each field, by what means missing there."""
     total = np.zeros(len(words), FACTS)
     for one in set(words):
-        looked = facts(sample, len(words), dialect, one).facts
+        looked = facts(sample, len(words), dialect, *one).facts
         mine = [i for i, own in enumerate(words) if own == one]
         total[mine] = looked[mine]
     return total

@@ -8,6 +8,7 @@ from shmkit._categories import MAX_NAME_NBYTES
 from shmkit.errors import LoadError
 from shmkit.readers.text.columns import Fit, Misfit
 from shmkit.readers.text.stream import TextStream
+from shmkit.readers.text.table.notes import missing_with
 from shmkit.readers.text.table.plan import TablePlan
 
 __all__ = ["changed", "line_of", "misfit_error", "open_quote"]
@@ -73,7 +74,7 @@ def misfit_error(
         )
     elif misfit.fit in (Fit.MISSING, Fit.NO_NUMBER):
         word = text.decode(errors="replace").strip()
-        words = f"missing={{{key}: [{word!r}]}} if it means missing, or "
+        words = f"{missing_with(column, word)} if it means missing, or "
         if column.given is not None and column.given.kind in "iub":
             words = f"dtype={{{key}: float}} with missing= if it means missing, or "
         reason = (

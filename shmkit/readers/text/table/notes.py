@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit.readers.text.columns import Class
+from shmkit.readers.text.columns import MISSING, Class
 from shmkit.readers.text.header import NUMBERS, TIMES
 
 if TYPE_CHECKING:
-    from shmkit.readers.text.table.plan import TablePlan
+    from shmkit.readers.text.table.plan import TableColumn, TablePlan
 
-__all__ = ["Witness", "notes", "witnesses"]
+__all__ = ["Witness", "missing_with", "notes", "witnesses"]
 
 
 class Witness(NamedTuple):
@@ -56,6 +56,16 @@ def _odd(column: NDArray[Any]) -> Class | None:
     return None
 
 
+def missing_with(column: TableColumn, word: str) -> str:
+    """The option by which this word means missing in a column, beside what was said of it."""
+    said = None if column.words is None else column.words.decode()
+    if column.weak is None:
+        words = sorted({*([] if said is None else said.split("\n"))} - {word})
+        return f"missing={{{column.name!r}: {{{', '.join(map(repr, [*words, word]))}}}}}"
+    more = (said or "").removeprefix(MISSING.decode()).split("\n")[1:]
+    return f"missing={{{column.name!r}: {[*more, word]!r}}}"
+
+
 def notes(plan: TablePlan, missing: Mapping[str, int]) -> Iterator[str]:
     """What is to be said; `missing` is how many values of each column are."""
     for column, dtype in zip(plan.columns, plan.dtypes, strict=True):
@@ -69,10 +79,10 @@ def notes(plan: TablePlan, missing: Mapping[str, int]) -> Iterator[str]:
         if is_text and odd is Class.ZERO_FIRST:
             yield f"{key} is text: {where} begins with a zero; dtype={{{key}: int}} drops it"
         elif is_text and odd is Class.TEXT:
-            word = repr(witness.text.strip().strip('"'))
+            word = witness.text.strip().strip('"')
             units = ", units=True if that line has units" if witness.line == plan.lines + 1 else ""
             yield (
-                f"{key} is text: {where}; missing={{{key}: [{word}]}} has it missing, and the "
+                f"{key} is text: {where}; {missing_with(column, word)} has it missing, and the "
                 f"others numbers{units}"
             )
         elif not is_text:

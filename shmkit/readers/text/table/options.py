@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Set as AbstractSet
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["checked", "is_table", "text_kind"]
+__all__ = ["MissingWords", "checked", "is_table", "text_kind"]
 
 _OF_TABLES = ("header", "missing", "decimal", "units", "widths")
 _UNITS = ("D", "s", "ms", "us", "ns")
 _COLUMN = "a column's name, or its number from 0"
+
+
+class MissingWords(NamedTuple):
+    """What `missing=` says: these words mean missing, too; or only these, if it was a set."""
+
+    words: tuple[str, ...] = ()
+    only: bool = False
 
 
 def is_table(options: Mapping[str, Any]) -> bool:
@@ -116,19 +124,20 @@ def _key(option: str, key: object) -> str | int:
         raise TypeError(f"{option}= has {key!r}, which is no column: give {_COLUMN}") from None
 
 
-def _missing(missing: object) -> list[str] | dict[str | int, list[str]]:
+def _missing(missing: object) -> MissingWords | dict[str | int, MissingWords]:
     if isinstance(missing, Mapping):
         return {_key("missing", key): _words(words) for key, words in missing.items()}
     return _words(missing)
 
 
-def _words(words: object) -> list[str]:
+def _words(words: object) -> MissingWords:
     several = isinstance(words, Iterable) and not isinstance(words, str)
     listed: Iterable[object] = words if several else [words]  # type: ignore[assignment] # it is one
-    found = [str(word).strip() for word in listed]
+    found = tuple(str(word).strip() for word in listed)
+    only = isinstance(words, AbstractSet)
     if any("\n" in word for word in found):
         raise ValueError(f"missing= has a word with a line end: {words!r}")
-    return found
+    return MissingWords(tuple(sorted(found)) if only else found, only)
 
 
 def _slices(widths: object) -> list[slice]:

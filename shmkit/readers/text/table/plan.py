@@ -45,8 +45,9 @@ class TableColumn(NamedTuple):
         Of the line, from 0.
     given
         The dtype that the caller said: ``str`` for text of any length.
-    words
-        What means missing there, with line ends between; of text, nothing does.
+    words, weak
+        What means missing in numbers and times, and what does in numbers alone, with line ends
+        between; None is nothing. Of text, nothing does.
     coded
         Whether its texts become categories.
     converted
@@ -56,7 +57,8 @@ class TableColumn(NamedTuple):
     name: str
     field: int
     given: np.dtype[Any] | None = None
-    words: bytes = MISSING
+    words: bytes | None = MISSING
+    weak: bytes | None = WEAK
     coded: bool = False
     converted: np.dtype[Any] | None = None
 
@@ -180,7 +182,7 @@ class TablePlan(Plan):
         return tuple(
             None
             if t.dtype.kind in "Sub"
-            else column.words + (b"\n" + WEAK if t.dtype.kind == "f" else b"")
+            else _joined(column.words, column.weak if t.dtype.kind == "f" else None)
             for column, t in zip(self.columns, self.types, strict=True)
         )
 
@@ -188,7 +190,8 @@ class TablePlan(Plan):
     def key(self) -> Hashable:
         """The names of the columns, and what each is to be."""
         names = tuple(
-            (column.name, column.field, column.given, column.words) for column in self.columns
+            (column.name, column.field, column.given, column.words, column.weak)
+            for column in self.columns
         )
         return names, self.form == "matrix", self.dialect.decimal
 
@@ -351,6 +354,12 @@ def merged(facts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
         for name in ("words", "weak_words"):
             total[name] |= other[name]
     return total
+
+
+def _joined(*words: bytes | None) -> bytes | None:
+    """All of these words, if there are some."""
+    some = [one for one in words if one is not None]
+    return b"\n".join(some) if some else None
 
 
 def _stored(column: TableColumn, given: ColumnType) -> np.dtype[Any]:

@@ -227,16 +227,13 @@ def _groups(proc: str, cgroups: str, controller: str) -> Iterator[str]:
 def _cgroup_rooms(proc: str, cgroups: str) -> Iterator[Room]:
     for group in _groups(proc, cgroups, "memory"):
         try:
-            if os.path.exists(os.path.join(group, "memory.max")):
-                limit = _read(group, "memory.max").strip()
-                used = int(_read(group, "memory.current"))
-            else:
-                limit = _read(group, "memory.limit_in_bytes").strip()
-                used = int(_read(group, "memory.usage_in_bytes"))
+            second = os.path.exists(os.path.join(group, "memory.max"))
+            limit = _read(group, "memory.max" if second else "memory.limit_in_bytes").strip()
+            if limit == "max" or int(limit) >= 1 << 60:  # v1 says "none" by a huge number
+                continue
+            used = int(_read(group, "memory.current" if second else "memory.usage_in_bytes"))
             statistics = dict(line.split() for line in _read(group, "memory.stat").splitlines())
         except OSError:
-            continue
-        if limit == "max" or int(limit) >= 1 << 60:  # v1 says "none" by a huge number
             continue
         # total_ is v1's name for "with the groups below".
         cache = sum(

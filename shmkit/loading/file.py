@@ -291,17 +291,19 @@ def _work(file: LoadingFile) -> int:
     return stop * (_COMPRESSED if file.nbytes < stop else 1)
 
 
-def split_spans(files: Sequence[LoadingFile], processes: int) -> list[tuple[LoadingFile, int, int]]:
-    """Where to split the spans of files for so many loader processes: (file, start, stop)."""
+def split_spans(
+    files: Sequence[LoadingFile], processes: int
+) -> dict[LoadingFile, list[tuple[int, int]]]:
+    """Where to split the spans of files for so many loader processes: from and to, of each part."""
     spans = [_span(file) for file in files]
     nbytes = sum(stop - start for start, stop in spans)
     longest = max(nbytes // (_PARTS * processes), MIN_NBYTES)
-    pieces = []
+    pieces = {}
     for file, (start, stop) in zip(files, spans, strict=True):
         count = max(1, round((stop - start) / longest))
         count += -count % processes if count > 1 else 0  # so that none waits for another's last
         edges = [start + (stop - start) * i // count for i in range(count + 1)]
-        pieces += [(file, *edge) for edge in pairwise(edges)]
+        pieces[file] = list(pairwise(edges))
     return pieces
 
 

@@ -56,6 +56,7 @@ from shmkit.views.text import SharedText
 __all__ = ["Steps"]
 
 _READ_AGAIN = "its loader process was killed, though memory was not short; it was read once more"
+_FEW_FILES = 16  # whose mappings need no look at all others, which takes its time: mapping says so
 _NEXT_FILES = 128  # segments that are made at once, while loaders read the files before
 
 
@@ -137,7 +138,8 @@ class Steps:
                 raise
             chosen = choose_backing(backing, need)
         allow_segments(len(files), chosen.kind)
-        _limits.allow_mappings(len(files))
+        if len(files) > _FEW_FILES:
+            _limits.allow_mappings(len(files))
         # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
         # finds no room there is read again into a memfd.
         backings = [chosen]
@@ -197,26 +199,28 @@ class Steps:
         # no room for it, they are counted.
         if whole and _has_room(backing, self.good()):
             large = [file for file in large if file not in whole]
-        pieces = split_spans(large, self.board.processes)
-        parts: dict[int, Any] = {}
-        to_count: list[int] = []
-        counts: list[Task] = []
-        for index, (file, *edges) in enumerate(pieces):
+        parts: dict[LoadingFile, list[Any]] = {}
+        lots = []
+        for file, edges in split_spans(large, self.board.processes).items():
             assert file.plan is not None
-            if (part := file.plan.part(*edges)) is not None:
-                parts[index] = part
+            parts[file] = [file.plan.part(*edge) for edge in edges]
+            if parts[file][0] is not None:
                 continue
-            to_count.append(index)
-            counts.append(Task(tasks.count, (file.source, file.plan, *edges)))
-        for n, outcome in self.pool.run(
-            counts, self.tick, lambda n: self.again(pieces[to_count[n]][0])
-        ):
-            file = pieces[to_count[n]][0]
+            # One task for each loader: to count a part takes no longer than to hand a task over.
+            parts[file], count = [], min(len(edges), self.board.processes)
+            ends = [len(edges) * i // count for i in range(count + 1)]
+            lots += [(file, edges[start:stop]) for start, stop in itertools.pairwise(ends)]
+        counts = [Task(tasks.count, (file.source, file.plan, edges)) for file, edges in lots]
+        counted: dict[int, list[Any]] = {}
+        for index, outcome in self.pool.run(counts, self.tick, lambda n: self.again(lots[n][0])):
+            file = lots[index][0]
             if file.error is None and not self.fail(file, outcome):
-                parts[to_count[n]] = outcome
-        for file, indices in itertools.groupby(range(len(pieces)), lambda i: pieces[i][0]):
+                counted[index] = outcome
+        for index, found in sorted(counted.items()):
+            parts[lots[index][0]] += found
+        for file, of_file in parts.items():
             if file.error is None:
-                file.set_parts([parts[index] for index in indices])
+                file.set_parts(of_file)
 
     def read(
         self, files: Sequence[LoadingFile], backing: Backing, *, movable: bool

@@ -2,7 +2,7 @@
 
 datasets    HDF5 file, or another with several arrays ──▶ which datasets it has
 probe       file ──▶ plan
-count       bytes a..b of a large file ──▶ part: lines that begin there, rows at most
+count       bytes a..b of a large file ──▶ part: lines that begin there, rows at most; for several
 read        part ──▶ reader ──▶ writer ──▶ segment
 └──────▶ record      bytes and rows so far
 join        rows that no line gave, where comments or blank lines were many ──▶ closed up
@@ -106,10 +106,10 @@ def probe(source: Source) -> tuple[Plan, Version | None]:
         return reader.probe(), reader.version()
 
 
-def count(source: Source, plan: Plan, start: int, stop: int) -> Any:
-    """What lines begin in these bytes of a file that is read in parts, for `Plan.in_parts`."""
+def count(source: Source, plan: Plan, edges: Sequence[tuple[int, int]]) -> list[Any]:
+    """What lines begin in each of these parts of a file, from and to, for `Plan.in_parts`."""
     with _opened(source, source.load_opener()) as reader:
-        return reader.count(plan, start, stop)
+        return [reader.count(plan, start, stop) for start, stop in edges]
 
 
 class Outcome(NamedTuple):

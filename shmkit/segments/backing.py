@@ -86,7 +86,7 @@ def choose_backing(backing: str | os.PathLike[str], need: int) -> Backing:
             raise ValueError(f"backing={backing!r} is for Linux; give a directory, or leave it out")
         _limits.room_in(NAMES).check(need)
         return Backing("file", NAMES)
-    _limits.memory().check(need)
+    _limits.check_memory(need)
     if not os.path.isdir(SHM) and backing == "shm":  # which the first segment says
         return Backing("shm", SHM)
     if backing == "memfd" or not os.path.isdir(SHM):

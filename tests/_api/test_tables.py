@@ -273,7 +273,10 @@ def test_an_empty_field_that_is_not_missing_makes_text(file, usual, rows):
         ("id,temp\n1,2.5\n2,<0.5\n3,4\n", "'temp' is text: '<0.5' in line 3; missing="),
         ('id,temp\n1,2.5\n2,"1,234"\n3,4\n', "'temp' is text: '\"1,234\"' in line 3"),
         ("id,fips\n1,01001\n2,06037\n", "'fips' is text: '01001' in line 2 begins with a zero"),
-        ("t,p\ns,hPa\n1,2\n3,4\n", "units=True if that line has units"),
+        (
+            "t,p\ns,hPa\n1,2\n3,4\n",
+            "units=True if that line has units, skiprows=1 if it has names",
+        ),
     ],
 )
 def test_a_note_says_what_made_text_of_numbers(file, text, note):

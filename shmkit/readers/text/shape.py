@@ -8,16 +8,21 @@ r"""Where the table begins in a text, how its lines are split, and what its colu
     2024-03-01;2,5;80           here the rows begin ──▶ begin, lines
 
 1. The delimiter is the one that splits most lines of the head alike (`best_delimiter`).
-2. The table begins at the first line that is as wide as all behind it, where there are some.
+2. The table begins at the first line that is as wide as all behind it, where there are some; else
+   an error may name the line where it does (preamble.py).
 3. The first line of it is a header, or data (header.py). What cannot be told is an error.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
 from shmkit.readers.text.columns import Class, Dialect, best_delimiter, facts
@@ -29,11 +34,11 @@ from shmkit.readers.text.header import (
     is_header,
 )
 from shmkit.readers.text.lines import parser
+from shmkit.readers.text.preamble import last_words, plain_begin, ragged_begin, seem_names
 
 __all__ = ["Shape", "shape_of"]
 
 _LOOK_ROWS = 200  # of the head: enough to tell a table, and a header
-_LEAST_ROWS = 3  # behind a preamble: fewer are alike by chance
 _MOST_LINES = 64  # of one row, in quotes
 _UCSC = re.compile(rb"track +\w+=|browser +(?:position|hide|dense|pack|squish|full)\b")
 _SEPARATOR = re.compile(rb'"?sep=(.)"?\r?\n')
@@ -116,7 +121,8 @@ def shape_of(path: str, head: bytes, given: dict[str, Any], *, fixed: bool) -> S
     rows = rows[first:]
     if not rows:
         return Shape(dialect, 0, (), header=False, begin=len(head), lines=line)
-    rows = rows[_table_begin([len(row.cells) for row in rows]) :]
+    rows = rows[plain_begin([len(row.cells) for row in rows]) :]
+    _check_begin(path, head, rows, dialect, given)
     width = _width([len(row.cells) for row in rows])
     names, below_names = _names(path, head, rows, width, dialect, given)
     used = bool(names) + bool(below_names)
@@ -182,13 +188,33 @@ def _width(widths: Sequence[int]) -> int:
     return max(counts, key=lambda width: (counts[width], width == widths[0]))
 
 
-def _table_begin(widths: Sequence[int]) -> int:
-    """The first row of the table: behind a preamble, if all that is behind one is as wide."""
-    width = widths[-1]
-    behind = next((i for i, found in enumerate(widths) if found == width), 0)
-    names = behind == 1 and widths[0] in (width - 1, width + 1)
-    alike = len(set(widths[behind:])) == 1 and len(widths) - behind >= _LEAST_ROWS
-    return behind if alike and width > 1 and not names else 0
+def _check_begin(
+    path: str, head: bytes, rows: Sequence[_Row], dialect: Dialect, given: dict[str, Any]
+) -> None:
+    """Raise LoadError if the table seems to begin below the first of these rows."""
+    widths = [len(row.cells) for row in rows]
+    begin = ragged_begin(widths)
+    # A first line that is one name short, as R's, is not as wide as the rows, but stays a header.
+    top = begin or int(len(widths) > 1 and widths[0] != widths[1])
+    alike = list(itertools.takewhile(lambda row: len(row.cells) == widths[top], rows[top:]))
+    last, line = last_words([_texts(row) for row in alike]), rows[begin].line
+
+    def looked(start: int, stop: int) -> NDArray[np.void]:
+        return facts(head[start:stop], widths[top], dialect).facts
+
+    used = given.get("header") is not None or _used_names(given) & set(_texts(rows[0]))
+    if last > 0 and (begin or not used):
+        above = [looked(row.start, row.stop) for row in alike[: last + 1]]
+        behind = looked(alike[last].stop, alike[-1].stop)
+        if seem_names(above, behind, header_above=top > begin):
+            line = alike[last].line
+    if line == rows[0].line:
+        return
+    reason = f"the table seems to begin here; give skiprows={line} if this line names the columns"
+    reason += f", or skiprows={line + 1} and header=[...] if none does"
+    if not begin:
+        reason += f", or header=True if line {rows[0].line + 1} does"
+    raise LoadError(path, line + 1, None, reason)
 
 
 def _comment_above(head: bytes, begin: int, at: int, dialect: Dialect, width: int) -> list[str]:

@@ -218,6 +218,51 @@ def test_preamble_is_found_where_the_table_is_plain_behind_it(plan, preamble, li
     assert kinds(found) == ["M8[D]", "f8", "S1", "i8"]
 
 
+TIMES = "".join(f"2024-01-0{i},{i}.5,{i}\n" for i in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("preamble", "rows", "options"),
+    [
+        ("Station 7\nserial,12\n", "when,x,n\n" + TIMES + "total\n" + TIMES, {}),
+        ("Station 7\nserial,12\n", TIMES + "total\n", {"header": ["when", "x", "n"]}),
+        ("Station,7,north\nserial,12,9\n", "when,x,n\n" + TIMES, {}),  # as wide as the table
+        ("Oslo,north,roof\nJane,Doe,Esq\n", "when,x,n\n" + TIMES, {}),
+        ("Oslo,north\nmade,by,hand\n", "when,x,n\n" + TIMES, {}),  # the first may be R's header
+    ],
+)
+def test_where_a_table_begins_is_named_with_the_skiprows_that_reads_it(
+    plan, preamble, rows, options
+):
+    with pytest.raises(LoadError, match="seems to begin here; give skiprows=2 if") as caught:
+        plan(preamble + rows, **options)
+    assert caught.value.line == 3
+    found = plan(preamble + rows, skiprows=2, **options)
+    assert names(found) == ("when", "x", "n")
+    assert found.lines == 2 + (not options)
+
+
+def test_a_header_is_taken_at_its_word_whatever_seems(plan):
+    text = "Oslo,north,roof\nJane,Doe,Esq\nwhen,x,n\n" + TIMES
+    found = plan(text, header=True)
+    assert names(found) == ("Oslo", "north", "roof")
+    assert kinds(found) == ["S10", "S3", "S3"]
+    assert names(plan(text, usecols=["roof"])) == ("roof",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,temp\n1,2.5\ntrace,trace\n" + "2,4\n" * 9,
+        "t,p\ns,hPa\n" + "2,4\n" * 9,  # units, as it may be
+        "gene,score\nTP53,1\nBRCA1,NA\n" + "X,3\n" * 9,
+        "a,b\n" + "x,y\n" * 9,
+    ],
+)
+def test_words_among_the_rows_are_no_later_begin(plan, text):
+    assert plan(text).lines <= 1
+
+
 def test_lines_of_the_genome_browser_are_none(plan):
     found = plan("browser hide all\ntrack type=bedGraph\nchr1\t0\t9\t0.5\nchr1\t9\t20\t1\n")
     assert (found.lines, kinds(found)) == (2, ["S4", "i8", "i8", "f8"])

@@ -79,11 +79,16 @@ def notes(plan: TablePlan, missing: Mapping[str, int]) -> Iterator[str]:
         if is_text and odd is Class.ZERO_FIRST:
             yield f"{key} is text: {where} begins with a zero; dtype={{{key}: int}} drops it"
         elif is_text and odd is Class.TEXT:
+            below = plan.header and witness.line == plan.lines + 1
             word = witness.text.strip().strip('"')
-            units = ", units=True if that line has units" if witness.line == plan.lines + 1 else ""
+            other = ""
+            if below:
+                other = (
+                    f", units=True if that line has units, skiprows={plan.lines} if it has names"
+                )
             yield (
                 f"{key} is text: {where}; {missing_with(column, word)} has it missing, and the "
-                f"others numbers{units}"
+                f"others numbers{other}"
             )
         elif not is_text:
             yield f"{key} is {dtype}: {where}"

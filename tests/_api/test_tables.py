@@ -1,6 +1,7 @@
 """Tables from end to end: files as people have them, by real loader processes."""
 
 import bz2
+import datetime as dt
 import gzip
 import io
 import warnings
@@ -322,7 +323,10 @@ def test_types_of_some_columns_may_be_given(file):
     ("dtype", "reason"),
     [
         ({"x": float}, "missing={'x': ['ND']} if it means missing, or dtype={'x': str}"),
-        ({"x": int}, "dtype={'x': float} with missing= if it means missing, or dtype={'x': str}"),
+        (
+            {"x": int},
+            "dtype={'x': float}, missing={'x': ['ND']} if it means missing, or dtype={'x': str}",
+        ),
         ({"x": "datetime64[s]"}, "missing={'x': ['ND']} if it means missing"),
         ({"x": "S1"}, "takes 2 bytes, more than |S1 holds (column 'x'); give dtype={'x': str}"),
     ],
@@ -347,6 +351,43 @@ def test_converters_read_columns_by_name(file):
         converters={"p": lambda s: float(s[:-1]) if "." in s else int(s[:-1])},
     )
     assert (numbers["p"].dtype, numbers["p"][-1]) == (np.float64, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "convert", "values"),
+    [
+        ("datetime64[s]", lambda s: dt.datetime.strptime(s, "%d/%m/%Y"), ["2024-02-01", "NaT"]),  # noqa: DTZ007
+        ("datetime64[D]", lambda s: "-".join(s.split("/")[::-1]), ["2024-02-01", "NaT"]),
+        ("f4", lambda s: s[:2], ["1.0", "nan"]),
+        ("u1", lambda s: int(s[:2]), ["1", "7"]),
+        ("bool", lambda s: s[0] == "0", ["True", "False"]),
+        (str, lambda s: s[:2], ["01", "7"]),
+    ],
+)
+def test_a_converter_gives_the_type_that_is_said(file, dtype, convert, values):
+    path = file("when,n\n01/02/2024,1\n" + ("7,2\n" if dtype in ("u1", "bool", str) else ",2\n"))
+    table = table_of(
+        path,
+        dtype={"when": dtype},
+        converters={"when": lambda s: convert(s) if s else None},
+    )
+    assert [str(value) for value in table["when"].tolist()] == values or [
+        str(value)[:10] for value in np.asarray(table["when"])
+    ] == values
+    if dtype is not str:
+        assert table["when"].dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "convert"),
+    [("u1", lambda _: 300), ("i4", lambda _: 2.5), ("datetime64[s]", lambda _: "x"), ("bool", int)],
+)
+def test_what_a_converter_gives_that_is_not_of_the_type_said_is_an_error(file, dtype, convert):
+    error = refused(
+        file("x,n\n7x,1\n"), dtype={"x": dtype}, converters={"x": lambda s: convert(s[0])}
+    )
+    assert error.column == 1
+    assert f"what the converter of 'x' gives is no {np.dtype(dtype)}" in error.reason
 
 
 def test_fixed_widths(file):

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from shmkit.errors import LoadError
 from shmkit.readers.text.columns import Class, Dialect, best_delimiter, facts
 from shmkit.readers.text.header import (
+    TIMES,
     Verdict,
     class_of,
     comment_names,
@@ -38,6 +39,7 @@ from shmkit.readers.text.preamble import last_words, plain_begin, ragged_begin, 
 
 __all__ = ["Shape", "shape_of"]
 
+_TIMES_NBYTES = 4096  # of the head: enough to tell times
 _LOOK_ROWS = 200  # of the head: enough to tell a table, and a header
 _MOST_LINES = 64  # of one row, in quotes
 _UCSC = re.compile(rb"track +\w+=|browser +(?:position|hide|dense|pack|squish|full)\b")
@@ -112,6 +114,8 @@ def shape_of(path: str, head: bytes, given: dict[str, Any], *, fixed: bool) -> S
     elif "delimiter" not in given and not fixed:
         quoted = dialect._replace(skip_blanks=bool(_BLANK_QUOTE.search(head, begin)))
         dialect = quoted._replace(delimiter=best_delimiter(head[begin:], quoted))
+        if dialect.delimiter is None and _are_times(head[begin:], dialect):
+            dialect = dialect._replace(delimiter="\n")
         if dialect.delimiter in (None, "\n"):
             dialect = dialect._replace(skip_blanks=False)
     if "decimal" not in given and dialect.delimiter == ";" and _COMMA_NUMBER.search(head, begin):
@@ -148,6 +152,13 @@ def shape_of(path: str, head: bytes, given: dict[str, Any], *, fixed: bool) -> S
         lines=lines,
         units=tuple(below_names if given.get("units") else ()),
     )
+
+
+def _are_times(head: bytes, dialect: Dialect) -> bool:
+    """Whether the first lines are times, each with a blank in it."""
+    lines = head[: max(_TIMES_NBYTES, head.find(b"\n") + 1)].rpartition(b"\n")[0] + b"\n"
+    looked = facts(lines, 1, dialect._replace(delimiter="\n"))
+    return 2 * int(looked.facts["count"][0, list(TIMES)].sum()) > looked.rows
 
 
 def _signs(given: dict[str, Any], *, fixed: bool) -> Dialect:

@@ -63,6 +63,9 @@ def table_columns(
         wanted = {number_of("converters", k) for k in converters} if of_some else set(used)
         rows = parser.split(sample, max_rows=_CONVERTED_ROWS, **shape.dialect.splitting)
         for number in wanted:
+            if number in dtypes and dtypes[number].kind != "U":
+                converted[number] = dtypes[number]
+                continue
             texts = [row[number] for row in rows if len(row) == fields]
             convert = converter_of(converters, number, names)
             converted[number] = _converted_type(path, shape, number, texts, convert)

@@ -45,7 +45,7 @@ def misfit_error(
             reason += f"; skiprows={line} reads the lines behind it"
         if b"#" in text and "comments" not in plan.options:
             reason += ", comments='#' if a comment begins there"
-        elif found > plan.fields and plan.dialect.quotechar is not None:
+        elif found > plan.fields and (plan.dialect.quotechar or "\0").encode() in text:
             reason += ", quotechar=None if quotes are part of the text"
         return LoadError(path, line, min(found, plan.fields) + 1, reason)
     column = next(c for c in plan.columns if c.field == misfit.column)
@@ -73,12 +73,13 @@ def misfit_error(
             f"dtype={{{key}: str}}"
         )
     elif misfit.fit in (Fit.MISSING, Fit.NO_NUMBER):
-        word = text.decode(errors="replace").strip()
-        words = f"{missing_with(column, word)} if it means missing, or "
+        word = text.decode(errors="replace").strip().strip(plan.dialect.quotechar)
+        words = [] if misfit.fit is Fit.MISSING else [missing_with(column, word)]
         if column.given is not None and column.given.kind in "iub":
-            words = f"dtype={{{key}: float}} with missing= if it means missing, or "
+            words.insert(0, f"dtype={{{key}: float}}")
         reason = (
-            f"{shown} is not {_of_type(column.given)} ({where}); give {words}dtype={{{key}: str}}"
+            f"{shown} is not {_of_type(column.given)} ({where}); give "
+            f"{', '.join(words)} if it means missing, or dtype={{{key}: str}}"
         )
     else:
         other = "float" if misfit.fit is Fit.FRACTION else "str"

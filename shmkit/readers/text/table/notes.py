@@ -80,7 +80,7 @@ def notes(plan: TablePlan, missing: Mapping[str, int]) -> Iterator[str]:
             yield f"{key} is text: {where} begins with a zero; dtype={{{key}: int}} drops it"
         elif is_text and odd is Class.TEXT:
             below = plan.header and witness.line == plan.lines + 1
-            word = witness.text.strip().strip('"')
+            word = witness.text.strip().strip(plan.dialect.quotechar)
             other = ""
             if below:
                 other = (

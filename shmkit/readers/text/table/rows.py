@@ -243,12 +243,35 @@ class TableRows:
                 reason += f", in {where}" if where else ""
                 line = None
                 raise LoadError(self._path, line, column.field + 1, reason) from None
+        if column.given is not None and column.given.kind != "U":
+            return self._given(column, values)
         array = np.array(values)
         if not rows_fit(array, column):
             return Belied(converted={column.field: array.dtype})
         if array.dtype.kind == "U":
             array = encoded(array)
         return array.astype(dtype)
+
+    def _given(self, column: TableColumn, values: list[Any]) -> NDArray[Any]:
+        """What a converter gave, as the type that the caller said, or LoadError."""
+        dtype = column.given
+        assert dtype is not None
+        try:
+            if dtype.kind in "fM":  # None is NaN and NaT, and text is read
+                return np.array(values, dtype)
+            array = np.array(values)
+            found = array.astype(dtype)
+            if array.dtype.kind not in ("SU" if dtype.kind == "S" else "iub") or (
+                dtype.kind != "S" and (found != array).any()
+            ):
+                raise TypeError(f"{array.dtype}, from {array.min()} to {array.max()}")
+        except (TypeError, ValueError, OverflowError) as error:
+            reason = (
+                f"what the converter of {column.name!r} gives is no {dtype} ({error}); correct "
+                f"it, or leave dtype= of {column.name!r} out"
+            )
+            raise LoadError(self._path, None, column.field + 1, reason) from None
+        return found
 
     def _categories(self, columns: Columns) -> dict[str, list[str]]:
         """The texts of the columns of codes."""

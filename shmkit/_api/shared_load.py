@@ -79,7 +79,7 @@ def shared_load(
     widths: Sequence[int | slice] | None = None,
     dataset: str | Sequence[str] = "*",
     select: Select | Mapping[str, Select] | None = None,
-    decode: bool | None = None,
+    decode: bool | Literal["xarray"] | None = None,
     reader: Callable[[str], Any] | None = None,
     transform: Callable[[Any], Any] | None = None,
     processes: int | None = None,
@@ -154,12 +154,13 @@ def shared_load(
     select : slice, tuple of slices, or mapping of dataset names to these, optional
         Which part of the arrays of HDF5, NetCDF-3 and ``.npy`` files: a slice for each axis, as
         numpy's. Of a dataset in chunks only those are read and inflated that the part is in.
-    decode : bool, optional
+    decode : bool or "xarray", optional
         Whether numbers of HDF5 and NetCDF files are what their attributes say by the CF
         conventions: packed ones (``scale_factor``, ``add_offset``, ``_Unsigned``) unpacked, missing
         ones (``_FillValue``, ``missing_value``, ``valid_min``, ``valid_max``, ``valid_range``) NaN,
         times (``days since 1850-01-01``) datetime64. By default those of NetCDF files are, as
-        xarray and netCDF4 do it. The attributes that did so are no more in ``array.attrs``.
+        netCDF4 does it, and xarray but for what is outside of the valid range: ``"xarray"`` leaves
+        that. The attributes that did so are no more in ``array.attrs``.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread
@@ -216,8 +217,8 @@ def shared_load(
     TypeError, ValueError
         If `numpy.loadtxt` refuses the options with any file, no array in shared memory can have the
         `dtype`, an option is of no use to any of the files, no files are given, or `on_error`,
-        `processes`, `backing` or ``SHMKIT_PROGRESS`` are none of what they may be; before a file
-        is read.
+        `processes`, `backing`, `decode` or ``SHMKIT_PROGRESS`` are none of what they may be; before
+        a file is read.
     OSError
         If a file is missing or may not be read.
 
@@ -310,6 +311,8 @@ def how_to_load(given: Mapping[str, Any]) -> dict[str, Any]:
         del options["dataset"]
     if given["select"] is not None:
         check_select(given["select"])
+    if given["decode"] not in (None, True, False, "xarray"):
+        raise ValueError(f'decode={given["decode"]!r} is none of True, False, None and "xarray"')
     if given["on_error"] not in ("raise", "skip"):
         raise ValueError(f'on_error={given["on_error"]!r} is neither "raise" nor "skip"')
     processes = given["processes"]

@@ -128,12 +128,14 @@ class HDF5Reader(Reader):
         if not wanted or stored.metadata or "numpy_dtype" in self._stored_attrs:
             return None
         attrs = self._attrs_with_those_of_times()
-        found = decoding(stored.base, attrs)
+        in_range = wanted != "xarray"
+        found = decoding(stored.base, attrs, in_range=in_range)
         if found is not None and found.since is not None:
             ends = [(block.min(), block.max()) for block in self._raw_blocks() if block.size]
             if ends:
                 least, most = min(end[0] for end in ends), max(end[1] for end in ends)
-                found = decoding(stored.base, attrs, time_unit(found, least, most))
+                unit = time_unit(found, least, most)
+                found = decoding(stored.base, attrs, unit, in_range=in_range)
         return found
 
     def _raw_blocks(self) -> Iterator[NDArray[Any]]:

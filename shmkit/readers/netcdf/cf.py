@@ -9,7 +9,7 @@
 1. The dtype of what is unpacked is that which xarray chooses, and the values are its own, bit for
    bit: the same operations in the same order.
 2. What is outside of ``valid_min``, ``valid_max`` or ``valid_range`` is missing, as for netCDF4;
-   xarray leaves it.
+   xarray leaves it, and so does ``decode="xarray"``.
 3. Times need a calendar that datetime64 has. Others stay numbers, and keep their units.
 4. Times are in nanoseconds, or where one is beyond the year 2262, in the unit next to it.
 
@@ -57,7 +57,7 @@ _GREGORIAN = np.datetime64("1582-10-15", "D")  # from here on "standard" is what
 _JULIAN_EPOCH = 2_440_588  # number of the Julian day 1970-01-01
 _PACKING = ("scale_factor", "add_offset")
 _VALID = ("valid_min", "valid_max", "valid_range")
-_USED = ("_FillValue", "missing_value", "_Unsigned", *_PACKING, *_VALID)
+_USED = ("_FillValue", "missing_value", "_Unsigned", *_PACKING)
 _MIN = np.iinfo(np.int64).min  # NaT
 
 
@@ -124,11 +124,16 @@ class Decoding(NamedTuple):
 
 
 def decoding(
-    dtype: np.dtype[Any], attrs: Mapping[str, Any], unit: str | None = "ns"
+    dtype: np.dtype[Any],
+    attrs: Mapping[str, Any],
+    unit: str | None = "ns",
+    *,
+    in_range: bool = True,
 ) -> Decoding | None:
     """How numbers of this dtype are decoded; None if they are no numbers.
 
-    `unit` is that of times; None if they are to stay numbers.
+    `unit` is that of times; None if they are to stay numbers. What is outside of the valid range
+    is missing, unless `in_range` is false.
     """
     if dtype.kind not in "iuf" or dtype.metadata:
         return None
@@ -145,7 +150,7 @@ def decoding(
     )
     scale, offset = (known.get(name) if _is_number(known.get(name)) else None for name in _PACKING)
     packed = scale is not None or offset is not None
-    valid = _valid_range(known, attrs, raw)
+    valid = _valid_range(known, attrs, raw) if in_range else (None, None)
     since = None
     if unit is not None:
         since = _since(known.get("units"), known.get("calendar", "standard"))
@@ -161,7 +166,8 @@ def decoding(
         result = np.dtype(f"M8[{unit}]")
     elif known.get("dtype") == "bool":
         result = np.dtype("?")
-    used = {*_USED, *(("units", "calendar") if since is not None else ())}
+    used = {*_USED, *(_VALID if in_range else ())}
+    used |= {"units", "calendar"} if since is not None else set()
     if result.kind == "b":
         used.add("dtype")
     left = {name: attrs[name] for name in attrs if name not in used}

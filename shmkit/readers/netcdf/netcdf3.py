@@ -102,10 +102,11 @@ class NetCDF3Reader(Reader):
         """How its numbers are decoded, unless they are not to be."""
         if self._options.get("decode") is False:
             return None
-        found = decoding(self._data.dtype, self._attrs)
+        in_range = self._options.get("decode") != "xarray"
+        found = decoding(self._data.dtype, self._attrs, in_range=in_range)
         if found is not None and found.since is not None and self._data.size:
             unit = time_unit(found, self._data.min(), self._data.max())
-            found = decoding(self._data.dtype, self._attrs, unit)
+            found = decoding(self._data.dtype, self._attrs, unit, in_range=in_range)
         return found
 
     def _values(self, rows: NDArray[Any]) -> NDArray[Any]:

@@ -25,8 +25,9 @@ struct Counted {
 
 // What is in start..stop for either begin; says whether it ends on the other side. Two bytes before
 // start are looked at.
-inline bool count(const byte* start, const byte* stop, const Dialect& dialect,
-                  Counted (&found)[2]) {
+inline bool count(const byte* start, const byte* stop, const Dialect dialect,
+                  Counted (&result)[2]) {
+    Counted found[2];
     const bool white = dialect.delimiter < 0;
     const int comment = dialect.comment < 0 ? '\n' : dialect.comment;
     const auto parts_fields = [&](byte c) {
@@ -38,6 +39,7 @@ inline bool count(const byte* start, const byte* stop, const Dialect& dialect,
         quotes[i].may_open = parts_fields(start[-1]) || is_quote;
         quotes[i].just_closed = is_quote && i == 0;
     }
+    bool none_before = false;  // quotes in the chunk before
     uint64_t line_end_before = start[-1] == '\n';
     uint64_t return_at_begin = start[-1] == '\r' && start[-2] == '\n';  // of a line
     byte rest[64];
@@ -59,30 +61,35 @@ inline bool count(const byte* start, const byte* stop, const Dialect& dialect,
         const uint64_t comments = chunk.equal(comment) & begins & valid;
         const uint64_t without_row = empty | comments;
         const uint64_t quotes_here = dialect.quote < 0 ? 0 : chunk.equal(dialect.quote);
-        const bool any = quotes_here || quotes[0].just_closed || quotes[1].just_closed;
-        uint64_t parts = 0;
-        if (dialect.quote >= 0) {
-            parts = ends | cut |
-                    (white ? chunk.equal(' ') | chunk.equal('\t') : chunk.equal(dialect.delimiter));
-        }
-        for (int i = 0; i < 2; ++i) {
-            uint64_t strays = 0, within = quotes[i].inside;
-            if (any) {
-                within = quotes[i].pass(quotes_here, parts, strays);
+        if (!quotes_here && !quotes[0].just_closed && !quotes[1].just_closed) {
+            // Most texts: all of it is outside for one side, and inside for the other.
+            Counted& side = found[quotes[0].inside != 0];
+            if (side.first_end < 0 && ends) side.first_end = p - start + __builtin_ctzll(ends);
+            side.lines += __builtin_popcountll(ends);
+            if (without_row) side.without_row += __builtin_popcountll(without_row);
+            none_before = true;
+        } else {
+            if (none_before) quotes[0].may_open = quotes[1].may_open = parts_fields(p[-1]);
+            none_before = false;
+            const uint64_t parts =
+                ends | cut |
+                (white ? chunk.equal(' ') | chunk.equal('\t') : chunk.equal(dialect.delimiter));
+            for (int i = 0; i < 2; ++i) {
+                uint64_t strays = 0;
+                const uint64_t within = quotes[i].pass(quotes_here, parts, strays);
                 found[i].strays += __builtin_popcountll(strays & valid);
-            } else {
-                quotes[i].may_open = parts >> 63;
+                const uint64_t lines = ends & ~within;
+                if (found[i].first_end < 0 && lines) {
+                    found[i].first_end = p - start + __builtin_ctzll(lines);
+                }
+                found[i].lines += __builtin_popcountll(lines);
+                found[i].without_row += __builtin_popcountll(without_row & ~within);
             }
-            const uint64_t lines = ends & ~within;
-            if (found[i].first_end < 0 && lines) {
-                found[i].first_end = p - start + __builtin_ctzll(lines);
-            }
-            found[i].lines += __builtin_popcountll(lines);
-            found[i].without_row += __builtin_popcountll(without_row & ~within);
         }
         line_end_before = ends >> 63;
         return_at_begin = cut_begin >> 63;
     }
+    std::copy(found, found + 2, result);
     return quotes[0].inside != 0;
 }
 

@@ -109,6 +109,10 @@ class Table:
                 f"{key!r} picks nothing from a table: it takes a name, a list of names, a slice of "
                 "rows, a mask, or an array of row numbers"
             )
+        if rows.dtype.kind == "b":
+            if len(rows) != len(self):
+                raise IndexError(f"the mask has {len(rows)} values, the table {len(self)} rows")
+            rows = np.flatnonzero(rows)  # numbers pick several times as fast as a mask
         return Table({name: column[rows] for name, column in self._columns.items()})
 
     def __setitem__(self, name: str, values: Any) -> None:

@@ -145,7 +145,7 @@ def builds():
     """Those that this CPU can run."""
     for name in BUILDS:
         try:
-            yield name, importlib.import_module(f"shmkit.readers.text.{name}")
+            yield name, importlib.import_module(f"shmkit.readers.text.parser.{name}")
         except ImportError:
             continue
 

@@ -26,6 +26,7 @@ __all__ = ["last_words", "plain_begin", "ragged_begin", "seem_names"]
 
 _LEAST_ROWS = 3  # behind a preamble: fewer are alike by chance
 _LETTER = re.compile(r"[^\W\d_]")
+_POWER = re.compile(r"[-+\s\d.,]+[eE][-+]?\d+\s*")  # a number with a letter in it
 
 
 def plain_begin(widths: Sequence[int]) -> int:
@@ -59,7 +60,8 @@ def _is_header(widths: Sequence[int], first: int, width: int) -> bool:
 def last_words(rows: Sequence[Sequence[str]]) -> int:
     """The last row, but for the last few, that has words alone; -1 if there is none."""
     for i in range(len(rows) - 1 - _LEAST_ROWS, -1, -1):
-        if all(not cell or _LETTER.search(cell) for cell in rows[i]):
+        cells = filter(None, rows[i])
+        if all(_LETTER.search(cell) and not _POWER.fullmatch(cell) for cell in cells):
             return i
     return -1
 

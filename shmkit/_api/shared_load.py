@@ -160,7 +160,8 @@ def shared_load(
         ones (``_FillValue``, ``missing_value``, ``valid_min``, ``valid_max``, ``valid_range``) NaN,
         times (``days since 1850-01-01``) datetime64. By default those of NetCDF files are, as
         netCDF4 does it, and xarray but for what is outside of the valid range: ``"xarray"`` leaves
-        that. The attributes that did so are no more in ``array.attrs``.
+        that. The attributes that did so are no more in ``array.attrs``; ``DIMENSION_LIST`` in it
+        has the names of the dimensions, and `to_hdf5` attaches their scales again.
     reader : callable, optional
         A function ``path -> array`` for files of any other kind. It runs in a loader process and
         may be defined in a notebook cell. OpenBLAS, of numpy's linear algebra, has one thread

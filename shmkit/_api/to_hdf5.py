@@ -155,7 +155,8 @@ def to_hdf5(
     before them unless that only counts the rows; so does a series with such an index. Categories of
     text are HDF5 enums; what is missing has the code 0. Times of a time zone are in UTC, and the
     attribute ``timezone`` names it. The group of a Dataset of xarray has its dimension scales,
-    so that xarray and netCDF4 read it back.
+    so that xarray and netCDF4 read it back; so have arrays, as a whole, that were loaded from HDF5
+    and NetCDF files, with the scales of their names that are saved beside them.
 
     The attribute ``numpy_dtype`` (for a field, ``numpy_dtype.<field>``) says what they were:
     ``dataset[:].view(dataset.attrs["numpy_dtype"])`` gives times. `shared_load` does so itself.

@@ -95,8 +95,8 @@ class Writer:
             return
         self._set_aside(datasets)
         self.written += [self._write(name, source) for name, source in datasets.items()]
-        for name, source in datasets.items():
-            self._attach_scales(name, source.dims)
+        for name, source in sorted(datasets.items(), key=lambda item: item[1].dims != (item[0],)):
+            self._attach_scales(name, source.dims)  # those that are scales first
         for name, attrs in contents.attrs.items():
             self._say(self._group[name] if name else self._group, attrs)
 
@@ -213,7 +213,8 @@ class Writer:
             dataset.make_scale(dataset.attrs.get("NAME", name.rpartition("/")[2]))
             return
         for axis, scale in enumerate(dims):
-            dataset.dims[axis].attach_scale(self._group[scale])
+            if scale:
+                dataset.dims[axis].attach_scale(self._group[scale])
 
     def _create(self, name: str, source: DatasetSource) -> tuple[h5py.Dataset, tuple[int, ...]]:
         """The dataset, and the shape of its chunks: () if it has none."""

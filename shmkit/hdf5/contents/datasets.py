@@ -32,6 +32,7 @@ from shmkit.hdf5.contents.columns import Rows, Utf8, column_of
 from shmkit.hdf5.contents.frames import frame_value, is_frame
 from shmkit.hdf5.contents.labelled import as_dataset, variables
 from shmkit.hdf5.contents.masks import Fill, filled, unused
+from shmkit.hdf5.contents.scales import DIMENSIONS, dimensions, lone_scale, scales
 from shmkit.hdf5.contents.values import Value, array_value, is_listed, object_value
 from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_dtype
 from shmkit.views.array import SharedArray
@@ -71,7 +72,9 @@ class DatasetSource:
     is_index
         Whether it only says which rows of others came from where.
     dims
-        The path of the scale of each dimension; its own, if it is one.
+        The path of the scale of each dimension, "" if it has none; its own, if it is one.
+    dimensions
+        The names of these in the file that the array was loaded from.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class DatasetSource:
         self.grows = grows
         self.is_index = is_index
         self.dims = dims
+        self.dimensions = dimensions(arrays[0])
         self.attrs = _attributes(arrays) | (_origin(arrays[0]) if len(arrays) == 1 else {})
         if len(arrays) > 1:
             if {array.dtype for array in self._arrays} != {self.dtype}:
@@ -166,11 +170,24 @@ def contents(arrays: Arrays, *, layout: str | None, concat: bool) -> Contents:
             for name, value in named.items()
             for item in _laid_out(name, [value], layout, grows=False)
         )
-        return Contents(_by_name(laid_out), attrs)
+        return Contents(_with_scales(_by_name(laid_out)), attrs)
     _check_rows({name: value.array for name, value in named.items()})
     joined = _laid_out("data", list(named.values()), layout, grows=True)
     index = DatasetSource("source", [_index(named)], grows=True, is_index=True)
     return Contents(_by_name([*joined, ("source", index)]), attrs)
+
+
+def _with_scales(datasets: dict[str, DatasetSource]) -> dict[str, DatasetSource]:
+    """The same, with the scales that they had in the files that they were loaded from."""
+    named = {path: source.dimensions for path, source in datasets.items() if source.dimensions}
+    found, made = scales(named, {path: source.shape for path, source in datasets.items()})
+    for path, length in made.items():
+        array, attrs, dims = lone_scale(path, length)
+        datasets[path] = DatasetSource(path, [array], grows=False, dims=dims)
+        datasets[path].attrs |= attrs
+    for path, dims in found.items():
+        datasets[path].dims = dims
+    return datasets
 
 
 def _laid_out(
@@ -286,6 +303,7 @@ def _attributes(arrays: Sequence[_Array]) -> dict[str, Any]:
     return {
         name: np.asarray(value, h5py.string_dtype()) if _is_text_array(value) else value
         for name, value in first.items()
+        if name != DIMENSIONS
     }
 
 

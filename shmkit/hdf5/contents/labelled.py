@@ -15,15 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from shmkit.hdf5.contents.frames import package_of
+from shmkit.hdf5.contents.scales import lone_scale
 from shmkit.hdf5.contents.values import Value, array_value, object_value
 
 __all__ = ["as_dataset", "variables"]
-
-# What netCDF writes in its place; the number, padded to ten digits, is the length.
-_NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:10d}"
 
 
 def as_dataset(name: str, value: Any) -> Any | None:
@@ -57,8 +53,7 @@ def variables(group: str, dataset: Any) -> Iterator[tuple[str, Value]]:
         yield str(key), Value(value.array, attrs, dims)
     for dim, length in dataset.sizes.items():
         if dim not in dataset.variables:
-            attrs = {"NAME": _NO_VARIABLE.format(length)}
-            yield str(dim), Value(np.zeros(length, ">f4"), attrs, (str(dim),))
+            yield str(dim), lone_scale(str(dim), length)
 
 
 def _variable(name: str, variable: Any) -> Value:

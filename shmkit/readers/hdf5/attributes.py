@@ -9,9 +9,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from shmkit.hdf5.contents.scales import DIMENSIONS
 from shmkit.readers.hdf5.file import DAMAGED
 
-__all__ = ["OF_TIMES", "attributes", "bounded", "stored_attrs"]
+__all__ = ["OF_TIMES", "attributes", "bounded", "dimensions", "stored_attrs"]
 
 # What HDF5, NetCDF-4 and `to_hdf5` say to themselves.
 _INTERNAL = (
@@ -42,6 +43,24 @@ def attributes(stored: Mapping[str, Any]) -> dict[str, Any]:
             if value is not None:
                 found[name] = value
     return found
+
+
+def dimensions(dataset: h5py.Dataset, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The names of its dimensions, "" for one without a name; empty if none has any.
+
+    They are the last parts of the names of its dimension scales, as for netCDF: a dimension that is
+    not in the same group is in one above. (HDF5 has references to them in the file.)
+    """
+    if not dataset.shape or not {"CLASS", DIMENSIONS} & set(stored):
+        return {}
+    with contextlib.suppress(*DAMAGED, OSError, TypeError):
+        if h5py.h5ds.is_scale(dataset.id):
+            names = [dataset.name] if dataset.ndim == 1 else []
+        else:
+            names = [axis[0].name if len(axis) else "" for axis in dataset.dims]
+        if any(names):
+            return {DIMENSIONS: np.array([name.rpartition("/")[2] for name in names])}
+    return {}
 
 
 def bounded(dataset: h5py.Dataset) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from shmkit._text_dtype import text_fields
 from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader, Version
-from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded, stored_attrs
+from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded, dimensions, stored_attrs
 from shmkit.readers.hdf5.file import DAMAGED, kept, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
 from shmkit.readers.hdf5.text import mislabelled, widths
@@ -110,8 +110,10 @@ class HDF5Reader(Reader):
         if self._decoding is not None:
             dtype = self._decoding.dtype
         nbytes = math.prod(shape) * dtype.itemsize
-        span = (0, nbytes) if shape and nbytes >= _LARGE_NBYTES else None
-        rows, chunk = (self._rows.wanted[0], self._rows.chunk) if span else (range(0), 1)
+        if self._is_null or not self._rows.wanted:  # axes of an array datatype are not read apart
+            return ArrayPlan(dtype, shape, options=dict(self._options))
+        rows, chunk = self._rows.wanted[0], self._rows.chunk
+        span = (0, nbytes) if nbytes >= _LARGE_NBYTES else None
         return ArrayPlan(
             dtype, shape, options=dict(self._options), span=span, rows=rows, chunk=chunk
         )
@@ -164,7 +166,8 @@ class HDF5Reader(Reader):
         """
         decoded = self._decoding
         raw = plan.dtype if decoded is None else self._stored.base
-        attrs = self._attrs if decoded is None else decoded.attrs
+        attrs = dict(self._attrs if decoded is None else decoded.attrs)
+        attrs |= dimensions(self._dataset, self._stored_attrs)
         writer.declare(plan.dtype, plan.shape, attrs=attrs)
         if self._is_null:
             return Piece(0)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.errors import LoadError
+from shmkit.hdf5.contents.scales import DIMENSIONS
 from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader, Version
 from shmkit.readers.names import Listed, matched
 from shmkit.readers.netcdf.cf import Decoding, decoding, time_unit
@@ -60,6 +61,7 @@ class NetCDF3Reader(Reader):
         self._file = file
         variable = file.variables[options["dataset"]].data
         self._attrs = _attributes(file.variables[options["dataset"]])
+        self._dimensions = file.variables[options["dataset"]].dimensions
         try:
             picked(options.get("select", ()), variable.shape)
         except ValueError as error:
@@ -120,7 +122,9 @@ class NetCDF3Reader(Reader):
         NotEnoughMemoryError
             If there is no room.
         """
-        attrs = self._attrs if self._decoding is None else self._decoding.attrs
+        attrs = dict(self._attrs if self._decoding is None else self._decoding.attrs)
+        if self._dimensions:
+            attrs[DIMENSIONS] = np.array(self._dimensions)
         writer.declare(plan.dtype, plan.shape, attrs=attrs)
         if not plan.shape:
             writer.write(self._values(np.array(self._data)))

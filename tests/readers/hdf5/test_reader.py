@@ -241,6 +241,14 @@ def test_axes_of_an_array_datatype_come_last(tmp_path, shape, options):
         assert array.shape == (*shape, 3)
 
 
+def test_an_array_datatype_is_never_read_in_parts(tmp_path):
+    items = np.arange(5_000_000, dtype="f4")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("data", (), np.dtype(("f4", items.shape)))[...] = items
+    with shared_load(tmp_path / "a.h5", processes=2) as (array,):
+        np.testing.assert_array_equal(array, items)
+
+
 def test_fields_of_a_compound_stand_in_the_order_in_which_they_lie(tmp_path):
     compound = h5py.h5t.create(h5py.h5t.COMPOUND, 8)
     compound.insert(b"b", 4, h5py.h5t.STD_I32LE)

@@ -118,7 +118,7 @@ def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
     ours = sum(s.nbytes for s in held if s.backing != "file")
     rooms += [(room, ours) for room in (machine, *sorted(groups, key=lambda g: g.free)[:1])]
     if ax is None:
-        _, ax = plt.subplots(figsize=(8, 0.4 + 0.5 * len(rooms)), layout="constrained")
+        _, ax = plt.subplots(figsize=(8, 0.6 + 0.5 * len(rooms)), layout="constrained")
     ink = plt.rcParams["text.color"]
     colors: dict[str, Any] = {"these arrays": "C0", "others": (ink, _LIGHT), "free": (ink, _FAINT)}
     for row, (room, ours) in enumerate(rooms):
@@ -132,11 +132,13 @@ def memory(segments: Sequence[TakesMemory], ax: Axes | None) -> Axes:
         ax.text(0, row - 0.28, text, size=SMALL)
     labels = [room.where for room, _ in rooms]
     ax.set_yticks(range(len(rooms)), labels=labels, size=SMALL, parse_math=False)
-    ax.set(xlim=(0, 100), ylim=(len(rooms) - 0.75, -0.6), xticks=[])
+    ax.set(xlim=(0, 100), ylim=(len(rooms) - 0.75, -0.6))
+    shares = range(0, 101, 25)
+    ax.set_xticks(shares, labels=[f"{percent} %" for percent in shares], size=SMALL)
     text = nbytes_text(sum(segment.nbytes for segment in held))
     if segments and not any(segment.linked for segment in held):
         text = f"{text} still mapped" if held else "freed"
     ax.set_title(f"{counted(len(segments), 'array', 'arrays')}: {text}", loc="left", size="medium")
-    explain(ax, [Patch(fc=color, label=what) for what, color in colors.items()], 0)
+    explain(ax, [Patch(fc=color, label=what) for what, color in colors.items()], -0.4 / len(rooms))
     quiet(ax)
     return ax

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -173,7 +174,7 @@ def _draw_counts(ax: Axes, values: NDArray[Any]) -> None:
     shares = [_percent(count, values.size) for _, count in most]
     ax.bar_label(bars, shares, size=SMALL, padding=2)
     ax.margins(x=0.15)
-    labels = [cut_text(word, _MAX_LETTERS) for word, _ in most]
+    labels = _told_apart([word for word, _ in most])
     ax.set_yticks(range(len(most)), labels=labels, parse_math=False)
     ax.invert_yaxis()
     if len(counts) > len(most):
@@ -181,6 +182,20 @@ def _draw_counts(ax: Axes, values: NDArray[Any]) -> None:
     _scale(ax.xaxis)
     ax.tick_params(labelsize=SMALL)
     quiet(ax, "bottom")
+
+
+def _told_apart(words: Sequence[str]) -> list[str]:
+    """The words, cut at their end; in their middle if else two of them would look the same.
+
+    >>> _told_apart(["a remark on day 1", "a remark on day 2"])
+    ['a remar…n day 1', 'a remar…n day 2']
+    """
+    cut = [cut_text(word, _MAX_LETTERS) for word in words]
+    half = (_MAX_LETTERS - 1) // 2
+    return [
+        f"{word[:half].rstrip()}…{word[-half:]}" if cut.count(text) > 1 else text
+        for word, text in zip(words, cut, strict=True)
+    ]
 
 
 def _word(value: object) -> str:

@@ -144,3 +144,11 @@ def test_a_table_by_columns_is_drawn_as_records_are():
         assert title == "83\u202f334 of 250\u202f000 rows"
         assert preview(table["s"]).get_title(loc="left").endswith("of 250\u202f000 values")
         assert len(preview(table.head())) == 2
+
+
+def test_long_texts_that_begin_alike_are_told_apart():
+    ax = preview(np.array([f"a long remark of the observer, number {n}" for n in (1, 1, 2)]))
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "a long…umber 1",
+        "a long…umber 2",
+    ]

@@ -153,7 +153,9 @@ def shared_load(
         ``"run1/night/mean"``; or stands alone, if one dataset of it is loaded.
     select : slice, tuple of slices, or mapping of dataset names to these, optional
         Which part of the arrays of HDF5, NetCDF-3 and ``.npy`` files: a slice for each axis, as
-        numpy's. Of a dataset in chunks only those are read and inflated that the part is in.
+        numpy's. Of a dataset in chunks only those are read and inflated that the part is in. Of a
+        table in a text file, ``slice(start, stop)`` are its rows: those before are parsed, but take
+        no memory.
     decode : bool or "xarray", optional
         Whether numbers of HDF5 and NetCDF files are what their attributes say by the CF
         conventions: packed ones (``scale_factor``, ``add_offset``, ``_Unsigned``) unpacked, missing

@@ -1,8 +1,8 @@
 """Which reader reads which file, and which options are of use to it.
 
     formats: custom   npy   npz       hdf5      netcdf3   text                         foreign
-    options: none    select dataset   dataset   dataset   of a table, or np.loadtxt's  an error
-                                      select    select
+    options: none    select dataset   dataset   dataset   of a table (select, too)     an error
+                                      select    select    or np.loadtxt's
                                       decode    decode
 
 The notebook's process chooses; an opener travels to the loader processes, and opens files there.
@@ -28,7 +28,7 @@ _DATASETS = (Format.HDF5, Format.NPZ, Format.NETCDF3)
 _USES = {
     "dataset": _DATASETS,
     "decode": (Format.HDF5, Format.NETCDF3),
-    "select": (Format.HDF5, Format.NETCDF3, Format.NPY),
+    "select": (Format.HDF5, Format.NETCDF3, Format.NPY, Format.TEXT),
 }
 
 
@@ -104,7 +104,9 @@ def opener(
         from shmkit.readers.text.rows import reader  # noqa: PLC0415 - see the module
         from shmkit.readers.text.table import options as table_options  # noqa: PLC0415 - see the module
 
-        given = {name: value for name, value in options.items() if name not in _USES}
+        given = {n: value for n, value in options.items() if form in _USES.get(n, (form,))}
+        if isinstance(given.get("select"), Mapping):  # of the datasets of other files
+            del given["select"]
         if table_options.is_table(given):
             return Opener(form, table_options.checked(given), guesses=True)
         return Opener(form, reader.checked(given))

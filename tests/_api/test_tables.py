@@ -415,6 +415,36 @@ def test_skiprows_and_max_rows(file):
     assert lists(table_of(path, skiprows=3, header=False, usecols=[0])) == {"f0": [1, 2, 3]}
 
 
+@pytest.mark.parametrize(
+    "part", [(0, 3), (2, 5), (3, None), (4, 100), (9, 12), (5, 2), (None, None), (1_500, 100_002)]
+)
+@pytest.mark.parametrize("rows", [6, 200_000])
+def test_select_takes_rows(file, part, rows):
+    values = ["" if i == 1 else str(i / 2) for i in range(rows)]
+    text = "n,x,st\n" + "".join(f"{i},{x},s{i % 3}\n\n" for i, x in enumerate(values))
+    for content, name in ((text, "a.csv"), (gzip.compress(text.encode()), "a.csv.gz")):
+        table = table_of(file(content, name), select=slice(*part))
+        assert table["n"].tolist() == list(range(rows))[slice(*part)]
+        assert table["st"].tolist() == [f"s{i % 3}" for i in range(rows)][slice(*part)]
+        assert table.missing["x"] == values[slice(*part)].count("")
+
+
+def test_select_of_a_large_file_and_of_numbers_alone(file):
+    rows = LARGE // 12
+    text = "".join(f"{i:6} {i % 7}.5\n" for i in range(rows))
+    with load(file(text), select=slice(rows - 5, None)) as (array,):
+        assert array.tolist() == [[i, i % 7 + 0.5] for i in range(rows - 5, rows)]
+    text += "x 1\n"
+    table = table_of(file(text), select=slice(10, 12))
+    assert table["f0"].tolist() == [10, 11]
+
+
+def test_a_line_that_is_passed_over_is_read_all_the_same(file):
+    assert table_of(file("a,b\n1,x\n2.5,y\n3,z\n"), select=slice(2, 3))["a"].tolist() == [3]
+    error = refused(file("a,b\n1,x\n2,y,z\n3,z\n"), select=slice(2, 3))
+    assert "max_rows=1 reads the rows before it" in error.reason
+
+
 def test_a_table_of_no_rows_and_one_of_one(file):
     assert lists(table_of(file("a,b\n"))) == {"a": [], "b": []}
     assert lists(table_of(file("a,b\n1,x\n"))) == {"a": [1], "b": ["x"]}
@@ -432,6 +462,10 @@ def test_a_table_of_no_rows_and_one_of_one(file):
         ({"decimal": ";"}, ValueError, "decimal=';' is neither"),
         ({"missing": {1.5: "x"}}, TypeError, "missing= has 1.5, which is no column"),
         ({"encoding": "bytes"}, ValueError, "give that of the file"),
+        ({"select": (slice(1), slice(1))}, TypeError, "usecols= says which columns"),
+        ({"select": slice(-2, None)}, ValueError, "counted from the first row"),
+        ({"select": slice(0, 9, 2)}, ValueError, "counted from the first row"),
+        ({"select": slice(2), "dtype": float}, TypeError, "select: not with dtype= of whole rows"),
     ],
 )
 def test_options_that_make_no_sense_are_the_callers_error(file, options, error, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 __all__ = ["MissingWords", "checked", "is_table", "text_kind"]
 
-_OF_TABLES = ("header", "missing", "decimal", "units", "widths")
+_OF_TABLES = ("header", "missing", "decimal", "units", "widths", "select")
 _UNITS = ("D", "s", "ms", "us", "ns")
 _COLUMN = "a column's name, or its number from 0"
 
@@ -82,6 +83,12 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
         given["comments"] = marks
     if "header" in given and not isinstance(given["header"], bool):
         given["header"] = _names(given["header"])
+    if "select" in given:
+        given["select"] = _rows(given["select"])
+        stop = given["select"][1]
+        given["max_rows"] = min(stop, given.get("max_rows", stop))
+        if given["max_rows"] == sys.maxsize:
+            del given["max_rows"]
     if "usecols" in given:
         usecols = given["usecols"]
         several = isinstance(usecols, Iterable) and not isinstance(usecols, str)
@@ -113,6 +120,22 @@ def _names(header: object) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError(f"header={header!r} has a name twice")
     return names
+
+
+def _rows(select: object) -> tuple[int, int]:
+    """The first row that is wanted, and the one behind the last."""
+    if not isinstance(select, slice):
+        raise TypeError(
+            f"select={select!r}: of a table in a text file, select= is one slice of its rows; "
+            "usecols= says which columns"
+        )
+    first, stop = select.start or 0, sys.maxsize if select.stop is None else select.stop
+    if first < 0 or stop < 0 or select.step not in (None, 1):
+        raise ValueError(
+            f"select={select!r}: of a table in a text file, select= is slice(start, stop), both "
+            "counted from the first row; take steps, and rows from the end, of what is loaded"
+        )
+    return first, max(first, stop)
 
 
 def _key(option: str, key: object) -> str | int:

@@ -196,7 +196,10 @@ class TableReader(Reader):
             rows = int(rows * max(size / max(read, 1), 1) * _ROOM) + _LEAST_ROWS
         if most is not None:
             rows = min(rows, most)
+        first_row, _ = given.get("select", (0, most))
+        rows = max(rows - first_row, 0)
         large = nbytes is not None and nbytes >= _LARGE_NBYTES and stream.plain and most is None
+        large = large and not first_row  # where that is, only reading tells
         plan = TablePlan(
             dtype=np.dtype(np.float64),
             shape=(rows,),
@@ -278,7 +281,8 @@ class TableReader(Reader):
         )
         most: int = planned.shape[0] if part.rows is None else part.rows
         wanted: int = self._options.get("max_rows", most)
-        return min(most, wanted)
+        first: int = self._options.get("select", (0,))[0]
+        return max(min(most, wanted) - first, 0)
 
 
 def _pieces(

@@ -142,7 +142,8 @@ class TableRows:
         self._table_room = room
         self._room = room if part.rows is None else part.rows  # of the part
         most = plan.options.get("max_rows")
-        self._most: int = sys.maxsize if most is None else most
+        self._passed, _ = plan.options.get("select", (0, most))  # rows, before those that are taken
+        self._most: int = sys.maxsize if most is None else max(most - self._passed, 0)
         self.count = 0
         self._places: list[int] = []  # of the part's first value of each column
 
@@ -171,15 +172,25 @@ class TableRows:
         self._declare()
         columns = new_columns(plan, min(self._room + 1, nbytes // max(2 * plan.fields, 8) + 256))
         scale = size / (content_nbytes(data) or 1) if part.stop is not None else 0.0
+        passing = self._passed
         while True:
             while window.start < window.stop and self.count < self._most:
-                most = min(self._most, self._room + 1) - self.count
+                most = passing or min(self._most, self._room + 1) - self.count
                 taken, done, misfit = columns.parse(window.text, window.start, window.stop, most)
-                if self.count + taken > self._room:
+                if passing and misfit is None:
+                    window.drop(done)
+                    passing -= taken
+                    if not passing:  # those that come count their own missing values
+                        columns = new_columns(plan, len(next(iter(columns.arrays.values()))))
+                    elif not taken and not done:
+                        break
+                    continue
+                if not passing and self.count + taken > self._room:
                     return self._without_room()
-                found = self._write(columns, taken)
+                found = None if passing else self._write(columns, taken)
                 if misfit is not None:
-                    found = self._misfit(misfit, window, stream, self.count + taken)
+                    before = self._passed - passing + self.count + taken
+                    found = self._misfit(misfit, window, stream, before)
                 window.drop(done)
                 if found is not None:
                     return Piece(self.count, belied=self._look_on(found, window))
@@ -307,7 +318,7 @@ class TableRows:
         plan = self._plan
         words = words_of(plan.columns, plan.fields)
         total = np.zeros(plan.fields, FACTS)
-        left = self._most - self.count
+        left = self._passed + self._most - self.count if self._most < sys.maxsize else self._most
         while True:
             text = first_rows(bytes(window.text[window.start : window.stop]), left)
             whole = text.rfind(b"\n") + 1

@@ -63,6 +63,6 @@ def quiet(ax: Axes, *sides: str) -> None:
 
 def color_ticks(ax: Axes) -> None:
     """Matplotlib makes ticks when it draws, with the colours of that time."""
-    for axis in ("x", "y"):
-        ink = plt.rcParams[f"{axis}tick.color"]
-        ax.tick_params(axis, color=ink, labelcolor=ink)
+    x, y = plt.rcParams["xtick.color"], plt.rcParams["ytick.color"]
+    ax.tick_params("x", color=x, labelcolor=x)
+    ax.tick_params("y", color=y, labelcolor=y)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from matplotlib import pyplot as plt
-
 from matplotlib_inline.backend_inline import _fetch_figure_metadata
 
 from shmkit import preview, share

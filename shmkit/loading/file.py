@@ -52,7 +52,7 @@ __all__ = ["LoadingFile", "files_to_read_whole", "split_spans"]
 # room for an array so many times larger than the file.
 _SMALL_NBYTES = 1 << 18
 _SMALL_FACTOR = 4
-_PARTS = 4  # for each loader process, so that all end at about the same time
+_PARTS = 2  # for each loader process: with more each waits for its next one more often
 _UNEVEN = 1.1  # times as long as a file's share may be read without a count: that takes longer
 _COMPRESSED = 3  # times as long as plain text takes to be read
 
@@ -300,7 +300,7 @@ def split_spans(
     longest = max(nbytes // (_PARTS * processes), MIN_NBYTES)
     pieces = {}
     for file, (start, stop) in zip(files, spans, strict=True):
-        count = max(1, round((stop - start) / longest))
+        count = max(1, (stop - start) // longest)
         count += -count % processes if count > 1 else 0  # so that none waits for another's last
         edges = [start + (stop - start) * i // count for i in range(count + 1)]
         pieces[file] = list(pairwise(edges))

@@ -44,7 +44,7 @@ def nbytes_text(nbytes: float) -> str:
     >>> [nbytes_text(n) for n in (0, 999, 78_000_000, 1_520_000_000)]
     ['0 B', '999 B', '78.0 MB', '1.52 GB']
     """
-    if nbytes < 1000:
+    if nbytes < 999.5:
         return f"{nbytes:.0f} B"
     for unit in ("kB", "MB", "GB", "TB"):
         nbytes /= 1000
@@ -133,16 +133,17 @@ def seconds_text(seconds: float) -> str:
     >>> [seconds_text(s) for s in (0.012, 3.14159, 75, 7500, 200_000)]
     ['12 ms', '3.1 s', '1 min 15 s', '2 h 5 min', '2 d 7 h']
     """
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    hours = seconds // 3600
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if not hours:
+        return f"{minute} min {second} s"
     if hours < 24:
-        return f"{hours:.0f} h {seconds // 60 % 60:.0f} min"
-    return f"{hours // 24:.0f} d {hours % 24:.0f} h"
+        return f"{hours} h {minute} min"
+    return f"{hours // 24} d {hours % 24} h"
 
 
 def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

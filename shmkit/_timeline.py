@@ -15,7 +15,7 @@ READ = np.dtype(
         ("pid", "i4"),  # of the loader process
         ("start", "f8"),  # seconds since the start of the load
         ("stop", "f8"),
-        ("nbytes", "f8"),  # of the array that it gave
+        ("nbytes", "f8"),  # of the segment that it wrote, or its share of it
     ]
 )
 

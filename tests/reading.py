@@ -1,12 +1,18 @@
 """Readers as a test uses them: in its own process, writing to its own memory."""
 
 import math
+import pickle
 
 import numpy as np
+import pytest
 
+from shmkit.errors import LoadError
 from shmkit.readers.base import WHOLE
 from shmkit.readers.choose import opener
 from shmkit.readers.formats import format_of
+
+CALL = np.dtype([("chr", "S5"), ("pos", "i4"), ("pct", "f4")])
+MANY = 90_000  # rows: several blocks, the last one not full; too many to be sampled whole
 
 
 class MemoryWriter:
@@ -70,3 +76,22 @@ def read(path, **options):
         piece = reader.read(plan, WHOLE, writer)
     writer.resize(plan.final_shape(piece.rows))
     return writer.array, plan, writer
+
+
+def refused(path, **options):
+    """The error of a file that cannot be read, which survives pickling."""
+    with pytest.raises(LoadError) as caught:
+        read(path, **options)
+    error = caught.value
+    assert error.path == path
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy)) == (LoadError, str(error))
+    return error
+
+
+def many(change=None, end="\n"):
+    """MANY calls, of which `change` maps line numbers from 1 to other lines."""
+    lines = [f"chr{i % 22}\t{i}\t{i % 1000 / 10}" for i in range(MANY)]
+    for number, line in (change or {}).items():
+        lines[number - 1] = line
+    return end.join(lines) + end

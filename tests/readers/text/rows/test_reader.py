@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import pickle
 import time
 import warnings
 from contextlib import suppress
@@ -11,22 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reading import probe, read, read_planned
+from reading import CALL, MANY, many, probe, read, read_planned, refused
 
 from shmkit.errors import LoadError
-
-CALL = np.dtype([("chr", "S5"), ("pos", "i4"), ("pct", "f4")])
-MANY = 90_000  # rows: several blocks, the last one not full; too many to be sampled whole
-
-
-@pytest.fixture
-def file(tmp_path):
-    def write(content, name="calls.txt"):
-        path = tmp_path / name
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return str(path)
-
-    return write
 
 
 def loadtxt(path, **options):
@@ -50,24 +36,6 @@ def same(path, **options):
         assert array.tobytes() == given_only.tobytes()
         assert array.shape == given_only.shape
     return array
-
-
-def refused(path, **options):
-    with pytest.raises(LoadError) as caught:
-        read(path, **options)
-    error = caught.value
-    assert error.path == path
-    copy = pickle.loads(pickle.dumps(error))
-    assert (type(copy), str(copy)) == (LoadError, str(error))
-    return error
-
-
-def many(change=None, end="\n"):
-    """MANY calls, of which `change` maps line numbers from 1 to other lines."""
-    lines = [f"chr{i % 22}\t{i}\t{i % 1000 / 10}" for i in range(MANY)]
-    for number, line in (change or {}).items():
-        lines[number - 1] = line
-    return end.join(lines) + end
 
 
 # The same as np.loadtxt
@@ -277,17 +245,6 @@ def test_drawn_tables_are_read_as_loadtxt_reads_them(file, drawn):
     assert array.tobytes() == expected.tobytes()
 
 
-# No text
-
-
-def test_binary_files_are_no_text(file, tmp_path):
-    np.arange(300).tofile(tmp_path / "a.bin")
-    for path in (str(tmp_path / "a.bin"), file(b"1 2\n\0\0")):
-        error = refused(path, dtype=float)
-        assert error.line is None
-        assert "no text; give reader=" in error.reason
-
-
 def test_encoding_bytes_is_refused(file):
     with pytest.raises(ValueError, match="name the encoding"):
         probe(file("1 2\n"), dtype=float, encoding="bytes")
@@ -311,132 +268,6 @@ def test_time_grows_with_the_columns_not_with_their_square(file):
     # run in the one and not in the other.
     few, many = (min(seconds(columns) for _ in range(3)) for columns in (8000, 32_000))
     assert many < 10 * few
-
-
-# What does not fit
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize(
-    ("number", "line", "column", "reason"),
-    [
-        (87_654, "chr1\tx\t5", 2, "'x' is not an int"),
-        (20_000, "chr1\t7\tn/a", 3, "'n/a' is not a float"),
-        (20_001, "chr1\t7\t", 3, "'' is not a float"),
-        (30_500, "chr1\t2.5\t7", 2, "'2.5' is not an int"),
-        (30_501, "chr1\t7", 3, "expected 3 columns, found 2"),
-        (30_502, "chr1\t7\t1\t2", 4, "expected 3 columns, found 4"),
-        (30_503, "chr1_gl000191_random\t7\t1", 1, "has more characters than S"),
-        (MANY, "chr1\t1", 3, "expected 3 columns, found 2"),
-    ],
-)
-def test_late_misfit_is_named(file, end, number, line, column, reason):
-    top = f"chr\tpos\tpct{end}# note{end}{end}"
-    path = file(top + many({number: line}, end).rstrip(end))
-    error = refused(path, dtype=CALL, skiprows=1, delimiter="\t")
-    assert (error.line, error.column) == (number + 3, column)
-    assert reason in error.reason
-    assert error.__cause__ is None
-
-
-def test_reason_names_field_type_and_option(file):
-    error = refused(file("chr1 5 n/a\n"), dtype=CALL)
-    assert str(error) == (
-        f"{error.path}, line 1, column 3: 'n/a' is not a float32 (field \"pct\"); "
-        "give converters={2: ...} or another dtype=, or skiprows=1 if this line is a header"
-    )
-
-
-def test_header_line_under_a_given_dtype_asks_for_skiprows(file):
-    error = refused(file("# v2\nchr pos pct\nchr1 5 1\n"), dtype=CALL)
-    assert (error.line, error.column) == (2, 2)
-    assert "skiprows=2 if this line is a header" in error.reason
-
-
-def test_wrong_number_of_columns_shows_the_line_and_the_options(file):
-    error = refused(file("chr1 5 1\nchr1 5\n"), dtype=CALL)
-    assert str(error) == (
-        f"{error.path}, line 2, column 3: expected 3 columns, found 2 in 'chr1 5'; give "
-        "delimiter=, comments= or quotechar= if it is split wrongly, usecols= for fewer columns"
-    )
-    error = refused(file("a title line of words\nchr1,5,2\n"), dtype=CALL, delimiter=",")
-    assert "skiprows=1" in error.reason
-
-
-def test_width_that_changes_at_a_block_is_an_error(file):
-    path = file("1 2\n" * 20_000 + "\n# note\n" + "1 2 3\n" * 5)
-    error = refused(path, dtype=float)
-    assert (error.line, error.column) == (20_003, 3)
-    assert "expected 2 columns, found 3" in error.reason
-
-
-def test_usecols_beyond_the_line_is_named(file):
-    error = refused(file("1 2 3\n1 2\n"), dtype=float, usecols=(0, 2))
-    assert (error.line, error.column) == (2, 3)
-    assert "expected 3 columns, found 2" in error.reason
-    error = refused(file("a b\n"), usecols=7, dtype=str)
-    assert (error.line, error.column) == (1, 3)
-
-
-@pytest.mark.parametrize(
-    "dtype", ["S3", "U3", [("a", "S3"), ("b", "i4")], [("a", "U0"), ("b", "i4")]]
-)
-def test_given_text_width_never_cuts(file, dtype):
-    path = file("ab 1\nabc 2\nabcd 3\n")
-    options = {"usecols": 0} if isinstance(dtype, str) else {}
-    error = refused(path, dtype=dtype, **options)
-    assert error.column == 1
-    assert "has more characters than" in error.reason
-
-
-def test_text_in_nested_fields_never_cuts(file):
-    nested = np.dtype([("a", "i4"), ("b", [("c", "S2", (2,))])])
-    error = refused(file("1 aa bb\n2 aa bbb\n"), dtype=nested)
-    assert (error.line, error.column) == (2, 3)
-    assert 'field "b.c"' in error.reason
-
-
-def test_text_beyond_latin_1_in_given_bytes_is_named(file):
-    error = refused(file("a 1\n日 2\n"), dtype="S3,i4")
-    assert (error.line, error.column) == (2, 1)
-    assert "more than one byte" in error.reason
-
-
-def test_misfit_after_quoted_line_ends_names_the_first_line_of_its_row(file):
-    path = file('"a\nb",1\n\n# note\n"c\nd",x\n')
-    error = refused(path, dtype="U9,i4", delimiter=",", quotechar='"')
-    assert (error.line, error.column) == (5, 2)
-
-
-def parse_percent(cell):
-    return float(cell.removesuffix("%"))
-
-
-def test_converter_that_raises_is_named_with_its_error(file):
-    path = file("chr1 5%\nchr2 bad\n")
-    error = refused(path, converters={1: parse_percent}, dtype="S4,f4")
-    assert (error.line, error.column) == (2, 2)
-    assert "'bad' makes its converter fail (ValueError(" in error.reason
-
-
-@pytest.mark.parametrize("raised", [OSError("disk"), EOFError("end"), KeyError("k")])
-def test_converters_may_raise_anything(file, raised):
-    def fail(_):
-        raise raised
-
-    error = refused(file("1 2\n"), dtype=float, converters={1: fail})
-    assert (error.line, error.column) == (1, 2)
-    assert repr(raised) in error.reason
-
-
-def test_converter_that_gives_what_does_not_fit_is_named(file):
-    error = refused(file("1\n2\n"), dtype=int, converters={0: lambda s: "?" if s == "2" else s})
-    assert (error.line, error.column) == (2, 1)
-    assert "'2' makes its converter fail (ValueError" in error.reason
-    error = refused(file("1\n"), dtype="S2", converters={0: lambda s: s * 3})
-    assert (
-        "'1' has more characters than S2 holds; correct the text or the converter" in error.reason
-    )
 
 
 def test_undecodable_text_names_the_line_and_encoding(file):
@@ -511,14 +342,6 @@ def test_files_are_closed_after_an_error(file):
 def test_undecodable_line_is_named_behind_one_with_a_replacement_character(file):
     error = refused(file("a 1\n\ufffd 2\n".encode() + b"c 3\nd\xff 4\n"), dtype="U1,i4")
     assert error.line == 4
-
-
-def test_a_mark_is_part_of_the_text_in_other_encodings(file):
-    path = file(b"\xef\xbb\xbfabc\ndef\n")
-    for encoding in ("latin-1", "utf-8"):
-        expected = np.loadtxt(path, "U8", encoding=encoding)
-        assert same(path, dtype="U8", encoding=encoding).tolist() == expected.tolist()
-    assert same(path, dtype="U8", encoding="utf-8-sig").tolist() == ["abc", "def"]
 
 
 @pytest.mark.parametrize("change", [lambda text: text[:-8], lambda text: text + b"1 2\n"])

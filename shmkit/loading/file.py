@@ -183,6 +183,12 @@ class LoadingFile(Entry):
             self.plan = self.plan.widened(found)
         return bool(found)
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a part had fewer rows than were counted, so that those behind it move."""
+        pieces = zip(self.parts, self.pieces(), strict=True)
+        return any(piece.rows != part.rows for part, piece in list(pieces)[:-1])
+
     def join_task(self, records: NDArray[Any]) -> Task:
         """The task that makes one array of the parts, when all are read."""
         pieces = [(p.row, piece.rows) for p, piece in zip(self.parts, self.pieces(), strict=True)]
@@ -301,7 +307,8 @@ def split_spans(
     pieces = {}
     for file, (start, stop) in zip(files, spans, strict=True):
         count = max(1, (stop - start) // longest)
-        count += -count % processes if count > 1 else 0  # so that none waits for another's last
+        if count > 1:  # as many for each loader, so that none waits for another's last
+            count = max(1, count // processes) * processes
         edges = [start + (stop - start) * i // count for i in range(count + 1)]
         pieces[file] = list(pairwise(edges))
     return pieces

@@ -12,7 +12,7 @@ room       is there any for all of it?
 name       the next segments, while others are read
 read    ── path, plan, part, segment ─────────▶ read into it, which takes room; write the board
 ◀──── options found, an error, or dead
-join    ── segment, rows of the parts ────────▶ one array again
+join    ── segment, rows of the parts ────────▶ one array again; here, if no rows move
 recode  ── segment, codes of categories ──────▶ the same in all arrays
 transform  segment, the user's function ──────▶ what it returns, in another segment
 views      one SharedArray a file, as each is ready
@@ -255,8 +255,11 @@ class Steps:
                     if file.belied():
                         self.add_again(waiting, jobs, file)
                         continue
-                    waiting.append(file.join_task(self.records))
-                    jobs.append((file, None))
+                    if file.has_gaps:
+                        waiting.append(file.join_task(self.records))
+                        jobs.append((file, None))
+                    else:
+                        self.settle(file, _done(file.join_task(self.records)))
                 else:
                     self.settle(file, result)
         return without_room
@@ -410,6 +413,14 @@ class Steps:
         for file in self.in_parts:  # not all files: where they are many, that takes its time
             file.show()
         self.monitor.update(self.board)
+
+
+def _done(task: Task) -> Any:
+    """The outcome of a task that takes less time here than to hand it to a loader process."""
+    try:
+        return task.function(*task.arguments)
+    except Exception as error:  # noqa: BLE001 - as of a loader process
+        return error
 
 
 def _need(files: Iterable[LoadingFile]) -> int:

@@ -125,14 +125,14 @@ def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     versions = [f"{m.__name__} {m.__version__}" for m in (pd, pl, pa, duckdb, np)]
     print(f"{rows} rows; {', '.join(versions)}; {_limits.cpus()} CPUs")
-    print(f"\n{'':28}{'MB':>6}" + "".join(f"{name:>9}" for name in READERS) + f"{'ratio':>8}")
+    print(f"\n| ms | MB | {' | '.join(READERS)} | ratio |\n|---|{'---|' * (len(READERS) + 2)}")
     with tempfile.TemporaryDirectory() as folder:
         for case in cases(folder, rows):
             found = seconds(case)
             ratio = min(found[name] for name in READERS if name != "shmkit") / found["shmkit"]
             nbytes = sum(map(os.path.getsize, case.paths))
-            times = "".join(f"{found[name] * 1e3:9.1f}" for name in READERS)
-            print(f"{case.title:28}{nbytes / 1e6:6.0f}{times}{ratio:8.2f}", flush=True)
+            times = " | ".join(f"{found[name] * 1e3:.0f}" for name in READERS)
+            print(f"| {case.title} | {nbytes / 1e6:.0f} | {times} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,14 @@ def test_pandas_gets_the_same_memory(table):
     assert plain["kind"].tolist() == COLUMN_VALUES["kind"]
 
 
+@pytest.mark.parametrize("storage", ["pyarrow", "python"])
+def test_text_is_what_pandas_has_for_text(table, storage):
+    with pd.option_context("mode.string_storage", storage):
+        frame, expected = table.to_pandas(), pd.DataFrame({"text": COLUMN_VALUES["text"]})
+    pd.testing.assert_frame_equal(frame[["text"]], expected)
+    assert getattr(frame["text"].dtype, "storage", storage) == storage
+
+
 def test_pandas_does_not_take_a_table_for_something_else(table):
     with pytest.raises(TypeError, match=r"t\.to_pandas\(\)"):
         pd.DataFrame(table)

@@ -35,6 +35,7 @@ __all__ = [
 
 _MUTED = "color:color-mix(in srgb,currentColor 70%,transparent)"  # on any background
 _SIDES = {"<": "left", ">": "right"}
+_LONG = ";white-space:normal;min-width:24ch;overflow-wrap:anywhere"  # it is broken into lines
 _PRE = "margin:0;padding:4px 8px;white-space:pre;overflow:auto;font-size:13px"
 
 # What is shown of an array with fields:
@@ -134,7 +135,7 @@ def table_html(
     """
     styles = [
         "border:0;border-bottom:1px solid var(--jp-border-color2,rgba(128,128,128,.35));"
-        f"padding:5px 8px;white-space:nowrap;background:none;text-align:{side}"
+        f"padding:5px 8px;white-space:nowrap;vertical-align:top;background:none;text-align:{side}"
         for side in (_SIDES[column[0]] for column in columns)
     ]
     headings = [
@@ -145,7 +146,9 @@ def table_html(
     plain = 'style="background:none"'
     cells = (
         [
-            Cell(escaped(text), f'style="{style}{weight}"')
+            Cell(
+                escaped(text), f'style="{style}{weight}{_LONG if len(text) > _MAX_LETTERS else ""}"'
+            )
             for text, style, weight in zip(row, styles, weights, strict=False)
         ]
         for row in rows

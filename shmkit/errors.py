@@ -15,6 +15,7 @@ pickling: each argument goes to ``super().__init__`` (loaders raise them in othe
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import traceback
@@ -22,6 +23,7 @@ import traceback
 from shmkit._format import nbytes_text, printable
 
 __all__ = [
+    "BriefErrors",
     "LoadError",
     "LoaderDiedError",
     "NotEnoughMemoryError",
@@ -44,9 +46,7 @@ class ShmkitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows, a text each."""
-        name = f"\x1b[31m{type(self).__name__}\x1b[0m"
-        notes = getattr(self, "__notes__", [])
-        return [f"{name}: {self}", *_call_of_shmkit(self), "\n".join([f"{name}: {self}", *notes])]
+        return _rendered(self, _call_of_shmkit(self))
 
 
 class LoadError(ShmkitError):
@@ -207,13 +207,35 @@ class SegmentExistsError(SegmentError):
     """The name that a segment is to be published under leads to another segment."""
 
 
-def _call_of_shmkit(error: BaseException) -> list[str]:
+class BriefErrors:
+    """A block whose OSErrors and ValueErrors IPython shows as it shows a ShmkitError."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, OSError | ValueError) or isinstance(error, ShmkitError):
+            return
+        stack = traceback.extract_stack()
+        before = [frame for frame in stack if not frame.filename.startswith(_FOLDER)]
+        # As texts, now: what makes them later would hold the error, which would hold it.
+        lines = _rendered(error, before[-1] if before else None)
+        error._render_traceback_ = functools.partial(list, lines)  # type: ignore[union-attr]
+
+
+def _rendered(error: Exception, caller: traceback.FrameSummary | None) -> list[str]:
+    """The message, the line that called shmkit, and the message with its notes."""
+    message = f"\x1b[31m{type(error).__name__}\x1b[0m: {error}"
+    call = []
+    if caller is not None:
+        where = caller.filename if os.path.exists(caller.filename) else "this cell"
+        call = [f"{where}, line {caller.lineno}\n----> {caller.lineno} {caller.line}\n"]
+    return [message, *call, "\n".join([message, *getattr(error, "__notes__", [])])]
+
+
+def _call_of_shmkit(error: BaseException) -> traceback.FrameSummary | None:
     """The line of code, outside of shmkit, at which a call of shmkit led to the error."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame.filename.startswith(_FOLDER) for frame in frames]
     before = ours.index(True) - 1 if True in ours else len(frames) - 1
-    if before < 0:
-        return []
-    file, line, _, text = frames[before]
-    where = file if os.path.exists(file) else "this cell"  # a cell is in no file
-    return [f"{where}, line {line}\n----> {line} {text}\n"]
+    return frames[before] if before >= 0 else None

@@ -52,3 +52,23 @@ def test_ipython_shows_what_is_noted_on_an_error_once(shell, capsys):
     said = capsys.readouterr().out
     assert said.count("is bad") == 2
     assert said.count("as the loader said") == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("shared_load('gone.csv')", "FileNotFoundError: .*No such file.*gone.csv'"),
+        ("shared_load('none_*.csv')", "FileNotFoundError: no file matches 'none_.*"),
+        ("shared_load('/')", "IsADirectoryError: .*Is a directory; give its files as '/[*]': '/'"),
+        ("shared_load('a.csv', on_error='?')", "ValueError: on_error='[?]' is neither .*"),
+        ("to_hdf5('/none/x.h5', [1])", "FileNotFoundError: .*"),
+    ],
+)
+def test_ipython_shows_builtin_errors_of_a_call_without_frames_of_shmkit(shell, capsys, call, said):
+    shell.user_ns |= {"shared_load": shmkit.shared_load, "to_hdf5": shmkit.to_hdf5}
+    shell.run_cell(f"x = 1\n{call}")
+    first, where, code, _, last = (
+        re.sub("\x1b\\[[0-9]*m", "", capsys.readouterr().out).strip().splitlines()
+    )
+    assert re.fullmatch(said, first)
+    assert (first, where, code) == (last, "this cell, line 2", f"----> 2 {call}")

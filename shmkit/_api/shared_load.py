@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from shmkit import _limits
 from shmkit.cache.where import cache_path
+from shmkit.errors import BriefErrors
 from shmkit.loaders.pool import LoaderPool, useful_processes
 from shmkit.loading.files.inputs import inputs
 from shmkit.loading.files.paths import PathType, named_paths
@@ -286,19 +287,20 @@ def shared_load(
     ['chr', 'pos', 'pct', 'c', 't'] 1000 chr1
     """
     given = locals()
-    named, how = named_paths(files), how_to_load(given)
-    with inputs(named, reader, backing, skip_failed=how["skip_failed"]) as found:
-        if how["options"]:
-            check_options([file.form for file in found.values()], how["options"])
-        # The loaders start while this process imports what only a load needs; where all is in the
-        # cache, none is needed.
-        count = useful_processes([file.nbytes for file in found.values()], how["processes"])
-        with LoaderPool(count) if how["cache"] is None else contextlib.nullcontext():
-            from shmkit.display.progress import load_monitor  # noqa: PLC0415
-            from shmkit.loading.load import load  # noqa: PLC0415
+    with BriefErrors():
+        named, how = named_paths(files), how_to_load(given)
+        with inputs(named, reader, backing, skip_failed=how["skip_failed"]) as found:
+            if how["options"]:
+                check_options([file.form for file in found.values()], how["options"])
+            # The loaders start while this process imports what only a load needs; where all is in
+            # the cache, none is needed.
+            count = useful_processes([file.nbytes for file in found.values()], how["processes"])
+            with LoaderPool(count) if how["cache"] is None else contextlib.nullcontext():
+                from shmkit.display.progress import load_monitor  # noqa: PLC0415
+                from shmkit.loading.load import load  # noqa: PLC0415
 
-        prefix = len(named) > 1 or isinstance(files, Mapping)
-        return load(found, prefix=prefix, monitor=load_monitor(progress), **how)
+            prefix = len(named) > 1 or isinstance(files, Mapping)
+            return load(found, prefix=prefix, monitor=load_monitor(progress), **how)
 
 
 def how_to_load(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from shmkit.display.progress import export_monitor
+from shmkit.errors import BriefErrors
 from shmkit.hdf5.contents.datasets import Arrays, contents
 from shmkit.hdf5.export import Export
 from shmkit.hdf5.settings import Settings
@@ -183,9 +184,10 @@ def to_hdf5(
     settings = Settings(
         group, mode, overwrite, compression, level, shuffle, chunks, layout, concat, timeout, attrs
     )
-    path = check_path(path, mode, beside_readers=concat)
-    found = contents(arrays, layout=layout, concat=concat)
-    settings.check(found.datasets)
-    with writing(path, settings, export_monitor(progress)) as export:
-        export.write(found)
-    return export.export
+    with BriefErrors():
+        path = check_path(path, mode, beside_readers=concat)
+        found = contents(arrays, layout=layout, concat=concat)
+        settings.check(found.datasets)
+        with writing(path, settings, export_monitor(progress)) as export:
+            export.write(found)
+        return export.export

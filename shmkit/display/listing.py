@@ -231,7 +231,7 @@ def list_segments(
             found.setdefault(identity, segment)
     me = this_process()
     for identity, mapped in here.items():
-        if not mapped.linked:
+        if not mapped.linked and mapped.header.dtype != RECORD:
             file, held, header = _loaded_from(mapped), holders.get(identity, []), mapped.header
             nbytes = nbytes_of(header)
             found[identity] = FoundSegment("", file, [], me, False, nbytes, 0, header, held)

@@ -11,7 +11,8 @@ from shmkit.errors import LoadError
 
 __all__ = ["Failures"]
 
-_OPTION = re.compile(r"; (?=(?:give|try) )|, or (?=skiprows=)")  # where messages begin to advise
+# Where messages begin to advise.
+_OPTION = re.compile(r"; (?=(?:give|try) |[a-z_]+=)|, or (?=skiprows=)")
 
 
 class Failures(Shown, dict[str, Exception]):
@@ -34,6 +35,9 @@ class Failures(Shown, dict[str, Exception]):
 
 
 def _row(name: str, error: Exception) -> tuple[str, str, str, str]:
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+        what, *advice = error.strerror.split("; ", maxsplit=1)
+        return os.path.basename(error.filename), "", what, "".join(advice)
     if not isinstance(error, LoadError):
         return name, "", f"{type(error).__name__}: {error}", ""
     what, *advice = _OPTION.split(error.reason, maxsplit=1)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit._categories import names_of
-from shmkit._format import counted, nbytes_text
+from shmkit._format import count_text, counted, nbytes_text
 from shmkit._html import columns_html
 from shmkit._text_dtype import is_text
 from shmkit.pools import reducers
@@ -200,7 +200,9 @@ class Table:
         """Types, how many values are missing, and the first and last rows."""
         about = {"type": {name: _type_text(column) for name, column in self._columns.items()}}
         if any(missing := self.missing.values()):
-            about["missing"] = {name: str(n or "") for name, n in zip(self, missing, strict=True)}
+            about["missing"] = {
+                name: count_text(n) if n else "" for name, n in zip(self, missing, strict=True)
+            }
         title, summary = type(self).__name__, " · ".join(self._summary())
         return columns_html(title, summary, self._columns, len(self), about, self.notes)
 
@@ -286,8 +288,10 @@ class SharedTable(Table):
 
     @property
     def notes(self) -> list[str]:
-        """What loading it from text found: what made a column text, what it was read again for."""
-        return list(self.segment.source.get("notes", ())) if self.segment is not None else []
+        """What loading the whole from text found: what made a column text, what is missing."""
+        if self.segment is None or not self._is_whole:
+            return []
+        return list(self.segment.source.get("notes", ()))
 
     def __repr__(self) -> str:
         return "\n  ".join([super().__repr__(), *self.notes])

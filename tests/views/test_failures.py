@@ -34,6 +34,21 @@ def test_failures_show_file_line_reason_and_option(tmp_path):
         ]
 
 
+def test_missing_files_and_directories_are_failures_like_others(tmp_path):
+    (tmp_path / "good.csv").write_text("x\n1\n")
+    (tmp_path / "ragged.csv").write_text("x,y\n1,2\n1,2,3\n")
+    (tmp_path / "folder").mkdir()
+    names = ["gone.csv", "folder", "good.csv", "ragged.csv"]
+    files = [tmp_path / name for name in names]
+    with shared_load(files, on_error="skip", progress=False) as arrays:
+        gone, folder, ragged = arrays.failures.table().rows
+        assert arrays.keys() == ["good"]
+    assert gone == ("gone.csv", "", "No such file or directory", "")
+    assert folder == ("folder", "", "Is a directory", f"give its files as '{tmp_path}/folder/*'")
+    assert ragged[1:3] == ("3", "expected 2 fields, found 3 in '1,2,3'")
+    assert ragged[3].startswith("max_rows=")
+
+
 def test_without_failures_nothing_is_listed(tmp_path):
     np.save(tmp_path / "a.npy", np.ones(3))
     with shared_load(tmp_path / "a.npy", progress=False) as arrays:

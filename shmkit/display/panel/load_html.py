@@ -163,7 +163,7 @@ def summary(files: Files, now: float, *, snapshot: bool = False) -> str:
         loaders = counted(board.processes, "loader process", "loader processes")
         figures = [seconds_text(seconds), loaders]
         if board.words.read:
-            figures = [f"{read} in {figures[0]}", speed, loaders]
+            figures = [f"{read} in {figures[0]}", *([speed] if done else []), loaders]
     else:
         title = f"{board.words.doing} {title}"
         bar = progress_bar(title, done, total, 'class="shmkit-whole"')

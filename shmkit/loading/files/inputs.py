@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from shmkit import _descriptors as descriptors
 from shmkit import _limits
+from shmkit._format import printable
 from shmkit.cleanup.owner import this_process
 from shmkit.readers.formats import Format, format_of
 from shmkit.segments.backing import choose_backing
@@ -101,6 +102,9 @@ def _input(
     stack: contextlib.ExitStack,
 ) -> Input:
     opened, status = _seen_by_all(path), os.stat(path)
+    if stat.S_ISDIR(status.st_mode) and reader is None:
+        files = os.path.join(printable(path), "*")
+        raise IsADirectoryError(errno.EISDIR, f"Is a directory; give its files as {files!r}", path)
     if _is_plain(opened, status):
         return Input(path, opened, status.st_size, format_of(path, reader, opened=opened))
     # By identity: a pipe that is named twice gives what it has only once.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shmkit._format import count_text
 from shmkit.readers.text.columns import MISSING, Class
 from shmkit.readers.text.header import NUMBERS, TIMES
 
@@ -73,7 +74,7 @@ def notes(plan: TablePlan, missing: Mapping[str, int]) -> Iterator[str]:
         if witness is None or column.given is not None or column.coded:
             continue
         key, text = repr(column.name), repr(witness.text)
-        where = f"{text} in line {witness.line:,}"
+        where = f"{text} in line {count_text(witness.line)}"
         is_text = plan.types[plan.columns.index(column)].dtype.kind == "S"
         odd = _odd(plan.facts[column.field])
         if is_text and odd is Class.ZERO_FIRST:
@@ -92,6 +93,6 @@ def notes(plan: TablePlan, missing: Mapping[str, int]) -> Iterator[str]:
             )
         elif not is_text:
             yield f"{key} is {dtype}: {where}"
-    counts = [f"{count:,} in {name!r}" for name, count in missing.items() if count]
+    counts = [f"{count_text(count)} in {name!r}" for name, count in missing.items() if count]
     if counts:
         yield f"missing: {', '.join(counts)}"

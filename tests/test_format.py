@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shmkit._format import (
     count_text,
@@ -20,12 +18,12 @@ from shmkit._format import (
 UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
-@given(st.integers(0, 999 * 10**12))
-def test_bytes_have_three_figures_and_are_off_by_half_of_the_last_at_most(nbytes):
-    figures, unit = nbytes_text(nbytes).split()
-    assert len(figures.replace(".", "")) == 3 or (unit == "B" and nbytes < 1000)
-    last = 10.0 ** -len(figures.partition(".")[2]) * UNITS[unit]
-    assert abs(float(figures) * UNITS[unit] - nbytes) <= 0.501 * last
+def test_bytes_have_three_figures_and_are_off_by_half_of_the_last_at_most():
+    for nbytes in (10.0 ** np.linspace(0, 14.99, 1000)).astype(int).tolist():
+        figures, unit = nbytes_text(nbytes).split()
+        assert len(figures.replace(".", "")) == 3 or (unit == "B" and nbytes < 1000)
+        last = 10.0 ** -len(figures.partition(".")[2]) * UNITS[unit]
+        assert abs(float(figures) * UNITS[unit] - nbytes) <= 0.501 * last
 
 
 @pytest.mark.parametrize(
@@ -46,10 +44,10 @@ def test_bytes_round_into_the_next_unit(nbytes, text):
     assert nbytes_text(nbytes) == text
 
 
-@given(st.integers(0, 10**12))
-def test_a_short_count_fits_into_its_column(count):
-    assert len(short_count_text(count)) <= 7
-    assert int(count_text(count).replace("\u202f", "")) == count
+def test_a_short_count_fits_into_its_column():
+    for count in (10.0 ** np.linspace(0, 12, 1000)).astype(int).tolist():
+        assert len(short_count_text(count)) <= 7
+        assert int(count_text(count).replace("\u202f", "")) == count
 
 
 @pytest.mark.parametrize(
@@ -72,11 +70,11 @@ def test_seconds_change_their_unit_where_the_next_is_full(seconds, text):
     assert seconds_text(seconds) == text
 
 
-@given(st.lists(st.integers(0, 0x20FF)))
-def test_what_is_printable_is_one_line_and_can_be_written(codes):
-    shown = printable("".join(map(chr, codes)) + "\ud800\u202e\x9b")
-    assert len(shown.splitlines()) <= 1
+def test_what_is_printable_is_one_line_and_can_be_written():
+    shown = printable("".join(map(chr, range(0x10000))))
+    assert len(shown.splitlines()) == 1
     assert not {"\x1b", "\x9b", "\u202e", "\r"} & set(shown)
+    assert {"a", " ", "é", "日"} <= set(shown)
     shown.encode()
     assert printable(shown) == shown
 

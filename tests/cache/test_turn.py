@@ -88,8 +88,8 @@ def test_who_waits_takes_over_from_one_that_ends(tmp_path, held):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_name_that_was_just_removed_is_nobodys_turn(tmp_path, held):
-    """Who waits for the removed file would be in the block together with who made a new one."""
+def test_who_waits_asks_for_the_lock_that_has_the_name_now(tmp_path, held):
+    """Who had the removed one would be in the block together with who made a new one."""
 
     def kept():
         os.unlink(tmp_path / f"{KEY}.lock")

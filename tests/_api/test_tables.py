@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from shmkit import LoadError, SharedArray, SharedTable, shared_load
+from shmkit._format import count_text
 
 LARGE = 17 << 20  # bytes from which on a file is read in parts
 
@@ -265,7 +266,7 @@ def test_an_empty_field_that_is_not_missing_makes_text(file, usual, rows):
     path = file("id,x\n" + f"1,{usual}\n" * rows + "2,\n" + f"1,{usual}\n" * rows)
     table = table_of(path, missing={"x": {"ND"}})
     assert table["x"][rows - 1 : rows + 1].tolist() == [usual, ""]
-    assert f"'x' is text: '' in line {rows + 2:,}; missing={{'x': {{'ND', ''}}}}" in repr(table)
+    assert f"'x' is text: '' in line {count_text(rows + 2)}; missing={{'x': {{'ND', ''}}}}" in repr(table)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_a_value_that_belies_a_type_is_told_with_its_line(file):
     line = "1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"
     rows = LARGE // len(line)
     text = "n,pad\n" + line * 5000 + "2.5,b\n" + line * rows
-    assert "'n' is float64: '2.5' in line 5,002" in repr(table_of(file(text)))
+    assert f"'n' is float64: '2.5' in line {count_text(5002)}" in repr(table_of(file(text)))
 
 
 # ---- what is said ----

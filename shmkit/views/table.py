@@ -256,8 +256,11 @@ class SharedTable(Table):
         data = whole.reshape(-1).view(np.uint8)
         columns: dict[str, SharedArray | SharedText] = {}
         for name, dtype, offset in layout.columns:
-            whole_column: Any = data[offset : offset + layout.rows * dtype.itemsize].view(dtype)
-            column: SharedArray = whole_column[_slice_of(self.rows)]
+            # ndarray's own, as slices are always views: tables may be many.
+            place = slice(offset, offset + layout.rows * dtype.itemsize)
+            column: SharedArray = np.ndarray.__getitem__(data, place).view(dtype)  # type: ignore[assignment]
+            if rows is not None:
+                column = column[_slice_of(rows)]
             columns[name] = SharedText(column) if is_text(dtype) else column
         super().__init__(columns)
         self._is_whole = self.rows == range(layout.rows)

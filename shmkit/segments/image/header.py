@@ -95,7 +95,9 @@ def _but_shape(text: str) -> tuple[np.dtype[Any], bool]:
     order = fields["fortran_order"]
     if not isinstance(order, bool):
         raise TypeError("fortran_order is neither True nor False")
-    return npy.descr_to_dtype(fields["descr"]), order
+    dtype = npy.descr_to_dtype(fields["descr"])
+    _check_items(dtype)
+    return dtype, order
 
 
 def read_header(file: BinaryIO, nbytes: int | None = None) -> Header:
@@ -126,7 +128,6 @@ def read_header(file: BinaryIO, nbytes: int | None = None) -> Header:
             raise ValueError("its shape is no tuple of numbers, or stands there twice")
         (found,) = places
         dtype, order = _but_shape(f"{text[: found.start()]}:(){text[found.end() :]}")
-        _check_items(dtype)
         dtype = dtype.newbyteorder("|")  # a copy: names= changes a dtype in place
         lengths = filter(None, map(str.strip, found[1].split(",")))
         shape = tuple(int(length.rstrip("L")) for length in lengths)

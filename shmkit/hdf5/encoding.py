@@ -27,6 +27,7 @@ from shmkit.hdf5.chunks import blocks, chunk_shape
 
 __all__ = [
     "MAX_ENUM_NBYTES",
+    "TABLE_KEY",
     "check_array",
     "decode",
     "encode",
@@ -40,6 +41,7 @@ __all__ = [
 
 _KIND = "numpy_dtype"  # the attribute that says what was stored as something else
 MAX_ENUM_NBYTES = 65_000  # HDF5 describes the type of a dataset in a header of 64 kB
+TABLE_KEY = "shmkit_table"  # the attribute of a table: a group "columns", or a compound "table"
 _STORED_AS_INT = ("m", "M")
 _CF_UNITS = {
     "D": "days",

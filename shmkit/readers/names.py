@@ -42,6 +42,7 @@ def matched(
     """Those of the names that the patterns mean, in their order.
 
     A pattern that is a name, also one of `others`, means that alone, whatever characters are in it.
+    A glob means the others only if it means none of the names.
 
     Raises LoadError, with the names that are near, for a pattern that means nothing.
     """
@@ -51,13 +52,17 @@ def matched(
         if pattern in known or pattern.strip("/") in known:
             meant.add(pattern if pattern in known else pattern.strip("/"))
             continue
-        some = {name for name in names if fnmatch.fnmatchcase(name, pattern.strip("/"))}
+        some = _alike(pattern, names) or _alike(pattern, others)
         if not some:
             raise LoadError(
                 path, None, None, f"no dataset matches {pattern}; {_near(pattern, names)}"
             )
         meant |= some
     return [name for name in (*names, *others) if name in meant]
+
+
+def _alike(pattern: str, names: Sequence[str]) -> set[str]:
+    return {name for name in names if fnmatch.fnmatchcase(name, pattern.strip("/"))}
 
 
 def _near(pattern: str, names: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ from shmkit.hdf5.contents.labelled import as_dataset, variables
 from shmkit.hdf5.contents.masks import Fill, filled, unused
 from shmkit.hdf5.contents.scales import DIMENSIONS, dimensions, lone_scale, scales
 from shmkit.hdf5.contents.values import Value, array_value, is_listed, object_value
-from shmkit.hdf5.encoding import check_array, encode, kind_attrs, kinds, stored_dtype
+from shmkit.hdf5.encoding import TABLE_KEY, check_array, encode, kind_attrs, kinds, stored_dtype
 from shmkit.views.array import SharedArray
 from shmkit.views.arrays import SharedArrays
 from shmkit.views.table import Table
@@ -164,6 +164,10 @@ def contents(arrays: Arrays, *, layout: str | None, concat: bool) -> Contents:
     named = named_values(arrays, attrs)
     for name, value in named.items():
         check_array(name, value.array)
+    tables = {"data": next(iter(named.values()))} if concat else named
+    for name, value in tables.items():
+        if isinstance(value.array, Rows) and _by_columns(value.array, layout):
+            attrs[name] = {TABLE_KEY: "columns"}
     if not concat:
         laid_out = (
             item
@@ -196,9 +200,10 @@ def _laid_out(
     arrays = [value.array for value in values]
     first = arrays[0]
     fields = first.dtype.names
-    by_columns = isinstance(first, Rows) if layout is None else layout == "columns"
-    if fields is None or not by_columns:
+    if fields is None or not _by_columns(first, layout):
         source = DatasetSource(name, arrays, grows=grows, dims=values[0].dims)
+        if isinstance(first, Rows):
+            source.attrs[TABLE_KEY] = "table"
         for value in values:
             source.attrs |= value.attrs
             if isinstance(value.array, Rows):
@@ -216,6 +221,11 @@ def _laid_out(
             if isinstance(first, Rows):
                 source.attrs |= _column_attrs(number, field, arrays)
             yield dataset, source
+
+
+def _by_columns(array: Any, layout: str | None) -> bool:
+    """Whether the fields of an array become a dataset each."""
+    return isinstance(array, Rows) if layout is None else layout == "columns"
 
 
 def _column_attrs(number: int, field: str, tables: Sequence[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The attributes of a dataset, as its array has them."""
+"""The attributes of a dataset, as its array has them; and what they say is a table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import h5py
 import numpy as np
 
 from shmkit.hdf5.contents.scales import DIMENSIONS
+from shmkit.hdf5.encoding import TABLE_KEY
 from shmkit.readers.hdf5.file import DAMAGED
 
-__all__ = ["OF_TIMES", "attributes", "bounded", "dimensions", "stored_attrs"]
+__all__ = ["OF_TIMES", "attributes", "bounded", "columns_of", "dimensions", "stored_attrs"]
 
 # What HDF5, NetCDF-4 and `to_hdf5` say to themselves.
 _INTERNAL = (
     *("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS"),
     *("_Netcdf4Dimid", "_Netcdf4Coordinates", "_nc3_strict"),
-    *("source_file", "source_options", "column", "missing"),
+    *("source_file", "source_options", "column", "missing", TABLE_KEY),
 )
 OF_TIMES = ("units", "calendar", "_FillValue")  # which to_hdf5 says anew
 _STORED_KIND = "numpy_dtype"
@@ -76,6 +77,30 @@ def bounded(dataset: h5py.Dataset) -> dict[str, Any]:
                 if attrs.get("bounds") == name and " since " in str(attrs.get("units")):
                     return {key: attrs[key] for key in ("units", "calendar") if key in attrs}
     return {}
+
+
+def columns_of(item: h5py.Group | h5py.Dataset) -> dict[str, h5py.Dataset]:
+    """The datasets of a table by the names of its columns, in their order; of a compound, one.
+
+    Empty for what is no table; also for a group in which others have put something else since.
+    """
+    if not h5py.h5a.exists(item.id, TABLE_KEY.encode()):
+        return {}
+    if isinstance(item, h5py.Dataset):
+        return {"": item} if item.dtype.names and item.ndim == 1 else {}
+    found: dict[str, h5py.Dataset] = {}
+    item.visititems(lambda name, one: found.update({name: one} if _is_dataset(one) else {}))
+    places = {name: one.attrs.get("column", -1) for name, one in found.items()}
+    if (
+        sorted(places.values()) != [*range(len(found))]
+        or len({d.shape for d in found.values()}) > 1
+    ):
+        return {}
+    return {name: found[name] for name in sorted(found, key=places.__getitem__)}
+
+
+def _is_dataset(item: object) -> bool:
+    return isinstance(item, h5py.Dataset)
 
 
 def _plain(value: Any) -> Any:

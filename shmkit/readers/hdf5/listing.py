@@ -7,7 +7,8 @@
 2. Two names lead to one dataset if its address in the file is the same. It is loaded once.
 3. What cannot be opened keeps its name, and fails when it is loaded. A link that leads nowhere is
    no dataset, unless it is asked for by its name.
-4. Dimensions of a NetCDF file that no variable belongs to are stored as datasets without a
+4. A table that `to_hdf5` saved as a group is one; its columns are datasets only by their names.
+5. Dimensions of a NetCDF file that no variable belongs to are stored as datasets without a
    meaning. They are left out.
 """
 
@@ -21,6 +22,7 @@ import h5py
 
 from shmkit.errors import LoadError
 from shmkit.readers.base import Version
+from shmkit.readers.hdf5.attributes import columns_of
 from shmkit.readers.hdf5.file import DAMAGED, opened, version_of
 from shmkit.readers.names import Listed, matched
 
@@ -39,6 +41,7 @@ class _Found(NamedTuple):
     loaded_nbytes: int = 0
     alone: bool = False
     leads_nowhere: bool = False
+    of_table: bool = False  # a column of it
 
 
 def listed(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
@@ -56,9 +59,10 @@ def listed(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
     with opened(path) as file:
         version = version_of(path, file)
         found = {item.name: item for item in sorted(_walk(path, file), key=_order)}
-    names = [name for name, item in found.items() if not item.leads_nowhere]
-    nowhere = [name for name, item in found.items() if item.leads_nowhere]
-    meant = matched(path, patterns, names, [name for name in nowhere if name in patterns])
+    names = [n for n, item in found.items() if not (item.leads_nowhere or item.of_table)]
+    nowhere = [n for n, item in found.items() if item.leads_nowhere and n in patterns]
+    columns = [n for n, item in found.items() if item.of_table and not item.leads_nowhere]
+    meant = matched(path, patterns, names, [*nowhere, *columns])
     by_key: dict[object, list[_Found]] = {}
     for name in meant:
         by_key.setdefault(found[name].key, []).append(found[name])
@@ -73,10 +77,11 @@ def _order(item: _Found) -> list[str]:
 
 def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
     """Every dataset under each of its names."""
-    ways: list[tuple[str, Any, tuple[object, ...]]] = [("", file.id, (_address(file.id),))]
+    top = _address(file.id)
+    ways: list[tuple[str, Any, tuple[object, ...], bool]] = [("", file.id, (top,), False)]
     count = 0
     while ways:
-        prefix, group, above = ways.pop()
+        prefix, group, above, of_table = ways.pop()
         for link in _links(group):
             count += 1
             if count > _MAX_NAMES:
@@ -87,11 +92,22 @@ def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
                 item = h5py.h5o.open(group, link)
                 if isinstance(item, h5py.h5d.DatasetID):
                     if not _is_lone_dimension(item):
-                        yield _Found(name, _address(item), *_sizes(item), _is_alone(item, file))
+                        about = _address(item), *_sizes(item), _is_alone(item, file)
+                        yield _Found(name, *about, of_table=of_table)
                 elif isinstance(item, h5py.h5g.GroupID) and _address(item) not in above:
-                    ways.append((f"{name}/", item, (*above, _address(item))))
+                    columns = {} if of_table else columns_of(h5py.Group(item))
+                    if columns:
+                        yield _table(name, item, list(columns.values()), file)
+                    below = (*above, _address(item))
+                    ways.append((f"{name}/", item, below, of_table or bool(columns)))
             except (*DAMAGED, OSError):
                 yield _Found(name, name, leads_nowhere=not _is_hard(group, link))
+
+
+def _table(name: str, group: Any, columns: list[h5py.Dataset], file: h5py.File) -> _Found:
+    stored, loaded = map(sum, zip(*(_sizes(column.id) for column in columns), strict=True))
+    alone = all(_is_alone(column.id, file) for column in columns)
+    return _Found(name, _address(group), stored, loaded, alone)
 
 
 def _links(group: Any) -> Iterable[bytes]:

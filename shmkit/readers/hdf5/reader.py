@@ -12,7 +12,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,7 +22,14 @@ from shmkit._text_dtype import text_fields
 from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader, Version
-from shmkit.readers.hdf5.attributes import OF_TIMES, attributes, bounded, dimensions, stored_attrs
+from shmkit.readers.hdf5.attributes import (
+    OF_TIMES,
+    attributes,
+    bounded,
+    columns_of,
+    dimensions,
+    stored_attrs,
+)
 from shmkit.readers.hdf5.file import DAMAGED, kept, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
 from shmkit.readers.hdf5.text import mislabelled, widths
@@ -58,8 +65,8 @@ class HDF5Reader(Reader):
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: str, options: Mapping[str, Any], *, keep: bool = False) -> Iterator[Self]:
-        """The reader of the dataset ``options["dataset"]``.
+    def open(cls, path: str, options: Mapping[str, Any], *, keep: bool = False) -> Iterator[Reader]:
+        """The reader of the dataset ``options["dataset"]``, or of the table.
 
         Where it is told to `keep` the file open, `let_go` closes it (file.py).
 
@@ -78,7 +85,12 @@ class HDF5Reader(Reader):
             except KeyError as error:
                 raise _unreachable(path, file, name, error) from None
             try:
-                yield cls(path, options, file, dataset)
+                if columns := columns_of(dataset):
+                    from shmkit.readers.hdf5.table import HDF5Table  # noqa: PLC0415 - it has these
+
+                    yield HDF5Table(path, options, file, columns)
+                else:
+                    yield cls(path, options, file, dataset)
             except (*DAMAGED, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:  # of the segment
                     raise
@@ -164,9 +176,7 @@ class HDF5Reader(Reader):
         NotEnoughMemoryError
             If there is no room.
         """
-        decoded = self._decoding
-        raw = plan.dtype if decoded is None else self._stored.base
-        attrs = dict(self._attrs if decoded is None else decoded.attrs)
+        attrs = dict(self._attrs if self._decoding is None else self._decoding.attrs)
         attrs |= dimensions(self._dataset, self._stored_attrs)
         writer.declare(plan.dtype, plan.shape, attrs=attrs)
         if self._is_null:
@@ -176,15 +186,25 @@ class HDF5Reader(Reader):
             field: label for field, label in text_labels(self._stored).items() if field[1:] in texts
         }
         rows = nbytes = 0
-        for block in self._rows.blocks(part.start, part.stop):
-            array = np.ascontiguousarray(decode(block, raw))
-            if decoded is not None:
-                array = decoded(array)
+        for array, stored_nbytes in self.arrays(plan.dtype, part.start, part.stop):
             no_text.update(mislabelled(array, labels))
             writer.write(array)
-            rows, nbytes = rows + (len(block) if plan.shape else 1), nbytes + block.nbytes
+            rows, nbytes = rows + (len(array) if plan.shape else 1), nbytes + stored_nbytes
             writer.advance(bytes_done=nbytes, rows=rows)
         return Piece(rows, no_text={field[1:]: labels[field][0] for field in no_text})
+
+    def arrays(
+        self, dtype: np.dtype[Any], start: int, stop: int | None
+    ) -> Iterator[tuple[NDArray[Any], int]]:
+        """These rows as the array of this dtype has them, some at a time; and their bytes before.
+
+        The array may be used again for the next ones.
+        """
+        decoded = self._decoding
+        raw = dtype if decoded is None else self._stored.base
+        for block in self._rows.blocks(start, stop):
+            array = np.ascontiguousarray(decode(block, raw))
+            yield array if decoded is None else decoded(array), block.nbytes
 
 
 def _is_netcdf(path: str, file: h5py.File, attrs: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from dumps import h5dump
 
-from shmkit import share, shared_load, to_hdf5
+from shmkit import SharedTable, share, shared_load, to_hdf5
 from shmkit._categories import category
 from shmkit._text_dtype import coded_text
 
@@ -95,6 +95,59 @@ def test_tables_become_one(tmp_path, layout):
             assert file["data/x"].attrs["missing"] == 1
 
 
+@pytest.mark.parametrize("layout", [None, "columns", "table"])
+def test_a_table_is_loaded_as_the_same_table(tmp_path, table, layout):
+    to_hdf5(tmp_path / "a.h5", {"run": {"t": table}, "x": [1]}, layout=layout, progress=False)
+    with shared_load(tmp_path / "a.h5", progress=False) as arrays:
+        assert list(arrays.keys()) == ["run/t", "x"]
+        found = arrays["run/t"]
+        assert isinstance(found, SharedTable)
+        assert found.columns == table.columns
+        assert found.missing == table.missing
+        for name in table:
+            assert found[name].dtype.kind == table[name].dtype.kind
+            assert str(found[name].tolist()) == str(table[name].tolist())
+        assert found["x"].flags.c_contiguous
+        assert found["c"].categories.tolist() == ["a", "b"]
+    with shared_load(tmp_path / "a.h5", dataset="run/t", select=slice(1, 3), progress=False) as (
+        t,
+    ):
+        assert t["n"].tolist() == [2, 3]
+        assert t.missing["x"] == 1
+
+
+def test_columns_of_a_table_are_datasets_by_their_names(tmp_path):
+    with share({"n": [1, 2], "deep/s": ["a", "b"]}) as table:
+        to_hdf5(tmp_path / "a.h5", {"t": table}, progress=False)
+    path = tmp_path / "a.h5"
+    with shared_load(path, progress=False) as (found,):
+        assert found.columns == ["n", "deep/s"]
+    with shared_load(path, dataset="t/n", progress=False) as (column,):
+        assert column.tolist() == [1, 2]
+    with shared_load(path, dataset="t/*", progress=False) as (text, n):
+        assert (text.tolist(), n.tolist()) == (["a", "b"], [1, 2])
+    with h5py.File(path, "r+") as file:
+        file["t/other"] = [1, 2, 3]  # so it is no table any more
+    with shared_load(path, progress=False) as arrays:
+        assert len(arrays) == 3
+    with h5py.File(path, "r+") as file:  # as saved before tables said what they are
+        del file["t/other"], file["t"].attrs["shmkit_table"]
+    with shared_load(path, progress=False) as arrays:
+        assert len(arrays) == 2
+
+
+@pytest.mark.parametrize("layout", ["columns", "table"])
+def test_a_large_table_is_loaded_in_parts(tmp_path, layout):
+    rows = 1_500_000
+    columns = {"n": np.arange(rows), "s": np.array(["Oslo", "Århus"])[np.arange(rows) % 2]}
+    with share(columns) as table:
+        to_hdf5(tmp_path / "a.h5", table, layout=layout, compression="gzip", progress=False)
+        with shared_load(tmp_path / "a.h5", processes=2, progress=False) as (found,):
+            assert np.array_equal(found["n"], columns["n"])
+            assert np.array_equal(found["s"] == "Oslo", np.arange(rows) % 2 == 0)
+        table.close()
+
+
 def test_tables_that_are_not_alike_cannot_be_one(tmp_path):
     with share({"x": [1]}) as one, share({"y": [1]}) as two, share({"x": ["a"]}) as three:
         for other in (two, three):
@@ -136,4 +189,4 @@ def test_names_of_columns_may_be_groups_or_none(tmp_path):
     with share({"x": np.array([1], "M8[s]")}) as table:
         to_hdf5(tmp_path / "b.h5", table, progress=False)
     with shared_load(tmp_path / "b.h5", progress=False) as arrays:
-        assert arrays["data/x"].dtype == "M8[s]"
+        assert arrays["data"]["x"].dtype == "M8[s]"

@@ -249,10 +249,33 @@ def shared_load(
     anything else                                 text, which loses no word: ``NA`` is ``"NA"``
     ============================================  =================================================
 
-    Missing are an empty field, ``NA``, ``N/A``, ``NaN``, ``nan``, ``null``, ``NULL``, ``None``, and
-    in columns of numbers also ``.``, ``-``, ``?``, ``*``, ``***``. A first line is a header if it
-    has words above columns of numbers, times or truth, or differs in kind from all texts below it;
-    what cannot be told is an error that asks for `header`.
+    Missing are an empty field, ``NA``, ``N/A``, ``NaN``, ``nan``, ``null``, ``NULL``, ``None``, as
+    in pandas, and in columns of numbers also ``.``, ``-``, ``?``, ``*``, ``***``. The table's
+    `missing` counts them. Its repr and the panel say which word on which line made text of what
+    else is numbers or times, and what to give.
+
+    The names of a table, and where it begins:
+
+    - A first line is the header if it has words above columns of numbers, times or truth; if, in a
+      table of text alone, its words are distinct and their columns have something in common that
+      they have not: how they are capitalized, or that there are digits, blanks or other signs; or
+      if the other options choose columns by its names. Numbers are names beside words if they are
+      increasing above fractions, in steps of up to 10, or years above others. What cannot be told
+      is an error that offers ``header=True`` and ``header=False``.
+    - Where it has one name less than columns, the first column is named ``row``: R's
+      ``write.table`` has no name for row names. Where that column has whole numbers without quotes,
+      it may as well be a name that is missing at the end, and is an error.
+    - Empty names become ``f0``, ``f1``, … by their place, as in numpy; a name that is there twice
+      gets ``_1``. A file with a header alone is a table of no rows.
+    - Comments are no names, but for one right above the rows with a word for each column, such as
+      ``#chr start end``. Numbers alone below it are an array without names.
+    - A line of formats of USGS's RDB below the header is no row. One of units is, unless
+      `units` says so.
+    - ``sep=;`` in the first line, as Excel takes it, says the delimiter. Lines of the genome
+      browser (``track``, ``browser``) above the table are passed over.
+    - Lines above the table are passed over if they are of another width than all behind them. Where
+      those are not all alike, or lines above are as wide, the error names the line where the table
+      seems to begin, and the `skiprows` that reads it.
 
     With a `dtype` of whole rows, text means what `numpy.loadtxt` says, bit for bit. Where it may
     surprise:

@@ -132,7 +132,8 @@ def shared_load(
 
         - the delimiter is tab, semicolon, comma, ``|`` or white space, whichever splits the lines
           alike, if it is not given;
-        - lines that begin with ``#`` are comments; and what is behind `comments`, if given;
+        - lines that begin with ``#`` are comments, unless the sample has some with as many fields,
+          three or more, as the rows; and what is behind `comments`, if given;
         - `skiprows` lines are passed over before the header, blank ones and comments included;
         - `usecols` and the keys of `converters` may be names of columns;
         - `quotechar` is ``'"'`` by default; a field in quotes may hold delimiters and line ends;
@@ -258,8 +259,9 @@ def shared_load(
 
     - A first line is the header if it has words above columns of numbers, times or truth; if, in a
       table of text alone, its words are distinct and their columns have something in common that
-      they have not: how they are capitalized, or that there are digits, blanks or other signs; or
-      if the other options choose columns by its names. Numbers are names beside words if they are
+      they have not: how they are capitalized, or that there are digits, blanks or other signs; if
+      none of its words is below, in columns whose texts nearly all repeat, two or more; or if the
+      other options choose columns by its names. Numbers are names beside words if they are
       increasing above fractions, in steps of up to 10, or years above others. What cannot be told
       is an error that offers ``header=True`` and ``header=False``.
     - Where it has one name less than columns, the first column is named ``row``: R's

@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import itertools
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -28,6 +28,8 @@ NUMBERS = frozenset(kind for kind in Class if Class.WHOLE <= kind <= Class.REAL)
 TIMES = frozenset(kind for kind in Class if Class.DATE <= kind <= Class.UTC_NANO)
 
 _MISSING = frozenset(["", "-", ".", "?", "na", "n/a", "nan", "null", "none", "nil", "missing"])
+_MANY_ROWS = 20  # in which texts that repeat mostly do so
+_ALONE = 0.05  # of them are there once
 _FEW_ROWS = 10  # in which texts are alike by chance
 _INCREASING = 4  # whole numbers that do so by chance in one of 24 rows
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*")
@@ -76,8 +78,10 @@ def is_header(
     named = [i for i in texts if names[i].strip().lower() not in _MISSING]
     if any(_of_its_kind(classes[i], facts[i]) for i in range(len(names))):
         return Verdict.DATA
-    if any(not _LETTER.search(names[i]) and re.search(r"\d", names[i]) for i in named):
-        return Verdict.DATA  # "<0.5", "1,234"
+    odd = [i for i in named if not _LETTER.search(names[i]) and re.search(r"\d", names[i])]
+    if odd:  # one is "<0.5" or "1,234"; several, above all numbers, may be bins
+        numbers = [i for i in range(len(names)) if _share(facts[i], values, rows) == 1.0]
+        return Verdict.DOUBT if len(odd) > 1 and set(numbers) <= set(odd) else Verdict.DATA
     all_text = len(texts) == len(names)
     part = 0.5 if all_text else 1.0
     over_values = any(_share(facts[i], values, rows) >= part for i in named)
@@ -89,7 +93,7 @@ def is_header(
         found = over_values or len(others) == len(names) - 1
         return Verdict.HEADER if found else Verdict.DATA
     if all_text or not named:
-        found = over_values or (all_text and _differ(names, below))
+        found = over_values or (all_text and (_differ(names, below) or _repeat(names, below)))
         return Verdict.HEADER if found else Verdict.DATA
     return _with_numbers(names, classes, below, facts, over_values=over_values)
 
@@ -178,6 +182,21 @@ def _differ(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
         differing += any(len(trait) == 1 and mine not in trait for trait, mine in pairs)
     need = len(names) if len(below) < _FEW_ROWS else -(-len(names) // 2)
     return differing >= need
+
+
+def _repeat(names: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether texts below repeat, in two columns at least, and nearly all do there.
+
+    None of the names is among them, or it would be data: a row of such a table has a text that is
+    there again, in each of these columns, unless it is one of a few.
+    """
+    if len(below) < _MANY_ROWS or len(set(names)) < len(names):
+        return False
+    if not all(map(_LETTER.search, names)):
+        return False
+    counts = [Counter(column) for column in zip(*below, strict=True)]
+    once = [sum(count == 1 for count in column.values()) for column in counts]
+    return sum(alone <= _ALONE * len(below) for alone in once) >= 2
 
 
 def _traits(text: str) -> tuple[object, ...]:

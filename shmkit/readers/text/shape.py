@@ -40,6 +40,7 @@ from shmkit.readers.text.preamble import last_words, plain_begin, ragged_begin, 
 __all__ = ["Shape", "shape_of"]
 
 _TIMES_NBYTES = 4096  # of the head: enough to tell times
+_WIDE = 3  # fields
 _LOOK_ROWS = 200  # of the head: enough to tell a table, and a header
 _MOST_LINES = 64  # of one row, in quotes
 _UCSC = re.compile(rb"track +\w+=|browser +(?:position|hide|dense|pack|squish|full)\b")
@@ -130,6 +131,9 @@ def shape_of(path: str, head: bytes, given: dict[str, Any], *, fixed: bool) -> S
     width = _width([len(row.cells) for row in rows])
     names, below_names = _names(path, head, rows, width, dialect, given)
     used = bool(names) + bool(below_names)
+    below = rows[0].stop if len(rows[0].cells) == width or names else len(head)
+    if dialect.comment and _are_rows(head, below, dialect, width):
+        return shape_of(path, head, {**given, "comments": None}, fixed=fixed)
     at = rows[used].start if len(rows) > used else rows[-1].stop
     lines = rows[used].line if len(rows) > used else head.count(b"\n", 0, at)
     named = names
@@ -191,6 +195,18 @@ def _rows(head: bytes, begin: int, line: int, dialect: Dialect) -> Iterator[_Row
             yield _Row(cells[0], at, stop, line)
             found += 1
         at, line = stop, line + lines
+
+
+def _are_rows(head: bytes, begin: int, dialect: Dialect, width: int) -> bool:
+    """Whether lines that look like comments are as wide as the rows: "#9 Dream,John Lennon,1974".
+
+    Between blanks, or with one delimiter, comments may be so by chance.
+    """
+    if dialect.delimiter in (None, "\n") or width < _WIDE:
+        return False
+    split = dialect._replace(comment=None).splitting
+    lines = itertools.islice(re.finditer(rb"\n(#[^\n]*\n?)", head[begin - 1 :]), _LOOK_ROWS)
+    return any(len(cells) == width for line in lines for cells in parser.split(line[1], **split))
 
 
 def _width(widths: Sequence[int]) -> int:

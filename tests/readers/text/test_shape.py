@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from reading import probe
 
+from shmkit import shared_load
 from shmkit.errors import LoadError
 
 CALLS = "chr1\t10469\t87.5\nchr1\t10471\t100\nchrX\t3\t0\n"
@@ -175,12 +176,32 @@ def test_a_row_of_data_is_not_lost_as_names(plan, text, options):
         "id\tts\tprice\tvol\n1\t174873\t0.68\t239.6\tsell\n2\t174874\t0.69\t106.0\tbuy\n",
         "wert\n1,5\n2,5\n",
         "a;b\n1;2;3\n4;5;6\n",
+        "r,0-1,1-2,6+\nN,0.5,1.6,0.9\nNE,0.6,1.8,0.1\n",
     ],
 )
 def test_what_cannot_be_told_is_an_error_that_offers_both(plan, text):
     with pytest.raises(LoadError, match="header=True if it names them, or header=False") as caught:
         plan("# note\n" + text)
     assert caught.value.line == 2
+
+
+def test_texts_that_repeat_below_tell_the_names_of_a_table_of_text(plan):
+    days = [f"Jane Doe,{i}/1/2023,Ohio,Rally\nBo Li,{i}/2/2023,Iowa,Rally\n" for i in range(20)]
+    header = "Candidate name,Start,State,Purpose\n"
+    assert names(plan(header + "".join(days))) == ("Candidate name", "Start", "State", "Purpose")
+    assert names(plan(header.replace("State", "Ohio") + "".join(days))) is None
+    unlike = "".join(f"Jane{i},Doe{i}\n" for i in range(40))
+    assert names(plan("Adam1,Smith1\n" + unlike)) is None
+
+
+def test_a_row_that_begins_as_a_comment_is_a_row(tmp_path):
+    path = tmp_path / "songs.csv"
+    path.write_text("song,by,year\nImagine,John Lennon,1971\n#9 Dream,John Lennon,1974\n")
+    with shared_load(path, progress=False) as (table,):
+        assert table["song"].tolist() == ["Imagine", "#9 Dream"]
+    path.write_text("# made by me, twice\nImagine,John Lennon,1971\n# end\nHelp,B,1965\n")
+    with shared_load(path, progress=False) as (table,):
+        assert table["f2"].tolist() == [1971, 1965]
 
 
 def test_header_of_another_width_is_named_with_what_reads_it(plan):

@@ -2,27 +2,31 @@
 
     dataset in the file   │ full chunks │ last chunk │
     new arrays                                 └ filled up │ more chunks │      their type fits
-    or                    all of it, written again with the new rows            texts are longer
+    or                    all of it, written again with the new rows            texts are longer,
+                                                                                categories are more
 
 All is looked at before a row is written: the same datasets, the same shape of a row, types that
-the file has room for. A dataset whose texts have become longer is written again, with wider ones.
+the file has room for. A dataset whose texts have become longer is written again, with wider ones;
+so is one to which categories come. Categories keep the codes that they have in the file: the new
+rows, which have codes of their own, get those.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from shmkit._categories import enums
+from shmkit._categories import enum_of, enums
 from shmkit.hdf5.chunks import Block, fill
 from shmkit.hdf5.compression.filters import Pipeline
 from shmkit.hdf5.contents.datasets import DatasetSource
+from shmkit.hdf5.encoding import MAX_ENUM_NBYTES, enum_nbytes
 
 __all__ = ["GrownSource", "grown", "grows_in"]
 
@@ -44,7 +48,8 @@ class GrownSource(DatasetSource):
         self.shape = (self._old + new.shape[0], *new.shape[1:])
         self.dtype, self.stored = new.dtype, stored
         self.grows, self.is_index, self.dims = True, new.is_index, ()
-        self.is_rewritten = stored != dataset.dtype
+        self.is_rewritten = not _same_type(stored, dataset.dtype)
+        self._codes = list(_other_codes(new.stored, stored))
         chunk = dataset.chunks[0]
         self.first = 0 if self.is_rewritten else self._old // chunk * chunk
         self.attrs = {key: dataset.attrs[key] for key in dataset.attrs if key not in _OF_ONE}
@@ -70,12 +75,22 @@ class GrownSource(DatasetSource):
             pieces.append(rows[(slice(None), *where[1:])].astype(self.stored))
         if stop > self._old:
             added = slice(max(start - self._old, 0), stop - self._old)
-            some = self._new.block((added, *where[1:])).astype(self.stored)
+            some = self._recoded(self._new.block((added, *where[1:])))
             if self._shift:
                 some["start"] += self._shift
                 some["stop"] += self._shift
             pieces.append(some)
         return np.concatenate(pieces, dtype=self.stored)
+
+    def _recoded(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """New rows as they stand in the file, a copy."""
+        stored = rows.astype(self.stored)
+        for fields, codes in self._codes:
+            new, old = rows, stored
+            for name in fields:
+                new, old = new[name], old[name]
+            old[...] = codes[np.asarray(new)]
+        return stored
 
 
 _OF_ONE = ("source_file", "source_options")  # true of an array, not of several
@@ -121,10 +136,11 @@ def grown(group: h5py.Group, name: str, new: DatasetSource) -> GrownSource:
         )
     before, after = dataset.dtype, new.stored
     stored = _room(before, after)
-    if stored is None or enums(before) != enums(after):
+    if stored is None:
         raise ValueError(
-            f"{name!r} in the file is of the type {before}, which has no room for {after}, or "
-            "other categories; give the new rows its type, or overwrite=True replaces it"
+            f"{name!r} in the file is of the type {before}, which has no room for {after}, or no "
+            "codes for its categories (or no categories); give the new rows its type, or "
+            "overwrite=True replaces it"
         )
     for key in (key for key in new.attrs if key.startswith(("_FillValue", "numpy_dtype"))):
         kind = new.attrs[key]
@@ -146,17 +162,63 @@ def _same(one: Any, other: Any) -> bool:
 def _room(before: np.dtype[Any], after: np.dtype[Any]) -> np.dtype[Any] | None:
     """The type for both: that of the file, or one with wider texts; None if it has no room."""
     if before.names is not None and before.names == after.names:
-        fields = [_room(before[name], after[name]) for name in before.names]
-        if None in fields:
+        found = [_room(before[name], after[name]) for name in before.names]
+        fields = [field for field in found if field is not None]
+        if len(fields) < len(found):
             return None
-        if all(
-            now == old for now, old in zip(fields, (before[n] for n in before.names), strict=True)
-        ):
+        if all(_same_type(now, before[n]) for now, n in zip(fields, before.names, strict=True)):
             return before
         return np.dtype(list(zip(before.names, fields, strict=True)))
+    if enum_of(before) is not None and enum_of(after) is not None:
+        return _with_more_names(before, after)
+    if enum_of(before) is not None or enum_of(after) is not None:
+        return None
     if before.kind == after.kind == "S":
         return before if before.itemsize >= after.itemsize else after
     return before if np.can_cast(after, before, "safe") else None
+
+
+def _with_more_names(before: np.dtype[Any], after: np.dtype[Any]) -> np.dtype[Any] | None:
+    """The codes of the file, and the next ones for names that come; None if it has no room."""
+    known, names = enum_of(before) or {}, enum_of(after) or {}
+    if known == names:
+        return before
+    if any(dtype.kind != "u" or dtype.itemsize > 2 for dtype in (before, after)):
+        return None  # not the codes of categories
+    more = [name for name in names if name not in known]
+    first = max(known.values(), default=-1) + 1
+    if _gap(names) is not None and _gap(known) is None:
+        if not more:
+            return None
+        first += 1
+    enum = {**known, **{name: code for code, name in enumerate(more, first)}}
+    found = np.dtype(before.str, metadata={"enum": enum})
+    fits = max(enum.values(), default=0) <= np.iinfo(before).max
+    return found if fits and enum_nbytes(found) <= MAX_ENUM_NBYTES else None
+
+
+def _gap(enum: Mapping[str, int]) -> int | None:
+    """The code without a name, which is that of the empty text; None if all have one."""
+    codes = set(enum.values())
+    return next((code for code in range(max(codes, default=0)) if code not in codes), None)
+
+
+def _other_codes(
+    after: np.dtype[Any], stored: np.dtype[Any], fields: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], NDArray[Any]]]:
+    """The fields whose names have other codes in the file, and these by the new rows' codes."""
+    for name in after.names or ():
+        yield from _other_codes(after[name], stored[name], (*fields, name))
+    names, known = enum_of(after), enum_of(stored)
+    if names is not None and known is not None and names != known:
+        codes = np.full(1 << 8 * after.itemsize, _gap(known) or 0, stored)
+        for name, code in names.items():
+            codes[code] = known[name]
+        yield fields, codes
+
+
+def _same_type(one: np.dtype[Any], other: np.dtype[Any]) -> bool:
+    return one == other and enums(one) == enums(other)
 
 
 def _read(dataset: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:

@@ -77,6 +77,25 @@ def test_many_small_days_waste_no_room(tmp_path):
     assert grown < 1.05 * once + (1 << 18)  # what the last chunks of all columns take
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["table", "columns"])
+def test_four_hundred_days_take_no_more_room_than_all_at_once(tmp_path, layout):
+    rows = 1440
+    days = {}
+    for number in range(400):
+        records = np.zeros(rows, [("at", "M8[s]"), ("station", "S6"), ("temp", "f4"), ("n", "i4")])
+        records["at"] = np.datetime64("2024-01-01") + number + np.arange(rows).astype("m8[s]")
+        records["station"] = RANDOM.choice([b"STA001", b"STA002", b"STA003"], rows)
+        records["temp"] = RANDOM.normal(10, 5, rows).round(1)
+        records["n"] = RANDOM.integers(0, 99, rows)
+        days[f"day{number}"] = records
+    for name, records in days.items():
+        add(tmp_path / "a.h5", {name: records}, layout=layout)
+    to_hdf5(tmp_path / "b.h5", days, concat=True, layout=layout)
+    grown, once = (os.path.getsize(tmp_path / name) for name in ("a.h5", "b.h5"))
+    assert grown < 1.05 * once
+
+
 def test_a_reader_sees_the_old_rows_until_it_opens_the_file_again(tmp_path):
     add(tmp_path / "a.h5", {"one": np.arange(1000)})
     with h5py.File(tmp_path / "a.h5") as reader:
@@ -187,6 +206,39 @@ def test_other_rows_are_an_error_that_changes_no_byte(tmp_path, new, message):
         add(tmp_path / "a.h5", new)
     assert (tmp_path / "a.h5").read_bytes() == before
     assert os.listdir(tmp_path) == ["a.h5"]
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": [("chr", "S9"), ("n", "i4")]}])
+def test_categories_that_come_get_the_next_codes(tmp_path, options):
+    days = [["chr2", "chr1"] * 400, ["chr1", "chrX"] * 300, ["chr2"] * 5, ["", "chrY", "chrX"] * 9]
+    for number, texts in enumerate(days):
+        path = tmp_path / f"{number}.csv"
+        rows = "".join(f"{text},{n}\n" for n, text in enumerate(texts))
+        path.write_text(rows if options else "chr,n\n" + rows)
+        more = {"delimiter": ","} | options
+        with shared_load(path, categories="chr", **more) as arrays:
+            add(tmp_path / "a.h5", arrays)
+    whole = "data" if options else "data/chr"
+    with shared_load(tmp_path / "a.h5", dataset=whole) as (found,):
+        codes = found["chr"] if options else found
+        assert codes.categories[codes].tolist() == [text for texts in days for text in texts]
+    with h5py.File(tmp_path / "a.h5") as file:
+        dtype = file[whole].dtype["chr"] if options else file[whole].dtype
+        # 3 is that of the empty text.
+        assert h5py.check_enum_dtype(dtype) == {"chr2": 0, "chr1": 1, "chrX": 2, "chrY": 4}
+
+
+def test_categories_need_room_in_the_file(tmp_path):
+    few = np.arange(9, dtype="u1")
+    with_names = few.astype(np.dtype("u1", metadata={"enum": {f"a{n}": n for n in range(200)}}))
+    add(tmp_path / "a.h5", {"one": with_names})
+    more = few.astype(np.dtype("u1", metadata={"enum": {f"b{n}": n for n in range(200)}}))
+    with pytest.raises(ValueError, match="no codes for its categories"):
+        add(tmp_path / "a.h5", {"two": more})
+    with pytest.raises(ValueError, match="no categories"):
+        add(tmp_path / "a.h5", {"two": np.arange(3, dtype="u1")})
+    with h5py.File(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(file["data"][:], with_names)
 
 
 def test_what_cannot_grow_is_told(tmp_path):

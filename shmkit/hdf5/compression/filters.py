@@ -60,7 +60,7 @@ _NAMES = {
 }
 FASTEST = 1  # level: isal's 2 and 3 are slower, and no smaller on shuffled data
 _MAX_ISAL_LEVEL = 3
-_MIN_PIECE_NBYTES = 16 << 10  # that are compressed with one Huffman table
+_MIN_PIECE_NBYTES = 8 << 10  # that are compressed with one Huffman table
 _OF_ZSTD = zstd.CompressionParameter
 # At level 1. A table that stays in a CPU's first cache; planes have few repeats, and those near.
 _FAST_ZSTD = {_OF_ZSTD.compression_level: 1, _OF_ZSTD.hash_log: 12, _OF_ZSTD.window_log: 17}

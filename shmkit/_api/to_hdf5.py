@@ -94,10 +94,10 @@ def to_hdf5(
         bytes, text or times, which get numpy's common type: an error if that has not all of the
         integers, as float64 has not.
         With ``mode="a"``, rows are added to those that an earlier ``concat=True`` wrote: the same
-        fields, of types that the file has room for; longer texts and more categories are fine. Who reads the file
-        meanwhile, even by h5py, sees the old rows, or all the new ones once it opens it again.
-        The file is copied for that, which takes no time on btrfs and xfs. It keeps its own
-        compression and chunks. ``overwrite=True`` replaces the rows instead.
+        fields, of types that the file has room for; longer texts and more categories are fine. Who
+        reads the file meanwhile, even by h5py, sees the old rows, or all the new ones once it opens
+        it again. The file is copied for that, which takes no time on btrfs and xfs. It keeps its
+        own compression and chunks. ``overwrite=True`` replaces the rows instead.
     timeout : float
         With ``mode="a"``, seconds to wait for other processes that add to the file.
     attrs : mapping, optional

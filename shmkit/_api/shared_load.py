@@ -9,7 +9,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from shmkit import _limits
 from shmkit.cache.where import cache_path
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
     from shmkit.cache.directory import CacheDirectory
+    from shmkit.views.array import SharedArray
     from shmkit.views.arrays import SharedArrays
+    from shmkit.views.table import SharedTable
+    from shmkit.views.text import SharedText
 
 __all__ = ["how_to_load", "shared_load"]
 
@@ -58,7 +61,21 @@ class _Default(enum.Enum):
         return "inferred"
 
 
+@overload
 def shared_load(
+    files: PathType | Iterable[PathType] | Mapping[str, PathType],
+    *,
+    concat: Literal[False] = False,
+    **options: Any,
+) -> SharedArrays: ...
+@overload
+def shared_load(
+    files: PathType | Iterable[PathType] | Mapping[str, PathType],
+    *,
+    concat: Literal[True, "column"],
+    **options: Any,
+) -> Any: ...
+def shared_load(  # type: ignore[misc] # the options, which both have, stand here only
     files: PathType | Iterable[PathType] | Mapping[str, PathType],
     *,
     dtype: DTypeLike | Mapping[str | int, DTypeLike] | None = None,
@@ -86,9 +103,10 @@ def shared_load(
     processes: int | None = None,
     backing: PathType = "auto",
     cache: bool | PathType | None = None,
+    concat: bool | Literal["column"] = False,
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool | None = None,
-) -> SharedArrays:
+) -> SharedArrays | SharedArray | SharedText | SharedTable:
     """Load files into shared memory, by loader processes, and return numpy views of them.
 
     The load is done when the call returns. What it returns is also a context manager, so both
@@ -193,9 +211,15 @@ def shared_load(
         path, length, inode and times of change; a `reader` and a `transform` by their code and what
         that uses. Whatever is not certain is read. The entries take a tenth of the disk, or what
         ``SHMKIT_CACHE_SIZE`` says (``"20 GB"``); the least used go first. See ``shmkit cache``.
+    concat : bool or "column", default False
+        Whether the files become one array, or one table: the rows of each behind those of the file
+        before, in one segment. ``a.sources["data1"]`` is a view of the rows of a file, and
+        ``a.sources.files`` says the rows of each. The columns are those of the first file, by name;
+        each has the widest of its types, which a note tells if they differ. ``"column"`` adds a
+        column of categories, ``source``: the name of the row's file.
     on_error : {"raise", "skip"}
         Whether a file that cannot be loaded ends the load, or is left out and listed in
-        ``arrays.failures``.
+        ``arrays.failures``, or ``a.sources.failures``.
     progress : bool, optional
         By default a live panel in a notebook, a bar where stderr is a terminal, else nothing;
         or what the environment variable ``SHMKIT_PROGRESS`` says: ``auto``, ``widget``, ``tqdm``,
@@ -206,12 +230,16 @@ def shared_load(
     -------
     SharedArrays
         The `SharedTable`-s and `SharedArray`-s in file order, and by name.
+    SharedTable, SharedArray or SharedText
+        With `concat`: that of all files; a context manager too.
 
     Raises
     ------
     LoadError
         If a file cannot be read: names file, line and column, and what to do. If it changes while
-        it is read, replaced or written to, at its end too: no array is of two versions.
+        it is read, replaced or written to, at its end too: no array is of two versions. With
+        `concat`, if its columns, or the kinds of their types, are not those of the first file: it
+        names both.
     LoaderDiedError
         If a loader process was killed, crashed or exited; names its file.
     NotEnoughMemoryError
@@ -324,8 +352,9 @@ def shared_load(
                 from shmkit.display.progress import load_monitor  # noqa: PLC0415
                 from shmkit.loading.load import load  # noqa: PLC0415
 
-            prefix = len(named) > 1 or isinstance(files, Mapping)
-            return load(found, prefix=prefix, monitor=load_monitor(progress), **how)
+            prefix, monitor = len(named) > 1 or isinstance(files, Mapping), load_monitor(progress)
+            arrays = load(found, prefix=prefix, monitor=monitor, concat=concat, **how)
+            return arrays[0] if concat else arrays
 
 
 def how_to_load(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -343,6 +372,8 @@ def how_to_load(given: Mapping[str, Any]) -> dict[str, Any]:
         check_select(given["select"])
     if given["decode"] not in (None, True, False, "xarray"):
         raise ValueError(f'decode={given["decode"]!r} is none of True, False, None and "xarray"')
+    if given["concat"] not in (False, True, "column"):
+        raise ValueError(f'concat={given["concat"]!r} is neither True, False nor "column"')
     if given["on_error"] not in ("raise", "skip"):
         raise ValueError(f'on_error={given["on_error"]!r} is neither "raise" nor "skip"')
     processes = given["processes"]

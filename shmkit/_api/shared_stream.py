@@ -73,6 +73,8 @@ def shared_stream(
     """
     if "progress" in options:
         raise TypeError("shared_stream has no progress=: the loop itself shows how far it is")
+    if options.get("concat"):
+        raise TypeError("shared_stream has no concat=: its arrays come one after another")
     bound = inspect.signature(shared_load).bind(files, **options)
     bound.apply_defaults()
     how, budget = how_to_load(bound.arguments), _nbytes(memory)

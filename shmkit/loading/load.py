@@ -15,7 +15,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,8 +33,10 @@ from shmkit.loading.files.listing import to_load
 from shmkit.loading.steps import Steps
 from shmkit.segments.backing import NAMES
 from shmkit.segments.files import finish_interrupted
-from shmkit.views.array import new_array
+from shmkit.views.array import SharedArray, new_array
 from shmkit.views.arrays import SharedArrays
+from shmkit.views.table import SharedTable
+from shmkit.views.text import SharedText
 
 __all__ = ["load"]
 
@@ -53,14 +55,18 @@ def load(
     monitor: Monitor[Board],
     prefix: bool = False,
     cache: CacheDirectory | None = None,
+    concat: bool | Literal["column"] = False,
     most: int | None = None,
 ) -> SharedArrays:
     """Load `files`; else see `shmkit.shared_load`.
 
     Each file takes those of the options that its format has use for. Datasets of HDF5 files are
-    loaded as if they were files, and named after their file too if `prefix` is true. Arrays of more
-    than `most` bytes in all find no room.
+    loaded as if they were files, and named after their file too if `prefix` is true. With `concat`
+    there is one array, which has no name. Arrays of more than `most` bytes in all find no room.
     """
+    as_lines = bool(concat) and "ndmin" not in options
+    if as_lines:
+        options = {**options, "ndmin": 2}  # a text of one line is a row, as others have several
     _remove_left(backing, cache)
     sizes = [file.nbytes for file in files.values()]
     with _all_or_nothing() as made, contextlib.ExitStack() as stack:
@@ -90,11 +96,14 @@ def load(
         loading.most = most
         try:
             loading.run(backing, failed)
-            arrays = {
-                name: loading.arrays[file.number]
-                for name, file in by_name.items()
-                if file.number in loading.arrays
-            }
+            if concat:
+                arrays = _one(loading, backing, concat, as_lines=as_lines)
+            else:
+                arrays = {
+                    name: loading.arrays[file.number]
+                    for name, file in by_name.items()
+                    if file.number in loading.arrays
+                }
             board.end()
             monitor.end(board)
             records.close()  # inside of try: an interrupt may come here too
@@ -104,6 +113,8 @@ def load(
             raise
 
     failures = {name: file.error for name, file in by_name.items() if file.error is not None}
+    if concat and (segment := arrays[""].segment) is not None:
+        segment.source = {**segment.source, "failures": failures}
     loaded = SharedArrays(arrays, failures, _closer(board, monitor), board.timeline)
     try:
         for note in loading.notes:
@@ -112,6 +123,22 @@ def load(
         loaded.close()
         raise
     return loaded
+
+
+def _one(
+    loading: Steps,
+    backing: str | os.PathLike[str],
+    concat: bool | Literal["column"],
+    *,
+    as_lines: bool,
+) -> dict[str, SharedArray | SharedText | SharedTable]:
+    """The one array of all files, without a name; an error if no file could be loaded."""
+    from shmkit.loading.concat import concatenated  # noqa: PLC0415 - few loads need it
+
+    whole = concatenated(loading, backing, column=concat == "column", as_lines=as_lines)
+    if whole is None:
+        raise next(file.error for file in loading.files if file.error is not None)
+    return {"": whole}
 
 
 def _closer(board: Board, monitor: Monitor[Board]) -> Callable[[], None]:

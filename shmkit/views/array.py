@@ -20,7 +20,7 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from typing import Any, Literal, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -37,6 +37,9 @@ from shmkit.segments.mapping import Mapped, mapping_of
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.reference import Reference, reference_to, sent
+
+if TYPE_CHECKING:
+    from shmkit.views.of_segment import Sources
 
 __all__ = ["SharedArray", "new_array", "state_of", "view"]
 
@@ -217,6 +220,18 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         [0 0] ['chr1' 'chr1']
         """
         return names_of(self.dtype)
+
+    @property
+    def sources(self) -> Sources:
+        """The files whose rows these are, if ``shared_load(files, concat=True)`` loaded them.
+
+        ``a.sources["data1"]`` is a view of the rows of that file, ``a.sources.files`` says the
+        name, the path, start and stop of each, ``a.sources.failures`` what could not be loaded.
+        Of a view it is what the whole array has, in the process that loaded it; else it is empty.
+        """
+        from shmkit.views.of_segment import Sources  # noqa: PLC0415 - which imports this module
+
+        return Sources(self.segment)
 
     def close(self) -> None:
         """Unlink the segment: no other process can attach to it from now on.

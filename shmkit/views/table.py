@@ -31,6 +31,8 @@ from shmkit.views.text import SharedText
 if TYPE_CHECKING:
     import pandas as pd
 
+    from shmkit.views.of_segment import Sources
+
 __all__ = ["SharedTable", "Table"]
 
 _MAX_NAMES = 8  # in the repr
@@ -269,6 +271,13 @@ class SharedTable(Table):
     def segment(self) -> Segment | None:
         """The segment in which the columns are."""
         return self.whole.segment
+
+    @property
+    def sources(self) -> Sources:
+        """The files whose rows these are, as `SharedArray.sources`."""
+        from shmkit.views.of_segment import Sources  # noqa: PLC0415 - which imports this module
+
+        return Sources(self.segment)
 
     def close(self) -> None:
         """Unlink the segment, as `SharedArray.close`: the views of all columns stay valid."""

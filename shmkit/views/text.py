@@ -17,7 +17,7 @@ numpy has the text is decoded into a copy first, four bytes a character.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -27,6 +27,9 @@ from shmkit._categories import enum_of, names_of
 from shmkit._text_dtype import decoded, encoded
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray
+
+if TYPE_CHECKING:
+    from shmkit.views.of_segment import Sources
 
 __all__ = ["SharedText"]
 
@@ -114,9 +117,22 @@ class SharedText(NDArrayOperatorsMixin):
         """Bytes that it takes in shared memory."""
         return self.stored.nbytes
 
+    @property
+    def sources(self) -> Sources:
+        """The files whose rows these are, as `SharedArray.sources`."""
+        from shmkit.views.of_segment import Sources  # noqa: PLC0415 - which imports this module
+
+        return Sources(self.segment)
+
     def close(self) -> None:
         """Unlink the segment, as `SharedArray.close`."""
         self.stored.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return len(self.stored)

@@ -340,7 +340,7 @@ def _header(file: Entry, word: str) -> Header | None:
     if file.segment is None or word not in ("ready", "unlinked", "freed"):
         return None
     try:
-        return file.segment.header
+        return file.header or file.segment.header
     except SegmentError:  # it was freed before anybody read the header
         return None
 

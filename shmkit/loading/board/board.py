@@ -134,12 +134,7 @@ class Board:
         reads = np.concatenate(records)
         # The loader of a part that failed, or died, did not write when it ended.
         ended = np.where(reads["ended"], reads["ended"], self.records["ended"][numbers])
-        nbytes = np.array(
-            [
-                0 if file.segment is None or file.error is not None else file.segment.nbytes
-                for file in self.files
-            ]
-        )
+        nbytes = np.array([0 if f.error is not None else f.segment_nbytes for f in self.files])
         rows, parts = np.bincount(numbers, reads["rows"])[numbers], np.bincount(numbers)[numbers]
         share = np.where(rows, reads["rows"] / np.maximum(rows, 1), 1 / parts)
         found = np.empty(len(reads), READ)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shmkit.readers.base import Plan
+from shmkit.segments.image.header import Header
 from shmkit.segments.segment import Segment
 
 __all__ = ["Entry"]
@@ -31,6 +32,8 @@ class Entry:
         What the loader processes write of each part, if it is read in several.
     segment
         Where its array is. What array that is, is known when it is READY.
+    header
+        Of the array that its rows alone would be, where a segment has the rows of several.
     notes
         What is to be said of it when it is read: types that a value belied, missing values.
     error
@@ -45,8 +48,16 @@ class Entry:
     plan: Plan | None = field(default=None, kw_only=True)
     part_records: NDArray[Any] | None = field(default=None, kw_only=True)
     segment: Segment | None = field(default=None, kw_only=True)
+    header: Header | None = field(default=None, kw_only=True)
     notes: Sequence[str] = field(default_factory=list, kw_only=True)
     error: Exception | None = field(default=None, kw_only=True)
+
+    @property
+    def segment_nbytes(self) -> int:
+        """Bytes of the segment that its rows take."""
+        if self.segment is None or self.header is None:
+            return 0 if self.segment is None else self.segment.nbytes
+        return self.header.nbytes
 
     def end(self, record: Any) -> None:
         """Keep what a monitor shows at the end, and let go of all the rest."""

@@ -9,8 +9,9 @@
    value may belie a type in the last line of the last file.
 2. The columns of tables, and the fields of records, are those of the first file, by name; each gets
    the widest of its types. What no type holds is an error that names both files.
-3. A loader process writes the rows of a file to their place, converted where its type is another
-   one. The file's own segment goes then, so that all of them together take little more memory than
+3. Small files are read many at a time into a segment (lots); of these no rows are looked at alone.
+4. A loader process writes the rows of a segment to their place, converted where a type is
+   another one. That segment goes then, so that all of them together take little more memory than
    the one array.
 """
 
@@ -34,6 +35,7 @@ from shmkit.loading.steps import Steps
 from shmkit.loading.tasks import Place, named_error
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.files import Identity
+from shmkit.segments.image.header import Header
 from shmkit.segments.image.layout import Layout, layout_of
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
@@ -58,51 +60,121 @@ def concatenated(
     With `column` there is one more column, or field: the name of the file. With `as_lines` texts
     were read as two-dimensional, however few lines they have, and a single column is none.
     """
-    arrays = steps.arrays
-    files = [file for file in steps.files if file.number in arrays]
+    rows = _rows_of(steps)
+    read = {some.segment for some in rows.values()}
+    try:
+        return _joined(steps, rows, backing, column=column, as_lines=as_lines)
+    finally:
+        rows.clear()  # a traceback holds them; the memory is to come back
+        steps.arrays.clear()
+        for segment in read:
+            segment.unlink()
+
+
+def _joined(
+    steps: Steps,
+    rows: dict[int, _Rows],
+    backing: str | os.PathLike[str],
+    *,
+    column: bool,
+    as_lines: bool,
+) -> _Array | None:
+    """The rows as one array; those that have their place are taken out of `rows`."""
 
     def refuse(file: LoadingFile, error: Exception) -> None:
-        arrays.pop(file.number).close()
+        del rows[file.number]
+        steps.arrays.pop(file.number, None)
         steps.fail(file, error)
 
-    whole = _whole_of(files, arrays, refuse, column=column, as_lines=as_lines)
+    files = [file for file in steps.files if file.number in rows]
+    whole = _whole_of(files, rows, refuse, column=column, as_lines=as_lines)
     if whole is None:
         return None
-    files = [file for file in files if file.number in arrays]
-    # The arrays that the rows come from go one by one meanwhile.
-    room = min(2 * max(arrays[file.number].nbytes for file in files), whole.nbytes)
+    files = [file for file in files if file.number in rows]
+    # The segments that the rows come from go one by one meanwhile.
+    room = min(2 * max(some.array.nbytes for some in rows.values()), whole.nbytes)
     segment = Segment.create(choose_backing(backing, room))
-    segment.source = _origin(files, arrays, whole)
-    work = []
+    segment.source = _origin(files, rows, whole)
+    runs = [[file] for file in files] if column else list(_runs(files, rows))
+    work = [whole.task(run, rows, segment, steps.records) for run in runs]
     for file in files:
-        read = arrays[file.number].segment
-        assert read is not None
-        file.segment, file.header = segment, read.header
-        work.append(whole.task(file, read, steps.records))
+        file.segment, file.header = segment, rows[file.number].header
     whole.declare(segment)
     steps.notes += whole.notes
     for index, outcome in steps.pool.run(work, steps.tick):
-        file = files[index]
-        arrays.pop(file.number).close()
         if isinstance(outcome, Died):
-            raise LoaderDiedError(file.path, outcome.exitcode)
+            raise LoaderDiedError(runs[index][0].path, outcome.exitcode)
         if isinstance(outcome, Exception):
             raise outcome
+        for file in runs[index]:  # a segment goes with the last of its rows
+            del rows[file.number]
+            steps.arrays.pop(file.number, None)
     return view_of(segment)
 
 
+class _Rows(NamedTuple):
+    """The rows of a file, in what a segment holds."""
+
+    array: _Array
+    start: int
+    stop: int
+
+    @property
+    def segment(self) -> Segment:
+        """Where they are."""
+        assert self.array.segment is not None
+        return self.array.segment
+
+    @property
+    def header(self) -> Header:
+        """Of the array that they alone would be."""
+        whole = self.segment.header
+        layout = layout_of(whole.dtype, whole.shape)
+        count = self.stop - self.start
+        if layout is None:
+            return whole._replace(shape=(count, *whole.shape[1:])) if whole.shape else whole
+        dtype, shape = layout.image() if count == layout.rows else (layout.row_dtype(), (count,))
+        return whole._replace(dtype=dtype, shape=shape)
+
+
+def _rows_of(steps: Steps) -> dict[int, _Rows]:
+    """Where the rows of each file are, by its number."""
+    found: dict[int, _Rows] = {}
+    views: dict[str, _Array] = {}
+    for file in steps.files:
+        if (array := steps.arrays.get(file.number)) is not None:
+            rows = len(array) if isinstance(array, SharedTable) or array.ndim else 1
+            found[file.number] = _Rows(array, 0, rows)
+        elif file.number in steps.lots and file.segment is not None:
+            view = views.get(file.segment.path) or view_of(file.segment)
+            views[file.segment.path] = view
+            found[file.number] = _Rows(view, *steps.lots[file.number])
+    return found
+
+
+def _runs(files: Sequence[LoadingFile], rows: Mapping[int, _Rows]) -> Iterator[list[LoadingFile]]:
+    """Files whose rows lie behind one another already."""
+    run: list[LoadingFile] = []
+    for file in files:
+        if run:
+            before, here = rows[run[-1].number], rows[file.number]
+            if before.array is not here.array or before.stop != here.start:
+                yield run
+                run = []
+        run.append(file)
+    yield run
+
+
 def _origin(
-    files: Sequence[LoadingFile], arrays: Mapping[int, _Array], whole: _Whole
+    files: Sequence[LoadingFile], rows: Mapping[int, _Rows], whole: _Whole
 ) -> dict[str, Any]:
     """What is known of where the one array came from."""
-    segments = [arrays[file.number].segment for file in files]
-    sources = [{} if segment is None else segment.source for segment in segments]
-    notes = [note for source in sources for note in source.get("notes", ())]
+    notes = [note for file in files for note in file.notes]
     folder = os.path.commonpath([os.path.dirname(file.path) for file in files])
     stops = [*list(whole.starts.values())[1:], whole.shape[0]]
     return {
         "file": files[0].path if len(files) == 1 else f"{len(files)} files in {folder}",
-        "options": sources[0].get("options", {}),
+        "options": rows[files[0].number].segment.source.get("options", {}),
         "notes": [*dict.fromkeys(notes), *whole.notes],
         "sources": [
             (file.name, file.path, whole.starts[file.number], stop)
@@ -150,18 +222,24 @@ class _Whole(NamedTuple):
         """Bytes of its data."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def task(self, file: LoadingFile, read: Segment, records: SharedArray) -> Task:
-        """The task that writes the rows of a file, which lie in another segment, to their place."""
-        assert file.segment is not None
-        code = self.codes.get(file.number)
-        place = Place(file.segment.path, file.segment.identity, records, file.number)
-        start = self.starts[file.number]
-        return Task(_place, (file.path, read.path, read.identity, place, start, code))
+    def task(
+        self,
+        run: Sequence[LoadingFile],
+        rows: Mapping[int, _Rows],
+        segment: Segment,
+        records: SharedArray,
+    ) -> Task:
+        """The task that writes the rows of files, one behind another already, to their place."""
+        first, last = rows[run[0].number], rows[run[-1].number]
+        place = Place(segment.path, segment.identity, records, run[0].number)
+        source = run[0].path, first.segment.path, first.segment.identity, first.start, last.stop
+        number = run[0].number
+        return Task(_place, (*source, place, self.starts[number], self.codes.get(number)))
 
 
 def _whole_of(
     files: Sequence[LoadingFile],
-    arrays: Mapping[int, _Array],
+    rows: Mapping[int, _Rows],
     refuse: Callable[[LoadingFile, Exception], None],
     *,
     column: bool,
@@ -176,28 +254,33 @@ def _whole_of(
     inner: tuple[int, ...] = ()
     widest: dict[str, dict[np.dtype[Any], str]] = {}
     starts: dict[int, int] = {}
-    kept, rows = [], 0
-    for file in files:
-        array = arrays[file.number]
+    kept, total = [], 0
+    known: dict[str, tuple[dict[str, np.dtype[Any]], tuple[int, ...]]] = {}  # by segment
+    table = False
+    for file in files:  # no variable is a view: an error's traceback would keep its memory
+        count = rows[file.number].stop - rows[file.number].start
         try:
-            found, shape = _types_of(array)
+            path = rows[file.number].segment.path
+            if path not in known:
+                known[path] = _types_of(rows[file.number].array)
+            found, shape = known[path]
             if as_lines and shape == (1,) and "ndmin" in file.options:
                 shape = ()
             if first is None:
                 first, types, inner = file, found, shape
-            elif isinstance(array, SharedTable) or array.size:
+                table = isinstance(rows[file.number].array, SharedTable)
+            elif table or count:
                 types = _agreed(first, types, inner, file, found, shape)
         except LoadError as error:
             refuse(file, error)
             continue
         for name, dtype in found.items():
             widest.setdefault(name, {}).setdefault(dtype, file.name)
-        starts[file.number] = rows
+        starts[file.number] = total
         kept.append(file)
-        rows += _rows_of(array, inner)
+        total += count
     if first is None:
         return None
-    table = isinstance(arrays[first.number], SharedTable)
     columns = list(types.items())
     if column:
         columns.append((SOURCE, _source_dtype(first, types, [file.name for file in kept])))
@@ -205,7 +288,7 @@ def _whole_of(
     return _Whole(
         columns if table else [],
         dtype,
-        (rows, *inner),
+        (total, *inner),
         starts,
         {file.number: code for code, file in enumerate(kept)} if column else {},
         list(_told(types, widest)),
@@ -222,13 +305,6 @@ def _types_of(array: _Array) -> tuple[dict[str, np.dtype[Any]], tuple[int, ...]]
         return {"": stored.dtype}, shape
     assert stored.dtype.fields is not None
     return {name: stored.dtype.fields[name][0] for name in stored.dtype.names}, shape
-
-
-def _rows_of(array: _Array, inner: tuple[int, ...]) -> int:
-    """Rows of an array, whose last ones have this shape; a single row may come as itself."""
-    if isinstance(array, SharedTable):
-        return len(array)
-    return 1 if array.shape == inner and array.ndim <= len(inner) else len(array)
 
 
 def _agreed(
@@ -325,10 +401,19 @@ def _told(
 
 
 def _place(
-    path: str, read: str, identity: Identity, place: Place, start: int, code: int | None
+    path: str,
+    read: str,
+    identity: Identity,
+    first: int,
+    last: int,
+    place: Place,
+    start: int,
+    code: int | None,
 ) -> None:
-    """Write the rows in a segment to their place in another one, from row `start` on."""
+    """Write these rows in a segment to their place in another one, from row `start` on."""
     array = view_of(Segment.attach(read, identity))
+    if isinstance(array, SharedTable) or array.ndim:
+        array = array[first:last]
     try:
         with SegmentWriter(Segment.attach(place.segment, place.identity)) as writer:
             header = writer.header

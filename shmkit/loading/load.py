@@ -94,6 +94,7 @@ def load(
             found, function, cached, board, records, pool, monitor, skip_failed=skip_failed
         )
         loading.most = most
+        loading.in_lots = bool(concat) and transform is None and cache is None
         try:
             loading.run(backing, failed)
             if concat:

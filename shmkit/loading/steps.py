@@ -44,6 +44,7 @@ from shmkit.loading.cached import CachedFiles
 from shmkit.loading.calls.transform import transform_task
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.files.alike import agree
+from shmkit.loading.lots import add_lot, lots_of, settle_lot
 from shmkit.segments.backing import Backing, choose_backing
 from shmkit.segments.mapping import allow_segments
 from shmkit.segments.segment import Segment
@@ -92,6 +93,8 @@ class Steps:
         self.tried_again: set[LoadingFile] = set()
         self.taken: set[LoadingFile] = set()  # from the cache
         self.most: int | None = None  # bytes of all arrays
+        self.in_lots = False  # whether small files may be read into one segment
+        self.lots: dict[int, tuple[int, int]] = {}  # their rows there, by number of the file
 
     def run(
         self, backing: str | os.PathLike[str], failed: Iterable[tuple[LoadingFile, Any]]
@@ -112,6 +115,8 @@ class Steps:
             self.count(backing)
             places = self.places(backing)
             again = set(self.good())
+            if self.in_lots:
+                again -= self.read_lots([f for f in self.good() if f in again], places[0][1][0])
             while again:
                 for files, backings in places:
                     self.read_somewhere([file for file in files if file in again], backings)
@@ -264,6 +269,19 @@ class Steps:
                     self.settle(file, result)
         return without_room
 
+    def read_lots(self, files: Sequence[LoadingFile], backing: Backing) -> set[LoadingFile]:
+        """Read small files many at a time, of which no array is wanted; which could be read so."""
+        lots = [
+            add_lot(some, Segment.create(backing), self.records)
+            for some in lots_of(files, self.board.processes)
+        ]
+        read = set()
+        for index, outcome in self.pool.run([lot.task for lot in lots], self.tick):
+            for file, start, stop in settle_lot(lots[index], outcome):
+                self.lots[file.number] = start, stop
+                read.add(file)
+        return read
+
     def again(self, file: LoadingFile) -> bool:
         """Note that a task of this file is run once more; it may be."""
         self.tried_again.add(file)
@@ -287,6 +305,7 @@ class Steps:
             if file.segment is not None:
                 file.segment.unlink()
                 self.arrays.pop(file.number, None)
+                self.lots.pop(file.number, None)
             file.read_into(Segment.create(backing), records)
             for number, task in enumerate(file.read_tasks(self.records)):
                 found.append((n // self.board.processes, number, file, task))

@@ -42,6 +42,7 @@ __all__ = [
     "datasets",
     "join",
     "named_error",
+    "opened",
     "probe",
     "read",
     "recode",
@@ -102,13 +103,13 @@ def datasets(
 
 def probe(source: Source) -> tuple[Plan, Version | None]:
     """What is in the file, and its version."""
-    with _opened(source, source.load_opener()) as reader:
+    with opened(source, source.load_opener()) as reader:
         return reader.probe(), reader.version()
 
 
 def count(source: Source, plan: Plan, edges: Sequence[tuple[int, int]]) -> list[Any]:
     """What lines begin in each of these parts of a file, from and to, for `Plan.in_parts`."""
-    with _opened(source, source.load_opener()) as reader:
+    with opened(source, source.load_opener()) as reader:
         return [reader.count(plan, start, stop) for start, stop in edges]
 
 
@@ -143,7 +144,7 @@ def read(
     record["state"], record["pid"], record["started"] = State.LOADING, os.getpid(), time.time()
     opener, found = source.load_opener(), {}
     segment = Segment.attach(place.segment, place.identity)
-    with _opened(source, opener) as reader, SegmentWriter(segment, record) as writer:
+    with opened(source, opener) as reader, SegmentWriter(segment, record) as writer:
         known = like if plan is None else plan
         if plan is None:
             plan = reader.probe(like)
@@ -195,7 +196,7 @@ def recode(start: int, stop: int, codes: Mapping[str, NDArray[Any]], place: Plac
 
 
 @contextmanager
-def _opened(source: Source, opener: Opener) -> Iterator[Reader]:
+def opened(source: Source, opener: Opener) -> Iterator[Reader]:
     """The reader of a file; errors in the block name the file.
 
     Another version than tasks before have seen is an error, and so is one that changes in the

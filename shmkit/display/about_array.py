@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from shmkit._categories import names_of
-from shmkit._format import counted, dtype_text
+from shmkit._format import count_text, counted, dtype_text
 from shmkit._text_dtype import is_text
 from shmkit.segments.image.header import Header
 from shmkit.segments.image.layout import layout_of
@@ -33,7 +33,9 @@ def short_text(dtype: np.dtype[Any], shape: Shape) -> str:
     """
     if dtype.names:
         return dtype_text(dtype)
-    lengths = " \N{MULTIPLICATION SIGN} ".join(str(length) for length in shape)
+    lengths = " \N{MULTIPLICATION SIGN} ".join(
+        length if isinstance(length, str) else count_text(length) for length in shape
+    )
     return f"{dtype} {lengths}".strip()
 
 

@@ -46,7 +46,7 @@ from shmkit.cleanup.orphans import is_orphan, kill_orphaned_loaders, remove_orph
 from shmkit.cleanup.owner import Owner, owner_of, this_process
 from shmkit.cleanup.published import published_names
 from shmkit.display.about_array import column_lines, nbytes_of, short_text
-from shmkit.display.holders import held_by
+from shmkit.display.holders import held_by, to_free
 from shmkit.display.panel.page import (
     MAX_ROWS,
     NUMBER,
@@ -306,6 +306,7 @@ def _own_row(segment: FoundSegment, *, buttons: bool) -> str:
         rows = count_cell(shape[0] if shape else 1)
     lines = {
         "held by  ": ", ".join(segment.holders),
+        "to free  ": to_free(segment.holders),
         "file     ": segment.file,
         "segment  ": segment.path,
         "name     ": names,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from shmkit import share
-from shmkit.display.holders import held_by
+from shmkit import share, shared_load
+from shmkit.display.holders import held_by, loaded_by, to_free
 from shmkit.views.arrays import SharedArrays
 
 
@@ -69,3 +69,49 @@ def test_tables_and_their_columns_hold_the_segment():
             "_oh": {},
         }
     assert held_by({0: table.segment}, variables) == {0: ["table", "part", "column", "text"]}
+
+
+def test_one_level_below_a_variable_is_looked_at():
+    with share({"x": [1.5, 2.5], "s": ["a", "b"]}) as table:
+        frame = table.to_pandas()
+        model = type("Model", (), {})()
+        model.arrays = SharedArrays({"one": table})
+
+        def closed_over():
+            return table
+
+        variables = {
+            "frame": frame,
+            "series": frame["x"],
+            "text": frame["s"],  # pandas' own copy
+            "model": model,
+            "closed_over": closed_over,
+            "deeper": {"model": model},
+            "np": np,
+            "_oh": {},
+        }
+        assert held_by({0: table.segment}, variables) == {
+            0: ["frame", "series", "model", "closed_over"]
+        }
+
+
+def test_what_to_type_names_variables_and_outputs():
+    assert to_free(["a", "b", "Out[3]"]) == "del a, b; %shm forget"
+    assert to_free(["_"]) == "%shm forget"
+    assert to_free([]) == ""
+
+
+def test_who_has_arrays_of_the_same_files_is_found(tmp_path):
+    for name in ("one", "two", "other"):
+        np.save(tmp_path / f"{name}.npy", np.zeros(10))
+    files = [str(tmp_path / "one.npy"), str(tmp_path / "two.npy")]
+    with (
+        shared_load(files, progress=False) as both,
+        shared_load(files[0], progress=False) as one,
+        shared_load(tmp_path / "other.npy", progress=False) as other,
+    ):
+        closed = shared_load(files, progress=False)
+        closed.close()
+        variables = {"both": both, "one": one, "other": other, "closed": closed, "_3": both}
+        assert loaded_by(variables, files, []) == {"both": 160, "one": 80}
+        assert loaded_by(variables, files, [one[0].segment]) == {"both": 160}

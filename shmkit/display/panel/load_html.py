@@ -28,7 +28,7 @@ import re
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from shmkit import _limits
 from shmkit._format import count_text, counted, few_text, nbytes_text, seconds_text
 from shmkit._html import Cell, escaped, row_html
 from shmkit.display.about_array import column_lines, nbytes_of, short_text, types_of
+from shmkit.display.holders import to_free
 from shmkit.display.panel.page import (
     MARKS,
     NUMBER,
@@ -74,10 +75,13 @@ class Files:
         The names without what all of them have in common.
     common : str
         What they have in common, with a gap; empty if that is little.
+    before : mapping of str to int
+        The variables that have arrays of these files already, and the bytes of these.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, before: Mapping[str, int] | None = None) -> None:
         self.board = board
+        self.before = before or {}
         self.words = [""] * len(board.files)
         self.nbytes = np.zeros(len(board.files), np.int64)
         self.names, self.common = _told_apart([file.name for file in board.files])
@@ -215,6 +219,12 @@ def _outcome(board: Board) -> str:
 def _notes(files: Files) -> str:
     """What is to be said of all files, a line each."""
     notes = _differences(files) if files.board.ended else []
+    for variable, nbytes in files.before.items():
+        name, both = escaped(variable), nbytes_text(nbytes + int(files.nbytes.sum()))
+        notes.append(
+            f"<b>{name}</b> has arrays of these files already, {nbytes_text(nbytes)}; with those "
+            f"of this load {both}. <b>{name}.close()</b> before a load gives them back first"
+        )
     if files.common:
         notes.append(f"All names: <b>{escaped(files.common)}</b>")
     return "".join(f'<div class="shmkit-note">{note}</div>' for note in notes)
@@ -310,6 +320,7 @@ def _array(file: Entry, word: str, holders: Sequence[str]) -> str:
     if word == "unlinked":
         who = few_text(holders) if holders else "an object that no variable leads to"
         line = f"held by {escaped(who)}"
+        about += ["", f"to free  {to_free(holders)}"] if holders else []
     about += ["", f"file     {file.path}, {nbytes_text(file.nbytes)}"]
     if file.segment is not None and word in ("loading", "ready"):
         about.append(f"segment  {file.segment.path}")

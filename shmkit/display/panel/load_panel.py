@@ -23,7 +23,7 @@ import numpy as np
 from IPython import get_ipython
 
 from shmkit._format import count_text
-from shmkit.display.holders import held_by, shell_variables
+from shmkit.display.holders import held_by, loaded_by, shell_variables
 from shmkit.display.panel.live_panel import LivePanel
 from shmkit.display.panel.load_html import Files, columns, counts, row, summary
 from shmkit.display.panel.page import MAX_ROWS, Snapshot
@@ -53,7 +53,7 @@ class Panel:
         """Show the panel, live."""
         self._shell = get_ipython()
         self._board = board
-        self._files = Files(board)
+        self._files = Files(board, self._before())
         self._shown: object = None
         self._panel = LivePanel(
             self._snapshot({}),
@@ -115,17 +115,27 @@ class Panel:
         holders: dict[int, list[str]] = {}
         if unlinked := np.flatnonzero(states == State.UNLINKED).tolist():
             holders = held_by({n: board.files[n].segment for n in unlinked}, shell_variables())
-        shown = (board.ended, board.closed, states.tobytes(), holders)
+        before = self._before()
+        shown = (board.ended, board.closed, states.tobytes(), holders, before)
         if shown == self._shown:
             return
         self._shown = shown
-        self._files = Files(board)
+        self._files = Files(board, before)
         self._panel.keep(self._snapshot(holders))
         if _has_memory(board):
             rows = self._rows(range(len(board.files)), holders)
             self._panel.show(summary(self._files, time.time()), rows)
         else:
             self._panel.close()
+
+    def _before(self) -> dict[str, int]:
+        """Which variables have arrays of the same files, that are not of this load."""
+        board = self._board
+        if board.closed or board.failed:
+            return {}
+        paths = {file.path for file in board.files}
+        own = [file.segment for file in board.files]
+        return loaded_by(shell_variables(), paths, own)
 
     def _rows(self, numbers: Iterable[int], holders: Mapping[int, Sequence[str]]) -> list[str]:
         return [row(self._files, number, holders.get(number, ())) for number in numbers]

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 MAX_ROWS = 100  # of a snapshot
+_BOX = 12  # rows; more get a box that scrolls, as in panel.js
 NUMBER = 'class="shmkit-n"'  # of the cells of a column of figures
 STYLE = (resources.files("shmkit.display.panel") / "panel.css").read_text("utf-8")
 
@@ -105,6 +106,9 @@ def unfolding(line: str, text: str) -> str:
 def snapshot_html(snapshot: Snapshot, columns: Sequence[Cell], widths: str, key: str = "") -> str:
     """A snapshot as a notebook's output, which no live panel but that with this key hides."""
     table = table_html(columns, widths, snapshot.rows) if snapshot.rows else ""
+    if len(snapshot.rows) > _BOX:  # as high as the live one; it scrolls by keyboard too
+        label = f'role="group" aria-label="{escaped(columns[0].html)}"'
+        table = f'<div class="shmkit-many" {label} tabindex="0">{table}</div>'
     more = f'<div class="shmkit-note">{escaped(snapshot.more)}</div>' if snapshot.more else ""
     return (
         f'<style>\n{STYLE}</style><div class="shmkit-panel" data-snapshot="{key}">'

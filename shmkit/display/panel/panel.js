@@ -7,7 +7,7 @@
    the keyboard on stays as it is. The snapshot beside it, which a saved notebook shows, is hidden
    by a rule that is there as long as this is, and lives. */
 
-const BOX = 12; // rows; more get a box that scrolls, and a filter
+const BOX = 12; // rows; more get a box that scrolls, as in page.py, and a filter
 
 function element(tag, attributes = {}, ...children) {
   const made = Object.assign(document.createElement(tag), attributes);

@@ -10,6 +10,7 @@ from boards import board_of
 from frontend import VIEW, displayed, live
 from pages import Page
 
+import shmkit
 from shmkit.display.panel import live_panel, load_html, load_panel, page
 from shmkit.display.panel.load_panel import Panel
 from shmkit.errors import LoadError
@@ -153,6 +154,33 @@ def test_files_that_differ_in_type_are_told(make_board):
     assert "chr differs" not in summary(board).text
 
 
+def test_files_that_a_variable_has_already_are_told_with_both_sizes(make_board):
+    board = make_board(State.READY)
+    end(board)
+    page = Page(load_html.summary(load_html.Files(board, {"<old>": 3_000}), board.ended))
+    assert (
+        "<old> has arrays of these files already, 3.00 kB; with those of this load 20.0 kB. "
+        "<old>.close() before a load gives them back first"
+    ) in page.text
+
+
+def test_loading_the_same_files_anew_says_so_until_the_variable_is_bound(tmp_path, shell):
+    np.save(tmp_path / "one.npy", np.zeros(100))
+    shell.kernel = None  # as a kernel's has one
+    shell.user_ns |= {"shared_load": shmkit.shared_load, "path": tmp_path / "one.npy"}
+    for _ in range(2):
+        before = len(shell.display_pub.outputs)
+        shell.run_cell("arrays = shared_load(path)")
+    first, *_, last = [
+        out["data"]["text/html"]
+        for out in shell.display_pub.outputs[before:]
+        if "1 file" in out["data"].get("text/html", "")
+    ]
+    assert "<b>arrays</b> has arrays of these files already, 800 B" in first
+    assert "already" not in last
+    shell.run_cell("arrays.close()")
+
+
 def test_plain_array_shows_dtype_and_shape(make_board):
     board = make_board(State.READY, shape=(3, 4, 5), dtype="f4")
     assert table(board).rows[1][3].startswith("float32 3 \N{MULTIPLICATION SIGN} 4")
@@ -218,6 +246,17 @@ def test_of_many_files_a_saved_notebook_has_a_hundred(make_board, shell):
     assert len(page.rows) == 1 + 100  # headings, files
     assert page.rows[1][:2] == ["file1200", "✕ failed"]
     assert page.text.endswith("and 1\u202f101 more: 500 stopped, 601 freed")
+
+
+@pytest.mark.parametrize("count", [12, 13])
+def test_many_rows_scroll_in_a_box_of_their_own_in_a_saved_notebook_too(make_board, count):
+    files = load_html.Files(make_board(*[State.WAITING] * count))
+    rows = [load_html.row(files, number) for number in range(count)]
+    kept = page.snapshot_html(page.Snapshot("", rows, ""), *load_html.columns(files))
+    boxes = [box for box in Page(kept).tags("div") if box.get("class") == "shmkit-many"]
+    assert boxes == [
+        {"class": "shmkit-many", "role": "group", "aria-label": "File", "tabindex": "0"}
+    ] * (count > 12)
 
 
 def test_what_is_kept_says_its_time_and_nothing_that_is_over(make_board, shell):

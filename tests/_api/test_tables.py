@@ -266,7 +266,8 @@ def test_an_empty_field_that_is_not_missing_makes_text(file, usual, rows):
     path = file("id,x\n" + f"1,{usual}\n" * rows + "2,\n" + f"1,{usual}\n" * rows)
     table = table_of(path, missing={"x": {"ND"}})
     assert table["x"][rows - 1 : rows + 1].tolist() == [usual, ""]
-    assert f"'x' is text: '' in line {count_text(rows + 2)}; missing={{'x': {{'ND', ''}}}}" in repr(table)
+    line = count_text(rows + 2)
+    assert f"'x' is text: '' in line {line}; missing={{'x': {{'ND', ''}}}}" in repr(table)
 
 
 @pytest.mark.parametrize(

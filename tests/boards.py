@@ -1,5 +1,7 @@
 """Boards of loads that never ran, for what shows them."""
 
+import time
+
 import numpy as np
 
 from shmkit.loading.board.board import Board
@@ -14,3 +16,9 @@ def board_of(names, records, processes=2):
     pairs = zip(names, sizes, strict=True)
     files = [LoadingFile(name, f"/data/{name}.txt", nbytes) for name, nbytes in pairs]
     return Board(files, records, processes)
+
+
+def end(board):
+    """Its load has ended."""
+    board.ended = time.time()
+    board.refresh()

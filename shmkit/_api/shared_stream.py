@@ -102,7 +102,7 @@ def _holders(segments: Sequence[Segment]) -> list[str]:
 def _nbytes(memory: int | str | None) -> int:
     if memory is None:
         return _limits.memory().free // 2
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)b?\s*", str(memory).lower())
+    found = re.fullmatch(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([kmgt]?)b?\s*", str(memory).lower())
     if not found or not (nbytes := int(float(found[1]) * _UNITS[found[2]])):
         raise ValueError(f'memory={memory!r} is no number of bytes above 0, such as "4 GB"')
     return nbytes

@@ -119,7 +119,10 @@ class CacheDirectory:
         """All entries, the last used first."""
         found = []
         for file in self._files():
-            with contextlib.suppress(OSError, ShmkitError), open(file.path, "rb") as opened:
+            with (
+                contextlib.suppress(OSError, ShmkitError),
+                open(file.path, "rb", opener=_unused) as opened,
+            ):
                 _, note = read_with_note(file.path, opened)
                 status = os.fstat(opened.fileno())
                 found.append(Entry(file.path, status.st_size, status.st_atime, note or {}))
@@ -158,6 +161,11 @@ class CacheDirectory:
         """Where an entry is, once it is on the disk, and before."""
         path = os.path.join(self.path, key)
         return f"{path}.npy", f"{path}-{this_process().boot}.npy"
+
+
+def _unused(path: str, flags: int) -> int:
+    """Open an entry to look at it, which is no use: the kernel would set its time (atime)."""
+    return os.open(path, flags | getattr(os, "O_NOATIME", 0))
 
 
 def _use(path: str) -> None:

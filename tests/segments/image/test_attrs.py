@@ -38,6 +38,7 @@ def test_what_goes_through_json_is_the_same():
         {},
         {"dtype": "|O", "shape": [], "data": "AAAAAAAAAAA="},  # an address
         {"dtype": [["a", "<i4"]], "shape": [], "data": "AQAAAA=="},
+        {"dtype": "|V4", "shape": [], "data": "AQAAAA=="},
         {"dtype": "S0", "shape": [1], "data": ""},
         {"dtype": "<i4", "shape": [2], "data": "AQAAAA=="},
         {"dtype": "<i4", "shape": [], "data": "AQAAA!=="},

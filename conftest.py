@@ -12,8 +12,8 @@ import pytest
 
 collect_ignore = ["tests/benchmarks"]
 if importlib.util.find_spec("shmkit.readers.text.parser._parser") is None:  # there was no compiler
-    needs_parser = "parser/test_parser", "table/test_reader", "test_columns", "test_shape"
-    collect_ignore += [f"tests/readers/text/{module}.py" for module in needs_parser]
+    needs_parser = "parser", "table", "test_columns.py", "test_header.py", "test_preamble.py"
+    collect_ignore += [f"tests/readers/text/{name}" for name in (*needs_parser, "test_shape.py")]
 else:
     collect_ignore.append("tests/behaviour/test_uncompiled.py")
 if sys.version_info < (3, 13):  # whose headers know nothing of free threads

@@ -61,8 +61,9 @@ def test_a_block_at_the_edge_is_filled_up():
         np.s_[1:4:2, 0:3:1],
         np.s_[0:4:1, 1:3:1],
         np.s_[3:None:-1, 2:None:-2],
+        np.s_[0:4:1, 2:None:-1],
     ],
-    ids=["all", "first rows", "some rows", "some columns", "backwards"],
+    ids=["all", "first rows", "some rows", "some columns", "backwards", "rows backwards"],
 )
 def test_what_was_cut_is_put_together(there, shuffled):
     chunk = np.arange(12, dtype="i4").reshape(4, 3) * 70_001

@@ -1,7 +1,7 @@
-"""Make the README's pictures of the load panel: ``python tests/picture.py``.
+"""Make the README's pictures, of the load panel and of the plots: ``python tests/picture.py``.
 
-A real load in a real JupyterLab, as soon as one file, with a bad row, has failed: then its loaders
-are stopped for as long as the picture takes.
+The panel: a real load in a real JupyterLab, as soon as one file, with a bad row, has failed: then
+its loaders are stopped for as long as the picture takes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lab import Lab
 from machine import tool
 from processes import loaders_of
 
+import shmkit
 from shmkit import sample
 
 LOAD = """
@@ -29,7 +30,8 @@ HERE = Path(__file__).parents[1] / "notebooks"
 
 
 def main() -> None:
-    """Write notebooks/panel-light.png and notebooks/panel-dark.png."""
+    """Write notebooks/panel-light.png, panel-dark.png, preview.png, timeline.png and memory.png."""
+    plots()
     with tempfile.TemporaryDirectory() as name, Lab(Path(name), tool("chromium")) as lab:
         for year in (2023, 2024):  # larger than the texts, so they are loaded first
             np.save(lab.folder / f"grid_{year}.npy", sample.climate(steps=200))
@@ -54,6 +56,23 @@ def main() -> None:
                 for loader in loaders:
                     os.kill(loader, signal.SIGCONT)
                 notebook.wait()
+
+
+def plots() -> None:
+    """Write a picture of each plot; they are transparent, so one does for light and dark."""
+    with tempfile.TemporaryDirectory() as name:
+        paths = [
+            sample.methylation(os.path.join(name, f"sample{number:02}.txt"), 700_000, number)
+            for number in range(1, 8)
+        ]
+        with shmkit.shared_load(paths, processes=2, progress=False) as arrays:
+            drawn = {
+                "preview": shmkit.preview(arrays[0])[0],
+                "timeline": arrays.plot_timeline(),
+                "memory": arrays.plot_memory(),
+            }
+            for what, ax in drawn.items():
+                ax.figure.savefig(HERE / f"{what}.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
     progress=   False ──▶ nobody
                 None  ──▶ as SHMKIT_PROGRESS says: widget, tqdm, plain (the last line only), off,
                           or auto: a notebook's kernel ──▶ widget
+                                   marimo ──▶ plain
                                    stderr is a terminal ──▶ tqdm
                                    else ──▶ nobody
                 True  ──▶ auto, but tqdm instead of nobody
 
-A widget can be shown in a notebook's kernel only: elsewhere it is as auto.
+A widget can be shown in a notebook's kernel only: elsewhere it is as auto. marimo has no such
+kernel, and shows what is written to stderr below the cell.
 
 Front ends are imported late: `import shmkit` loads none.
 """
@@ -67,5 +69,8 @@ def _kind(progress: bool | None) -> str:
         return "widget"
     if kind not in ("auto", "widget"):
         return kind
+    marimo = sys.modules.get("marimo")
+    if marimo is not None and marimo.running_in_notebook():
+        return "plain"
     terminal = sys.stderr is not None and sys.stderr.isatty()
     return "tqdm" if progress or notebook or terminal else "off"

@@ -4,6 +4,8 @@ import contextlib
 import os
 import pty
 import re
+import subprocess
+import sys
 import termios
 
 import numpy as np
@@ -140,3 +142,23 @@ with shmkit.shared_load("x.npy") as (x,):
     print(x.tolist())
 """)
     assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")
+
+
+def test_marimo_shows_a_line_of_a_load_and_the_table_of_panel(tmp_path):
+    pytest.importorskip("marimo")  # no dependency of shmkit or its tests
+    np.save(tmp_path / "one.npy", np.zeros(100))
+    (tmp_path / "app.py").write_text(
+        "import marimo\n"
+        "app = marimo.App()\n"
+        "@app.cell\n"
+        "def _():\n"
+        "    import shmkit\n"
+        f"    arrays = shmkit.shared_load({str(tmp_path / 'one.npy')!r})\n"
+        "    shmkit.panel()\n"
+        "    return\n"
+    )
+    command = [sys.executable, "-m", "marimo", "export", "html", "app.py", "-o", "app.html"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=50)
+    page = (tmp_path / "app.html").read_text()
+    assert re.search(r"1 file, 928 B in .* 1 loader process", page)
+    assert "1 segment, 800 B here" in page

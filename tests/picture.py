@@ -65,6 +65,7 @@ def plots() -> None:
             sample.methylation(os.path.join(name, f"sample{number:02}.txt"), 700_000, number)
             for number in range(1, 8)
         ]
+        shmkit.shared_load(paths, processes=2, progress=False).close()  # its loaders stay
         with shmkit.shared_load(paths, processes=2, progress=False) as arrays:
             drawn = {
                 "preview": shmkit.preview(arrays[0])[0],

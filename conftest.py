@@ -14,6 +14,7 @@ collect_ignore = ["tests/benchmarks"]
 if importlib.util.find_spec("shmkit.readers.text.parser._parser") is None:  # there was no compiler
     needs_parser = "parser", "table", "test_columns.py", "test_header.py", "test_preamble.py"
     collect_ignore += [f"tests/readers/text/{name}" for name in (*needs_parser, "test_shape.py")]
+    collect_ignore.append("tests/loading/files/test_alike.py")
 else:
     collect_ignore.append("tests/behaviour/test_uncompiled.py")
 if sys.version_info < (3, 13):  # whose headers know nothing of free threads

@@ -53,7 +53,7 @@ class SharedArrays(Sequence[_Array]):
     >>> arrays.keys(), first is arrays[0] is arrays["one"]
     (['one', 'two'], True)
     >>> arrays
-    <SharedArrays: one, two (78.4 kB)>
+    <SharedArrays: one, two (77.9 kB)>
     >>> arrays.close()
     >>> arrays
     <SharedArrays: one, two (closed)>
@@ -206,7 +206,7 @@ class SharedArrays(Sequence[_Array]):
         >>> path = shmkit.sample.methylation("one.txt", rows=1000)
         >>> with shmkit.shared_load(path) as arrays:
         ...     arrays.plot_memory().get_title(loc="left")
-        '1 array: 37.7 kB'
+        '1 array: 37.5 kB'
         """
         from shmkit.plotting import load  # noqa: PLC0415 - as above
 

@@ -145,7 +145,6 @@ with shmkit.shared_load("x.npy") as (x,):
 
 
 def test_marimo_shows_a_line_of_a_load_and_the_table_of_panel(tmp_path):
-    pytest.importorskip("marimo")  # no dependency of shmkit or its tests
     np.save(tmp_path / "one.npy", np.zeros(100))
     (tmp_path / "app.py").write_text(
         "import marimo\n"

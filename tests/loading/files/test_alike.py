@@ -7,8 +7,6 @@ from reading import probe
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.files.alike import agree
 
-pytest.importorskip("shmkit.readers.text.parser._parser")
-
 
 @pytest.fixture
 def file(tmp_path):

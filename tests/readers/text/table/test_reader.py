@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import open_reader
 
+from shmkit import shared_load
 from shmkit.readers.text.columns import MISSING
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.segment import Segment
@@ -82,19 +83,8 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("drawn") / "table.csv"
 
 
-@given(tables())
-def test_drawn_tables_are_those_of_pandas_wherever_they_are_cut(path, drawn):
-    text, delimiter, cuts = drawn
-    path.write_bytes(text.encode())
-    table = table_in_parts(path, cuts, layout="columns", delimiter=delimiter, header=True)
-    frame = pd.read_csv(
-        path,
-        sep=delimiter,
-        keep_default_na=False,
-        na_values=WORDS,
-        dtype_backend="numpy_nullable",
-    )
-    texts = pd.read_csv(path, sep=delimiter, keep_default_na=False, dtype=str)
+def assert_same(table, frame, texts):
+    """A table is what pandas read: `frame` with its types, `texts` without."""
     assert table.columns == list(frame)
     assert len(table) == len(frame)
     for name in table:
@@ -107,6 +97,44 @@ def test_drawn_tables_are_those_of_pandas_wherever_they_are_cut(path, drawn):
             assert np.isnan(np.asarray(column, float)).tolist() == expected.isna().tolist()
             there = expected.notna().to_numpy()
             assert np.asarray(column)[there].tolist() == expected[there].tolist()
+
+
+def of_pandas(read, path, **options):
+    """A file as pandas reads it, with its types and without."""
+    given = {"keep_default_na": False, **options}
+    return (
+        read(path, na_values=WORDS, dtype_backend="numpy_nullable", **given),
+        read(path, dtype=str, **given),
+    )
+
+
+@given(tables())
+def test_drawn_tables_are_those_of_pandas_wherever_they_are_cut(path, drawn):
+    text, delimiter, cuts = drawn
+    path.write_bytes(text.encode())
+    table = table_in_parts(path, cuts, layout="columns", delimiter=delimiter, header=True)
+    assert_same(table, *of_pandas(pd.read_csv, path, sep=delimiter))
+
+
+@settings(max_examples=15)
+@given(tables(), st.sampled_from(["latin-1", "utf-16", "utf-8-sig", "cp1252"]), st.integers(1, 2))
+def test_drawn_tables_in_other_encodings_are_those_of_pandas(path, drawn, encoding, processes):
+    text, delimiter, _ = drawn
+    path.write_bytes(text.encode(encoding))
+    options = {"layout": "columns", "delimiter": delimiter, "header": True, "encoding": encoding}
+    with shared_load(path, processes=processes, progress=False, **options) as (table,):
+        assert_same(table, *of_pandas(pd.read_csv, path, sep=delimiter, encoding=encoding))
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(*CELLS.values()), min_size=1, max_size=9), st.integers(0, 3))
+def test_drawn_tables_of_fixed_widths_are_those_of_pandas(path, rows, room):
+    cells = [[" ".join(cell.split()) for cell in row] for row in [[*CELLS], *rows]]
+    widths = [max(map(len, column)) + room for column in zip(*cells, strict=True)]
+    lines = ["".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with shared_load(path, widths=widths, header=True, progress=False) as (table,):
+        assert_same(table, *of_pandas(pd.read_fwf, path, widths=widths))
 
 
 @given(st.data())

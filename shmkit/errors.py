@@ -125,7 +125,8 @@ class LoaderDiedError(ShmkitError):
         return f"{path}: its loader process was ended by {name}"
 
 
-class NotEnoughMemoryError(ShmkitError, MemoryError):
+# MemoryError first: it has a __new__ of its own, without which tblib (of Dask) cannot unpickle it.
+class NotEnoughMemoryError(MemoryError, ShmkitError):
     """There is no room for the arrays: an error instead of a dead kernel; nothing is left.
 
     Attributes

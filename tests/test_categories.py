@@ -216,7 +216,7 @@ def test_hdf5_has_an_enum(tmp_path, two_files, layout):
         assert [names.get(code, "") for code in codes] == expected
     assert re.search(r'ENUM {\s+H5T_STD_U16LE;\s+"chr1" +1;\s+"chr2" +2;', h5dump(str(path), "-H"))
     with shared_load(path, progress=False) as arrays:
-        column = arrays["data"]["chr"] if layout == "table" else arrays["data/chr"]
+        column = arrays["data"]["chr"]
         assert column.categories[column].tolist() == expected
 
 

@@ -146,9 +146,10 @@ def _rows_of(steps: Steps) -> dict[int, _Rows]:
             rows = len(array) if isinstance(array, SharedTable) or array.ndim else 1
             found[file.number] = _Rows(array, 0, rows)
         elif file.number in steps.lots and file.segment is not None:
-            view = views.get(file.segment.path) or view_of(file.segment)
-            views[file.segment.path] = view
-            found[file.number] = _Rows(view, *steps.lots[file.number])
+            path = file.segment.path
+            if path not in views:
+                views[path] = view_of(file.segment)
+            found[file.number] = _Rows(views[path], *steps.lots[file.number])
     return found
 
 

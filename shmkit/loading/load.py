@@ -134,7 +134,7 @@ def _one(
     as_lines: bool,
 ) -> dict[str, SharedArray | SharedText | SharedTable]:
     """The one array of all files, without a name; an error if no file could be loaded."""
-    from shmkit.loading.concat import concatenated  # noqa: PLC0415 - few loads need it
+    from shmkit.loading.concat.concatenated import concatenated  # noqa: PLC0415 - few loads need it
 
     whole = concatenated(loading, backing, column=concat == "column", as_lines=as_lines)
     if whole is None:

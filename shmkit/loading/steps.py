@@ -42,9 +42,9 @@ from shmkit.loading.board.board import Board
 from shmkit.loading.board.record import RECORD, State
 from shmkit.loading.cached import CachedFiles
 from shmkit.loading.calls.transform import transform_task
+from shmkit.loading.concat.lots import add_lot, lots_of, settle_lot
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.files.alike import agree
-from shmkit.loading.lots import add_lot, lots_of, settle_lot
 from shmkit.segments.backing import Backing, choose_backing
 from shmkit.segments.mapping import allow_segments
 from shmkit.segments.segment import Segment

@@ -1,0 +1,1 @@
+"""Files of a load as one array."""

@@ -54,9 +54,10 @@ class Sources(Shown, Mapping[str, SharedArray | SharedText | SharedTable]):
 
     Examples
     --------
-    >>> import shmkit
-    >>> paths = [shmkit.sample.methylation(f"data{n}.txt", rows=1000, seed=n) for n in range(2)]
-    >>> with shmkit.shared_load(paths, concat=True) as calls:
+    >>> from shmkit import shared_load
+    >>> from shmkit.sample import methylation
+    >>> paths = [methylation(f"data{n}.txt", rows=1000, seed=n) for n in range(2)]
+    >>> with shared_load(paths, concat=True) as calls:
     ...     print(len(calls), list(calls.sources), len(calls.sources["data1"]))
     ...     calls.sources.files[1].start
     2000 ['data0', 'data1'] 1000

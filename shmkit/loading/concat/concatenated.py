@@ -27,6 +27,7 @@ from shmkit.loading.concat.whole import Array, Rows, Whole, whole_of
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.steps import Steps
 from shmkit.segments.backing import choose_backing
+from shmkit.segments.image.layout import as_rows
 from shmkit.segments.segment import Segment
 from shmkit.views.of_segment import view_of
 from shmkit.views.table import SharedTable
@@ -79,8 +80,13 @@ def _joined(
     segment.source = _origin(files, rows, whole)
     runs = [[file] for file in files] if column else list(_runs(files, rows))
     work = [whole.task(run, rows, segment, steps.records) for run in runs]
+    headers = {one: one.header for one in {rows[file.number].segment for file in files}}
+    of_rows = {one: as_rows(header.dtype, header.shape) for one, header in headers.items()}
     for file in files:
-        file.segment, file.header = segment, rows[file.number].header
+        one, (_, start, stop) = rows[file.number].segment, rows[file.number]
+        dtype, shape = of_rows[one]
+        shape = (stop - start, *shape[1:]) if shape else shape
+        file.segment, file.header = segment, headers[one]._replace(dtype=dtype, shape=shape)
     whole.declare(segment)
     steps.notes += whole.notes
     for index, outcome in steps.pool.run(work, steps.tick):

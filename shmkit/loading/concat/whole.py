@@ -19,8 +19,7 @@ from shmkit.loaders.loader import Task
 from shmkit.loading.concat.placing import SOURCE, place_rows
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.tasks import Place
-from shmkit.segments.image.header import Header
-from shmkit.segments.image.layout import Layout, layout_of
+from shmkit.segments.image.layout import Layout
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.array import SharedArray
@@ -44,17 +43,6 @@ class Rows(NamedTuple):
         """Where they are."""
         assert self.array.segment is not None
         return self.array.segment
-
-    @property
-    def header(self) -> Header:
-        """Of the array that they alone would be."""
-        whole = self.segment.header
-        layout = layout_of(whole.dtype, whole.shape)
-        count = self.stop - self.start
-        if layout is None:
-            return whole._replace(shape=(count, *whole.shape[1:])) if whole.shape else whole
-        dtype, shape = layout.image() if count == layout.rows else (layout.row_dtype(), (count,))
-        return whole._replace(dtype=dtype, shape=shape)
 
 
 class Whole(NamedTuple):
@@ -133,9 +121,10 @@ def whole_of(
         count = rows[file.number].stop - rows[file.number].start
         try:
             path = rows[file.number].segment.path
-            if path not in known:
-                known[path] = _types_of(rows[file.number].array)
-            found, shape = known[path]
+            if path in known:  # a lot: its files are alike
+                found, shape = known[path]
+            else:
+                found, shape = known[path] = _types_of(rows[file.number].array)
             if as_lines and shape == (1,) and "ndmin" in file.options:
                 shape = ()
             if first is None:

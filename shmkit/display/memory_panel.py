@@ -48,9 +48,11 @@ def panel() -> None:
     Examples
     --------
     >>> import shmkit
-    >>> with shmkit.share([1.0, 2.0]) as array:
+    >>> path = shmkit.sample.methylation("one.txt", rows=1000)
+    >>> with shmkit.shared_load(path) as arrays:
     ...     shmkit.panel()  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
-    Shape ...
+    File  Shape  Array  Memory  Owner  Age  Segment
+    one.txt ...  chr pos pct c t ...  this process ...
     """
     if not hasattr(get_ipython(), "kernel"):
         print(list_segments(variables=shell_variables()))  # noqa: T201 - what was asked for

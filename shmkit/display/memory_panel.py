@@ -48,11 +48,12 @@ def panel() -> None:
     Examples
     --------
     >>> import shmkit
-    >>> path = shmkit.sample.methylation("one.txt", rows=1000)
+    >>> from shmkit.sample import methylation
+    >>> path = methylation("one.txt", rows=1000)
     >>> with shmkit.shared_load(path) as arrays:
     ...     shmkit.panel()  # doctest: +ELLIPSIS, +NORMALIZE_WHITESPACE
     File  Shape  Array  Memory  Owner  Age  Segment
-    one.txt ...  chr pos pct c t ...  this process ...
+    ...
     """
     if not hasattr(get_ipython(), "kernel"):
         print(list_segments(variables=shell_variables()))  # noqa: T201 - what was asked for

@@ -170,7 +170,8 @@ class SharedArrays(Sequence[_Array]):
         Examples
         --------
         >>> import shmkit
-        >>> path = shmkit.sample.methylation("one.txt", rows=1000)
+        >>> from shmkit.sample import methylation
+        >>> path = methylation("one.txt", rows=1000)
         >>> with shmkit.shared_load(path) as arrays:
         ...     arrays.plot_timeline().get_xlabel()
         'seconds'
@@ -203,7 +204,8 @@ class SharedArrays(Sequence[_Array]):
         Examples
         --------
         >>> import shmkit
-        >>> path = shmkit.sample.methylation("one.txt", rows=1000)
+        >>> from shmkit.sample import methylation
+        >>> path = methylation("one.txt", rows=1000)
         >>> with shmkit.shared_load(path) as arrays:
         ...     arrays.plot_memory().get_title(loc="left")
         '1 array: 37.5 kB'

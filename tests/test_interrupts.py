@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -25,6 +26,7 @@ def test_an_interrupt_ends_the_call_and_not_the_function():
 
     def interrupt():
         begun.wait(20)
+        time.sleep(0.3)  # the caller waits by now: what comes just before that wakes nobody
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

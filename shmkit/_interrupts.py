@@ -2,6 +2,10 @@
 
 Python runs the handlers of signals in the main thread, between any two bytecodes. So what must not
 be left half done, such as a process that is started but not noted, is done in a thread of its own.
+
+The caller looks for interrupts itself, several times a second. To wait without end does not do:
+libraries such as polars handle SIGINT so that the kernel goes on with a wait (SA_RESTART), and
+Python is told only when that ends.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import TypeVar
 __all__ = ["uninterrupted"]
 
 _Result = TypeVar("_Result")
+_TICK = 0.05  # seconds between two looks for an interrupt
 
 
 def uninterrupted(function: Callable[[], _Result]) -> _Result:
@@ -36,7 +41,8 @@ def uninterrupted(function: Callable[[], _Result]) -> _Result:
         thread.start()
     except RuntimeError:  # at the interpreter's end there are no more threads, nor interrupts
         return function()
-    thread.join()
+    while thread.is_alive():
+        thread.join(_TICK)
     if errors:
         raise errors.pop()
     return results.pop()

@@ -2,8 +2,9 @@
 
 import os
 import signal
+import sys
 import threading
-import time
+import traceback
 
 import pytest
 
@@ -16,7 +17,19 @@ def test_it_gives_what_the_function_gives_or_raises():
         uninterrupted(lambda: {}["no such"])
 
 
-def test_an_interrupt_ends_the_call_and_not_the_function():
+@pytest.fixture(params=["Python's handler", "a handler as polars has it"])
+def handler(request):
+    signal.siginterrupt(signal.SIGINT, request.param.startswith("Python"))
+    yield
+    signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+
+
+def called_by_main_thread():
+    frame = sys._current_frames()[threading.main_thread().ident]  # noqa: SLF001 - it is documented
+    return [call.name for call in traceback.extract_stack(frame)]
+
+
+def test_an_interrupt_ends_the_call_and_not_the_function(handler):
     begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
 
     def half_done():
@@ -26,7 +39,8 @@ def test_an_interrupt_ends_the_call_and_not_the_function():
 
     def interrupt():
         begun.wait(20)
-        time.sleep(0.3)  # the caller waits by now: what comes just before that wakes nobody
+        while "join" not in called_by_main_thread():
+            pass
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

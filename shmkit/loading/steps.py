@@ -8,8 +8,9 @@ probe   ── path, options ─────────────────
 ◀──── plan: dtype, shape ──────────────
 count   ── path, bytes a..b ──────────────────▶ how many rows the parts of a large file have
 ◀──── part ────────────────────────────
-room       is there any for all of it?
+room       is there any for all of it, and where? (room)
 name       the next segments, while others are read
+lots    ── paths, plan, segment ──────────────▶ many small files behind one another (concat/lots)
 read    ── path, plan, part, segment ─────────▶ read into it, which takes room; write the board
 ◀──── options found, an error, or dead
 join    ── segment, rows of the parts ────────▶ one array again; here, if no rows move
@@ -28,7 +29,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from shmkit import _limits
 from shmkit._categories import coded
 from shmkit._format import printable
 from shmkit._monitor import Monitor
@@ -45,8 +45,8 @@ from shmkit.loading.calls.transform import transform_task
 from shmkit.loading.concat.lots import add_lot, lots_of, settle_lot
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.files.alike import agree
-from shmkit.segments.backing import Backing, choose_backing
-from shmkit.segments.mapping import allow_segments
+from shmkit.loading.room import has_room, places_of
+from shmkit.segments.backing import Backing
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.array import SharedArray, new_array
@@ -57,7 +57,6 @@ from shmkit.views.text import SharedText
 __all__ = ["Steps"]
 
 _READ_AGAIN = "its loader process was killed, though memory was not short; it was read once more"
-_FEW_FILES = 16  # whose mappings need no look at all others, which takes its time: mapping says so
 _NEXT_FILES = 128  # segments that are made at once, while loaders read the files before
 
 
@@ -113,10 +112,10 @@ class Steps:
             self.pool.grow(self.board.processes)
             self.probe(backing)
             self.count(backing)
-            places = self.places(backing)
+            places = places_of(self.good(), backing, self.cached, self.most)
             again = set(self.good())
             if self.in_lots:
-                again -= self.read_lots([f for f in self.good() if f in again], places[0][1][0])
+                again -= self.read_lots(self.good(), places[0][1][0])
             while again:
                 for files, backings in places:
                     self.read_somewhere([file for file in files if file in again], backings)
@@ -127,34 +126,6 @@ class Steps:
                     self.apply_transform(self.transform, files, backings)
             if self.cached is not None and (note := self.cached.keep()):
                 self.notes.append(note)
-
-    def places(
-        self, backing: str | os.PathLike[str]
-    ) -> list[tuple[list[LoadingFile], list[Backing]]]:
-        """Where the files are read into: if there is no room in the first place, into the next."""
-        files = self.good()
-        need = _need(files)
-        if self.most is not None and need > self.most:
-            raise NotEnoughMemoryError(need, self.most, self.most, "memory= of this stream")
-        try:
-            chosen = choose_backing(backing, need)
-        except NotEnoughMemoryError:
-            if not end_idle():
-                raise
-            chosen = choose_backing(backing, need)
-        allow_segments(len(files), chosen.kind)
-        if len(files) > _FEW_FILES:
-            _limits.allow_mappings(len(files))
-        # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what
-        # finds no room there is read again into a memfd.
-        backings = [chosen]
-        if backing == "auto" and chosen.kind == "shm":
-            backings.append(choose_backing("memfd", 0))
-        if self.cached is None:
-            return [(files, backings)]
-        to_keep = [file for file in files if self.cached.has_key(file)]
-        others = [file for file in files if not self.cached.has_key(file)]
-        return [(to_keep, [*self.cached.backings(_need(to_keep)), *backings]), (others, backings)]
 
     def take(self, cached: CachedFiles) -> None:
         """Take what the cache has of the files."""
@@ -181,7 +152,7 @@ class Steps:
         files = [file for file in self.good() if file.may_be_probed]
         small = [file for file in self.good() if file.is_small]
         guessed = [file for file in small if file.guessed]
-        if _has_room(backing, small):
+        if has_room(backing, small):
             first = guessed[:1] if len(guessed) > 1 else []  # what it shows is shared by the others
             files = [file for file in files if not file.is_small or file in first]
         probes = [Task(tasks.probe, (file.source,)) for file in files]
@@ -202,7 +173,7 @@ class Steps:
         whole = files_to_read_whole(large, self.board.processes)
         # The rows of a file that is read whole are a guess, which may be a bad one: where there is
         # no room for it, they are counted.
-        if whole and _has_room(backing, self.good()):
+        if whole and has_room(backing, self.good()):
             large = [file for file in large if file not in whole]
         parts: dict[LoadingFile, list[Any]] = {}
         lots = []
@@ -440,17 +411,3 @@ def _done(task: Task) -> Any:
         return task.function(*task.arguments)
     except Exception as error:  # noqa: BLE001 - as of a loader process
         return error
-
-
-def _need(files: Iterable[LoadingFile]) -> int:
-    """Bytes of memory that all these arrays take, as far as it is known."""
-    return sum(file.need for file in files)
-
-
-def _has_room(backing: str | os.PathLike[str], files: Iterable[LoadingFile]) -> bool:
-    """Whether there is room for these where it is looked for first."""
-    try:
-        choose_backing("shm" if backing == "auto" else backing, _need(files))
-    except NotEnoughMemoryError:
-        return False
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from shmkit._format import counted
+from shmkit._format import count_text, counted
 from shmkit._html import Shown, Table
 from shmkit._text_dtype import is_text
 from shmkit.errors import SegmentGoneError
@@ -94,7 +94,7 @@ class Sources(Shown, Mapping[str, SharedArray | SharedText | SharedTable]):
     def table(self) -> Table:
         """What is shown."""
         rows = [
-            (name, file, f"{start:,}", f"{stop:,}")
+            (name, file, count_text(start), count_text(stop))
             for name, file, start, stop in self.files[:_SHOWN]
         ]
         notes = [f"and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []

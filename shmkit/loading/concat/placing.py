@@ -91,8 +91,11 @@ def _converted(values: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray
     """The values in a wider type; ValueError for one that would become another."""
     found = values.astype(dtype)
     if values.dtype.kind in "iu" and dtype.kind in "fc":
-        with np.errstate(invalid="ignore"):
-            same = found.real.astype(values.dtype) == values
+        # What is rounded up to the power of two beyond the integers is not cast back: that gives
+        # what the CPU likes, on some the same number again.
+        beyond = 2.0 ** (8 * values.dtype.itemsize - (values.dtype.kind == "i"))
+        fits = found.real < beyond
+        same = fits & (np.where(fits, found.real, 0).astype(values.dtype) == values)
         if not same.all():
             value = values[~same].flat[0]
             where = f"the column {name!r}" if name else "the array"

@@ -1,4 +1,4 @@
-// Text to records, without Python: the core of shmkit.readers.text.rows.reader._parser.
+// Text to records, without Python: the core of shmkit.readers.text.parser._parser.
 //
 //   text      chr1 \t 10469 \t 87.50 \t 7 \t 1 \n chr1 \t ...
 //                  ^        ^        ^    ^    ^       ^       marks: found ahead, 64 bytes at once

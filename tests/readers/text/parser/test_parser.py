@@ -15,7 +15,8 @@ from shmkit import sample
 from shmkit.readers.text import lines as _lines
 from shmkit.readers.text.lines import loadtxt
 from shmkit.readers.text.parser import _parser
-from shmkit.readers.text.parser._parser import ends, parse
+from shmkit.readers.text.parser._parser import code, ends, parse
+from shmkit.readers.text.rows.codes import TABLE, CategoryCodes
 from shmkit.readers.text.rows.errors import columns
 
 PARSE = [module.parse for module in {_parser, _lines.parser}]  # for any CPU, for this one
@@ -600,3 +601,12 @@ def test_other_threads_run_meanwhile():
         sys.setswitchinterval(interval)
         done.set()
         thread.join()
+
+
+def test_it_and_loadtxt_take_turns_in_one_table_of_categories():
+    table = np.zeros(1, TABLE)
+    made = CategoryCodes(table)
+    assert code(table.data, b"chr2") == 0  # as the parser meets it
+    assert made.encode(["chr1", "chr2"]) == [1, 0]
+    assert code(table.data, b"chr1") == 1
+    assert made.texts == ["chr2", "chr1"]

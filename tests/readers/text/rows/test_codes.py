@@ -33,13 +33,3 @@ def test_there_are_as_many_as_a_code_holds(made):
     assert made.encode(["0", str(MAX_NAMES - 1)]) == [0, MAX_NAMES - 1]
     with pytest.raises(OverflowError):
         made.encode(["one more"])
-
-
-@pytest.mark.skipif(parser is None, reason="the parser was not compiled")
-def test_the_parser_and_loadtxt_take_turns_in_one_table():
-    table = np.zeros(1, TABLE)
-    made = CategoryCodes(table)
-    assert parser.code(table.data, b"chr2") == 0  # as the parser meets it
-    assert made.encode(["chr1", "chr2"]) == [1, 0]
-    assert parser.code(table.data, b"chr1") == 1
-    assert made.texts == ["chr2", "chr1"]

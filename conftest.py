@@ -9,6 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
+
+# Tests of what killed processes have left. Who lists that, or removes it, finds it in whatever
+# directory a living process uses, so that one of these files would spoil another at the same time.
+ALL_IN_ONE_PROCESS = (
+    "tests/cleanup/",
+    "tests/commands/test_cli.py",
+    "tests/commands/magics/test_shm.py",
+    "tests/display/test_listing.py",
+    "tests/display/test_memory_panel.py",
+)
 
 collect_ignore = ["tests/benchmarks"]
 if importlib.util.find_spec("shmkit.readers.text.parser._parser") is None:  # there was no compiler
@@ -19,6 +30,20 @@ else:
     collect_ignore.append("tests/behaviour/test_uncompiled.py")
 if sys.version_info < (3, 13):  # whose headers know nothing of free threads
     collect_ignore.append("tests/test_setup.py")
+
+
+class Scheduling(LoadFileScheduling):
+    """Which tests run in one process: those of a file, and of files that spoil one another."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(ALL_IN_ONE_PROCESS):
+            return "what is left"
+        return str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Have it used where there are several processes."""
+    return Scheduling(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:

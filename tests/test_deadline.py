@@ -23,6 +23,7 @@ def busy_cpu():
         other.wait()
 
 
+@pytest.mark.slow
 def test_what_takes_longer_on_a_busy_machine_is_in_time(busy_cpu):
     assert slowness() > 2
     start = time.monotonic()

@@ -317,6 +317,7 @@ def test_too_few_mappings_are_named(run_script, tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_too_little_address_space_is_named(run_script, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros(200 * MB, "u1"))
     done = run_script(

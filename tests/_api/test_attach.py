@@ -108,6 +108,7 @@ def test_however_an_attacher_ends_the_owner_is_not_harmed(run_script, ending, co
         assert attach(NAME).tolist() == array.tolist() == [9, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd"])
 @pytest.mark.parametrize("ending", ["close", "kill"])
 def test_what_was_attached_outlives_its_owner(backing, ending):
@@ -223,6 +224,7 @@ def test_names_that_were_planted_by_the_thousand_cost_nothing(tmp_path):
     assert all(len(stem) == len(f"{0:016}.npy") for stem in stems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "mode", "message"),
     [

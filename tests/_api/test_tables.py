@@ -73,6 +73,7 @@ def test_columns_have_names_types_and_values(file):
     assert table.missing["temp"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quoted", [False, True])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_large_file_is_read_in_parts(file, quoted, processes):
@@ -134,6 +135,7 @@ def test_encodings(file, encoding):
 # ---- guesses that are belied ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("usual", "odd", "kind"),
     [
@@ -417,6 +419,7 @@ def test_skiprows_and_max_rows(file):
     assert lists(table_of(path, skiprows=3, header=False, usecols=[0])) == {"f0": [1, 2, 3]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part", [(0, 3), (2, 5), (3, None), (4, 100), (9, 12), (5, 2), (None, None), (1_500, 100_002)]
 )
@@ -431,6 +434,7 @@ def test_select_takes_rows(file, part, rows):
         assert table.missing["x"] == values[slice(*part)].count("")
 
 
+@pytest.mark.slow
 def test_select_of_a_large_file_and_of_numbers_alone(file):
     rows = LARGE // 12
     text = "".join(f"{i:6} {i % 7}.5\n" for i in range(rows))

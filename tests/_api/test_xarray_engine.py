@@ -87,6 +87,7 @@ def test_it_is_what_h5netcdf_gives_in_shared_memory(path):
     assert own_segments() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "arrays"),
     [
@@ -196,6 +197,7 @@ def test_it_takes_paths_alone_and_only_when_asked(path):
         assert not shared(found.t2m)
 
 
+@pytest.mark.slow
 def test_xarray_finds_it_and_nothing_is_imported_with_it():
     code = (
         "import sys, xarray; print('shmkit' in xarray.backends.list_engines());"

@@ -55,6 +55,7 @@ to_hdf5("full/a.h5", {"new": np.arange(9)}, mode="a")
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_an_error_and_stays_as_it_was(tmp_path, run_script):
     """HDF5 itself dies of it: a SIGSEGV when the interpreter exits."""
     (tmp_path / "full").mkdir()
@@ -130,6 +131,7 @@ def under_way(owner, path):
     raise AssertionError(owner.complaints())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["w", "a"])
 def test_an_interrupt_leaves_the_old_file(old, mode):
     before = old.read_bytes()
@@ -143,6 +145,7 @@ def test_an_interrupt_leaves_the_old_file(old, mode):
     assert old.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_does_not_end_the_writer_in_the_middle(tmp_path, run_script):
     """Its file would be closed, and the number of that be another's."""
     done = run_script("""

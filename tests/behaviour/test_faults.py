@@ -320,6 +320,7 @@ def test_a_stuck_loader_ends_with_its_owner_where_shm_has_no_room_for_a_name(fif
         assert left_of(owner.pid) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fork", ["os.fork()", "ctypes.PyDLL(None).fork()"])
 def test_a_forked_child_that_lives_on_keeps_nothing(fork, tmp_path):
     """C code forks without Python's handlers: such a child holds every pipe and socket."""

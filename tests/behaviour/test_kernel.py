@@ -48,6 +48,7 @@ LOAD = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_kernel_that_ends_leaves_nothing(kernel, restart):
     manager, client = kernel
@@ -66,6 +67,7 @@ def test_a_kernel_that_ends_leaves_nothing(kernel, restart):
     assert left_of(pid) == []
 
 
+@pytest.mark.slow
 def test_the_same_cell_run_again_gives_its_memory_back(kernel):
     manager, client = kernel
     first = run(client, LOAD)
@@ -143,6 +145,7 @@ def test_a_kernel_that_is_killed_leaves_nothing_whatever_it_was_doing(kernel, tm
         client.wait_for_ready(timeout=60)
 
 
+@pytest.mark.slow
 def test_the_guard_holds_nothing_of_the_kernels(kernel):
     manager, client = kernel
     run(client, LOAD)

@@ -108,6 +108,7 @@ def test_a_view_outlives_close_and_the_last_one_gives_the_memory_back(backing, k
     assert freed(segment.identity)
 
 
+@pytest.mark.slow
 def test_views_outlive_the_arrays_of_a_load(backing, tmp_path):
     for kind in [*VIEWS, "none"]:
         np.save(tmp_path / f"{kind}.npy", GRID)

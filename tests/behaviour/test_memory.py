@@ -84,6 +84,7 @@ def _taken(path):
         return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "compressed", "belied"])
 def test_a_load_of_columns_takes_little_more_than_its_table(tmp_path, text, kind):
     path = tmp_path / ("stations.csv.gz" if kind == "compressed" else "stations.csv")

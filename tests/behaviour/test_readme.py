@@ -28,6 +28,7 @@ def shell():
     InteractiveShell.clear_instance()
 
 
+@pytest.mark.slow
 def test_the_ten_lines_run(shell, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for number in (1, 2):

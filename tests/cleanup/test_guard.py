@@ -90,6 +90,7 @@ def test_it_ends_with_its_owner(ending, tmp_path):
         assert owner.complaints() == ""
 
 
+@pytest.mark.slow
 def test_it_stays_with_a_process_that_becomes_another_program():
     code = SHARE + "os.execv('/bin/sh', ['sh', '-c', 'echo here; read line'])"
     with Owner(code, "shm") as owner:

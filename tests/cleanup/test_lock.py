@@ -62,6 +62,7 @@ ELSEWHERE = {
 RUN = {"another name": "hostname another;", "no /proc": "mount -t tmpfs tmpfs /proc;"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ELSEWHERE)
 def test_the_living_stay_and_the_dead_go_wherever_it_is_looked_from(tmp_path, place):
     namespaces, told = ELSEWHERE[place]
@@ -248,6 +249,7 @@ print(is_orphan(sys.argv[1]))
         assert owner.says() == ["False"]
 
 
+@pytest.mark.slow
 def test_who_makes_a_lock_while_others_look_has_it_in_the_end(tmp_path):
     look = f"""
 from shmkit.cleanup.orphans import remove_orphans

@@ -170,6 +170,7 @@ def waiting_process(mark, **options):
     return process
 
 
+@pytest.mark.slow
 def test_only_loaders_of_dead_owners_are_killed(superuser, dead, leave):
     """By the lock, or without one by their parent: this process is theirs."""
     mark = orphans.loader_mark().replace(str(this_process()), "{}")
@@ -210,6 +211,7 @@ signal.pause()
 """
 
 
+@pytest.mark.slow
 def test_what_a_process_had_before_exec_is_gone_with_the_next_load(backing, tmp_path):
     """It has the same pid, start time and guard: nothing else tells that it is another program."""
     (tmp_path / "x.txt").write_text("1\n")

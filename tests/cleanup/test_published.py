@@ -149,6 +149,7 @@ def test_a_stale_name_is_taken_over_by_one_of_those_who_want_it():
     remove_orphans(["/dev/shm"])
 
 
+@pytest.mark.slow
 def test_who_removes_orphans_leaves_a_name_that_was_taken_over_meanwhile():
     """By another process, at each line of the removal."""
     for at in itertools.count():

@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from shmkit import __version__, share, shared_load
 from shmkit.cleanup.owner import lock_path, this_process
@@ -108,6 +109,7 @@ def test_info_says_which_parser_is_in_use():
     assert "/dev/shm          " in done.stdout
 
 
+@pytest.mark.slow
 def test_cache_lists_what_is_kept_and_clears_it(tmp_path):
     path, cache = tmp_path / "calls.txt", tmp_path / "cache"
     assert "there is no cache" in shmkit("cache", "ls", cache).stdout

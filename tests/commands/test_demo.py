@@ -24,6 +24,7 @@ def test_the_demo_compares_and_leaves_nothing():
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", ["0", "-3", "many"])
 def test_a_bad_number_of_rows_is_an_error(rows):
     done = demo("--rows", rows)

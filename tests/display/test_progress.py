@@ -144,6 +144,7 @@ with shmkit.shared_load("x.npy") as (x,):
     assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")
 
 
+@pytest.mark.slow
 def test_marimo_shows_a_line_of_a_load_and_the_table_of_panel(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(100))
     (tmp_path / "app.py").write_text(

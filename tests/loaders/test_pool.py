@@ -225,6 +225,7 @@ def hour_of(moment):
     return time.localtime(moment).tm_hour
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "LD_LIBRARY_PATH", "HDF5_PLUGIN_PATH"])
 def test_a_loader_is_started_anew_for_what_is_read_once(monkeypatch, name):
     (before,) = run([(os.getpid, ())], count=1).values()

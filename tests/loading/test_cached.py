@@ -126,6 +126,7 @@ def test_other_options_and_other_code_read_again(files, cache):
     assert kept == [3, 6, 9, 12, 15, 18]
 
 
+@pytest.mark.slow
 def test_every_kind_of_array_is_what_it_was(files, cache, tmp_path):
     with h5py.File(tmp_path / "h.h5", "w") as file:
         file["x"], file["y"] = np.arange(5), np.arange(6.0)
@@ -225,6 +226,7 @@ def test_where_all_is_kept_no_loader_is_started(files, cache, run_script):
     assert done.stdout == f"{3 * sum(range(1000))}\n0\n"
 
 
+@pytest.mark.slow
 def test_of_many_that_come_at_once_one_reads(files, cache, log):
     code = f"""
 import sys, time

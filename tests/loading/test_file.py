@@ -135,6 +135,7 @@ def blocks(large):
 LARGE = np.dtype([("name", "S12"), ("pos", "i4"), ("x", "f8")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2, 3])
 @pytest.mark.parametrize(
     "options",
@@ -180,6 +181,7 @@ def test_skipping_the_whole_file_leaves_no_rows(large):
             assert array.shape == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backing", ["shm", "memfd", "directory"])
 def test_a_limit_of_the_size_of_files_is_named(large, tmp_path, run_script, backing):
     backing = str(tmp_path) if backing == "directory" else backing

@@ -67,6 +67,7 @@ def test_of_more_dimensions_the_middle_is_drawn():
 
 
 # Arrays of a single element, as long as no memory is: only a sample of them can be read.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "dtype", "title"),
     [

@@ -16,6 +16,7 @@ def ones(backing):
     return share(np.ones(1000), backing=backing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_pool_reports_what_is_gone(method, backing):

@@ -105,6 +105,7 @@ def answer(arrays, answers):
     answers.put([total(array) for array in (arrays if isinstance(arrays, list) else arrays.get())])
 
 
+@pytest.mark.slow
 def test_temporaries_in_a_process_and_a_queue(context, tmp_path):
     backings = ("shm", "memfd", tmp_path)
     queue, answers = context.Queue(), context.Queue()
@@ -135,6 +136,7 @@ def test_temporaries_in_an_executor(context, backing):
         assert list(executor.map(total, several(backing))) == [0, 1000, 2000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["multiprocessing", "loky"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_temporaries_in_joblib(backend, backing):

@@ -111,6 +111,7 @@ def test_joblib_keeps_its_workers():
     assert ForwardReducers(1e6) == ForwardReducers(1e6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_an_array_closed_before_joblib_sends_it_is_copied(backend):

@@ -48,6 +48,7 @@ def test_an_opener_takes_the_options_of_its_format_alone_and_travels():
         assert made == Opener(form, options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "needed"),
     [("a.npy", "npy"), ("a.txt", "text"), ("a.h5", "hdf5"), ("a.h5 by a function", "custom")],

@@ -161,6 +161,7 @@ def test_shm_that_fills_up_after_it_was_chosen_is_an_error_and_no_crash(small_sh
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["npy", "text"])
 def test_shm_that_fills_up_in_mid_load_is_left_for_elsewhere(small_shm, form, tmp_path):
     for n in range(3):
@@ -384,6 +385,7 @@ def refused(call):
 """
 
 
+@pytest.mark.slow
 def test_a_load_beyond_the_containers_limit_is_refused(limited, big, tmp_path):
     np.lib.format.open_memmap(tmp_path / "large.npy", "w+", "u1", (500 * MB,))  # a hole in a file
     limited(

@@ -62,6 +62,7 @@ def test_a_write_in_a_pool_is_seen_here(shared, method):
     assert shared.sum() == 552.0
 
 
+@pytest.mark.slow
 def test_a_write_in_an_executor_is_seen_here(shared):
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(1, mp_context=context) as executor:
@@ -69,6 +70,7 @@ def test_a_write_in_an_executor_is_seen_here(shared):
     assert shared.sum() == 552.0
 
 
+@pytest.mark.slow
 def test_joblib_workers_get_the_same_memory(shared):
     with joblib.parallel_config("loky", n_jobs=2):
         sums = joblib.Parallel()(joblib.delayed(double)(row) for row in shared)
@@ -186,6 +188,7 @@ def itself(array):
     return array
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_what_a_worker_returns_of_its_owners_is_a_reference(method):
     context = multiprocessing.get_context(method)

@@ -334,6 +334,7 @@ def look(table, queue=None):
     return type(table).__name__, len(table), table["chr"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_worker_gets_the_same_memory(table, method):

@@ -108,6 +108,7 @@ def test_numbers_that_texts_say(how):
         column(["1.5", "x"], how).astype(float)
 
 
+@pytest.mark.slow
 @given(texts=st.lists(TEXTS, min_size=1, max_size=8), other=TEXTS)
 @pytest.mark.parametrize("compare", COMPARISONS)
 def test_comparisons_are_those_of_str(how, compare, texts, other):

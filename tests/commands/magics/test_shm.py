@@ -24,6 +24,7 @@ def row_of(listing, text):
     return row
 
 
+@pytest.mark.slow
 def test_it_says_which_variables_hold_what_also_after_it_is_unlinked(shell, backing):
     array = share(np.zeros((20, 30), "f4"), backing=backing)
     shell.user_ns["image"], shell.user_ns["part"] = array, array[3:]

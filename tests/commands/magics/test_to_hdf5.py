@@ -617,6 +617,7 @@ def execute(folder, *cells):
     return [cell.outputs for cell in notebook.cells]
 
 
+@pytest.mark.slow
 def test_in_a_kernel_the_table_the_printed_and_the_value_are_there(tmp_path):
     outputs = execute(
         tmp_path,

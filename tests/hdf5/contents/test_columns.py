@@ -136,6 +136,7 @@ def test_columns_of_a_table_are_datasets_by_their_names(tmp_path):
         assert len(arrays) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["columns", "table"])
 def test_a_large_table_is_loaded_in_parts(tmp_path, layout):
     rows = 1_500_000
@@ -155,6 +156,7 @@ def test_tables_that_are_not_alike_cannot_be_one(tmp_path):
                 to_hdf5(tmp_path / "a.h5", [one, other], concat=True, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["gzip", "lzf", None])
 def test_large_columns_are_written_in_blocks(tmp_path, compression):
     rows = 300_000

@@ -54,6 +54,7 @@ def test_in_every_backing(files, backing, tmp_path):
         assert arrays[0].segment.backing == ("file" if backing == tmp_path else backing)
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_in_parts_and_transformed_whole(tmp_path):
     path = tmp_path / "large.txt"
     rows = 3_000_000
@@ -167,6 +168,7 @@ sys.stdin.read()
         assert not living([loader], 0)
 
 
+@pytest.mark.slow
 def test_what_finds_no_room_goes_into_a_memfd(with_mount, files):
     text = f"""
 import numpy as np

@@ -88,12 +88,28 @@ def test_a_wider_type_in_one_file_widens_all_and_is_told(tables, tmp_path):
         assert "'count' is float64: '0.5' in line 2" in table.notes
 
 
-def test_a_number_that_the_wider_type_does_not_hold_is_an_error(tmp_path):
-    np.save(tmp_path / "a.npy", np.array([2**53 + 1]))
+@pytest.mark.parametrize(
+    ("number", "dtype"),
+    [(2**53 + 1, "i8"), (2**63 - 1, "i8"), (1 - 2**63, "i8"), (2**64 - 1, "u8"), (2**53 + 1, "u8")],
+)
+def test_a_number_that_the_wider_type_does_not_hold_is_an_error(tmp_path, number, dtype):
+    np.save(tmp_path / "a.npy", np.array([number], dtype))
     np.save(tmp_path / "b.npy", np.array([0.5]))
-    with pytest.raises(LoadError, match=r"9007199254740993 would become another number"):
+    with pytest.raises(LoadError, match=f" {number} would become another number"):
         load(tmp_path / "a.npy", tmp_path / "b.npy")
     assert own_segments() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "dtype"), [(2**53, "i8"), (-(2**63), "i8"), (2**63, "u8"), (2**32 - 1, "u4")]
+)
+def test_a_number_that_the_wider_type_holds_is_kept(tmp_path, number, dtype):
+    np.save(tmp_path / "a.npy", np.array([number, 7], dtype))
+    np.save(tmp_path / "b.npy", np.array([0.5]))
+    with pytest.warns(UserWarning, match="float64, though"):
+        whole = load(tmp_path / "a.npy", tmp_path / "b.npy")
+    assert whole.tolist() == [float(number), 7, 0.5]
+    whole.close()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
-"""Examples in docstrings get a folder of their own and leave no figure; benchmarks are no tests.
+"""Examples in docstrings get a folder of their own and leave nothing; benchmarks are no tests.
 
 Each cell of a notebook is a test, and a slow one.
 """
 
+import builtins
+import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -68,5 +70,8 @@ def _examples_in_their_own_folder(
     if isinstance(request.node, pytest.DoctestItem):
         monkeypatch.chdir(tmp_path)
     yield
-    if isinstance(request.node, pytest.DoctestItem) and "matplotlib.pyplot" in sys.modules:
-        sys.modules["matplotlib.pyplot"].close("all")
+    if isinstance(request.node, pytest.DoctestItem):
+        with contextlib.suppress(AttributeError):  # the last value shown, and its shared memory
+            del builtins._  # type: ignore[attr-defined]
+        if "matplotlib.pyplot" in sys.modules:
+            sys.modules["matplotlib.pyplot"].close("all")

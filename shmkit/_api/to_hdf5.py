@@ -131,9 +131,8 @@ def to_hdf5(
         is not replaced either), no space, a pipe or device, no HDF5 file to add to.
 
     By the time any of these, or a KeyboardInterrupt, is raised, the file is what it was before. If
-    the process is killed, too, and what it wrote of a new file is removed at once, or by the next
-    export to that directory. (Only with ``mode="a"``, and in the moment at the end when the few
-    pages of the old content that change are written, is it neither.)
+    the process is killed, too, or it is the new one; and what it wrote of a new file is removed at
+    once, or by the next export to that directory.
 
     Notes
     -----

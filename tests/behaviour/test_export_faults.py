@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import random
 import select
@@ -224,6 +225,12 @@ def killed(owner, moment):
     return pid
 
 
+def unlocked(path):
+    """Wait for whoever writes to it still."""
+    with open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["w", "a"])
 def test_an_export_that_is_killed_at_any_moment_leaves_a_whole_file(old, mode):
@@ -237,6 +244,7 @@ def test_an_export_that_is_killed_at_any_moment_leaves_a_whole_file(old, mode):
             pid = killed(owner, moment)
             assert left_of(pid, old.parent) == [], moment
             assert os.listdir(old.parent) == ["a.h5"], moment
+            unlocked(old)
             with h5py.File(old) as file:
                 seen.append(set(file))
                 for data in file.values():

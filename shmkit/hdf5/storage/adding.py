@@ -13,12 +13,12 @@ tables of names in groups, and the superblock, the first bytes of the file, whic
 2. What HDF5 writes behind that end goes into the file. No reader looks there yet.
 3. What it writes before the end goes into copies of the pages that it falls into. They are
    kept in memory; what HDF5 reads again is read from them.
-4. `commit` brings the new data to the disk, then puts the pages in their places. Page 0, with the
-   superblock, is the last. Then these go to the disk.
+4. `commit` brings the new data to the disk, then has the pages put in their places, by a process
+   that goes on when this one is killed (`storage.pages`). Then these go to the disk.
 5. `rollback` puts back the pages that `commit` has replaced, and cuts the file off at its old end.
 
-So a process that is killed in steps 1 to 3 leaves the old file, with something behind its end. Only
-in the moment of step 4, when a few pages are written, can it leave some new and some old ones.
+So a process that is killed leaves the old file, with something behind its end, or the new one. Only
+if the machine stops in the moment of step 4 may some pages be new and some old.
 
 Data of the old file are never overwritten, as HDF5 puts something new only where it has freed room
 since it opened the file. That is why a dataset that is replaced is renamed first, and deleted when
@@ -45,7 +45,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from shmkit._interrupts import uninterrupted
 from shmkit.hdf5.storage.file import Storage
+from shmkit.hdf5.storage.pages import put
 from shmkit.hdf5.storage.place import locked, naming, superblock_of
 
 __all__ = ["appending"]
@@ -58,6 +60,7 @@ class _Appended(Storage):
         super().__init__(path, "r+", path)
         self._pages: dict[int, bytearray] = {}
         self._replaced: list[tuple[bytes, int]] = []  # by `commit`: what was where
+        self._rolled_back = False
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -97,22 +100,34 @@ class _Appended(Storage):
         return super().truncate(None if size is None else max(size, self._end))
 
     def commit(self) -> None:
-        """Put in their place the pages that were kept; the first, which names the end, last."""
+        """Put in their place the pages that were kept."""
         self.sync()
         self.check()
-        for number in sorted(self._pages, reverse=True):
-            start = number * mmap.PAGESIZE
-            page = memoryview(self._pages[number])[: self._end - start]
-            self._replaced.append((os.pread(self.fileno(), len(page), start), start))
-            super().write_at(page, start)
+        uninterrupted(self._put)
         self.sync()
         self.check()
 
+    def _put(self) -> None:
+        with self._lock:  # an interrupt ends the wait for this, and `rollback` is to come after it
+            if self._rolled_back:
+                return
+            pages = []
+            for number, kept in self._pages.items():
+                start = number * mmap.PAGESIZE
+                page = bytes(kept[: self._end - start])
+                self._replaced.append((os.pread(self.fileno(), len(page), start), start))
+                pages.append((page, start))
+            with naming(self.path):
+                put(self.fileno(), pages)
+
     def rollback(self) -> None:
         """Cut off what was added; put back what `commit` has replaced."""
-        for old, start in self._replaced:
-            super().write_at(memoryview(old), start)
-        os.ftruncate(self.fileno(), self._nbytes)
+        with self._lock:
+            self._rolled_back = True
+            if self._replaced:
+                with contextlib.suppress(OSError):  # what cannot be written was not replaced
+                    put(self.fileno(), self._replaced)
+            os.ftruncate(self.fileno(), self._nbytes)
 
 
 def _end_of_content(file: int) -> int:

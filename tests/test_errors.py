@@ -63,12 +63,20 @@ def test_ipython_shows_what_is_noted_on_an_error_once(shell, capsys):
         ("shared_load('/')", "IsADirectoryError: .*Is a directory; give its files as '/[*]': '/'"),
         ("shared_load('a.csv', on_error='?')", "ValueError: on_error='[?]' is neither .*"),
         ("to_hdf5('/none/x.h5', [1])", "FileNotFoundError: .*"),
+        ("share([1], backing='/none')", "ValueError: backing='/none' is neither .*"),
+        ("shared_empty(-1, 'f8')", "ValueError: .*"),
+        ("attach('../..')", "SegmentError: .*"),
+        ("attach('?')", "ValueError: .*"),
+        ("shared_map(len, [], processes=0)", "ValueError: processes=0 must be at least 1"),
+        ("shared_map(int, ['one'], progress=False)", "ValueError: invalid literal for int.*"),
+        ("next(shared_stream('gone.csv'))", "FileNotFoundError: .*No such file.*gone.csv'"),
+        ("shared_stream('gone.csv', memory='?')", "ValueError: memory='[?]' is no number .*"),
     ],
 )
 def test_ipython_shows_builtin_errors_of_a_call_without_frames_of_shmkit(shell, capsys, call, said):
-    shell.user_ns |= {"shared_load": shmkit.shared_load, "to_hdf5": shmkit.to_hdf5}
+    shell.user_ns |= {name: getattr(shmkit, name) for name in shmkit.__all__}
     shell.run_cell(f"x = 1\n{call}")
-    first, where, code, _, last = (
+    first, where, code, _, last, *_ = (  # and what is noted, such as the traceback in a loader
         re.sub("\x1b\\[[0-9]*m", "", capsys.readouterr().out).strip().splitlines()
     )
     assert re.fullmatch(said, first)

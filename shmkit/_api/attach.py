@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from shmkit.cleanup.published import published_path
+from shmkit.errors import BriefErrors
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray
 from shmkit.views.of_segment import view_of
@@ -58,6 +59,7 @@ def attach(
     >>> b
     SharedArray([7, 2, 3])
     """
-    text = os.path.expanduser(path_or_name)
-    path = os.path.abspath(text) if os.sep in text else published_path(text)
-    return view_of(Segment.attach(path, any_user=any_user), writable=writable)
+    with BriefErrors():
+        text = os.path.expanduser(path_or_name)
+        path = os.path.abspath(text) if os.sep in text else published_path(text)
+        return view_of(Segment.attach(path, any_user=any_user), writable=writable)

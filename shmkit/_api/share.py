@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from shmkit.errors import BriefErrors
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.image.layout import layout_of
 from shmkit.segments.segment import Segment, segment_nbytes
@@ -57,10 +58,11 @@ def shared_empty(
     ...     print(a.sum())
     42
     """
-    dtype = np.dtype(dtype)
-    lengths = shape if isinstance(shape, Sequence) else [shape]
-    shape = tuple(operator.index(length) for length in lengths)
-    return new_array(dtype, shape, backing=backing)
+    with BriefErrors():
+        dtype = np.dtype(dtype)
+        lengths = shape if isinstance(shape, Sequence) else [shape]
+        shape = tuple(operator.index(length) for length in lengths)
+        return new_array(dtype, shape, backing=backing)
 
 
 @overload
@@ -107,13 +109,14 @@ def share(source: Any, *, backing: str | os.PathLike[str] = "auto") -> SharedArr
     ...     t["who"][1]
     'you'
     """
-    image = image_of(source)
-    segment = Segment.create(choose_backing(backing, segment_nbytes(image.nbytes)))
-    try:
-        with SegmentWriter(segment) as writer:
-            image.write(writer)
-        array = view(segment, writer.header)
-    except BaseException:
-        segment.unlink()
-        raise
-    return array if layout_of(array.dtype, array.shape) is None else SharedTable(array)
+    with BriefErrors():
+        image = image_of(source)
+        segment = Segment.create(choose_backing(backing, segment_nbytes(image.nbytes)))
+        try:
+            with SegmentWriter(segment) as writer:
+                image.write(writer)
+            array = view(segment, writer.header)
+        except BaseException:
+            segment.unlink()
+            raise
+        return array if layout_of(array.dtype, array.shape) is None else SharedTable(array)

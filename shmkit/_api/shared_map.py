@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from shmkit import _limits
+from shmkit.errors import BriefErrors
 from shmkit.loaders.pool import LoaderPool
 from shmkit.views.array import SharedArray
 from shmkit.views.arrays import SharedArrays
@@ -93,22 +94,23 @@ def shared_map(
     ...     shared_map(lambda part, power: int((part**power).sum()), [a[:10], a[-10:]], [2, 1])
     [285, 9999945]
     """
-    if processes is not None and processes < 1:
-        raise ValueError(f"processes={processes} must be at least 1")
-    processes = processes or _limits.cpus()
-    items = list(zip(arrays, *iterables, strict=False))
-    names = arrays.keys() if isinstance(arrays, SharedArrays) else ()
-    names = [*names[: len(items)], *(f"item {n}" for n in range(len(names), len(items)))]
-    if out is not None:
-        _check_out(out, len(items))
-    # The loaders start while this process imports what only a map needs.
-    with LoaderPool(min(processes, max(len(items), 1))):
-        from shmkit.display.progress import load_monitor  # noqa: PLC0415
-        from shmkit.loading.calls.map import map_items  # noqa: PLC0415
+    with BriefErrors():
+        if processes is not None and processes < 1:
+            raise ValueError(f"processes={processes} must be at least 1")
+        processes = processes or _limits.cpus()
+        items = list(zip(arrays, *iterables, strict=False))
+        names = arrays.keys() if isinstance(arrays, SharedArrays) else ()
+        names = [*names[: len(items)], *(f"item {n}" for n in range(len(names), len(items)))]
+        if out is not None:
+            _check_out(out, len(items))
+        # The loaders start while this process imports what only a map needs.
+        with LoaderPool(min(processes, max(len(items), 1))):
+            from shmkit.display.progress import load_monitor  # noqa: PLC0415
+            from shmkit.loading.calls.map import map_items  # noqa: PLC0415
 
-    monitor = load_monitor(progress)
-    results = map_items(function, names, items, processes=processes, out=out, monitor=monitor)
-    return results if out is None else out
+        monitor = load_monitor(progress)
+        results = map_items(function, names, items, processes=processes, out=out, monitor=monitor)
+        return results if out is None else out
 
 
 def _check_out(out: object, count: int) -> None:

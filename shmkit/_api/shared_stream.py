@@ -10,6 +10,7 @@ from typing import Any
 from shmkit import _limits
 from shmkit._api.shared_load import how_to_load, shared_load
 from shmkit.display.holders import held_by, shell_variables
+from shmkit.errors import BriefErrors
 from shmkit.loading.files.inputs import inputs
 from shmkit.loading.files.paths import PathType, named_paths
 from shmkit.readers.choose import check_options
@@ -71,15 +72,16 @@ def shared_stream(
     part1 1000
     part2 1000
     """
-    if "progress" in options:
-        raise TypeError("shared_stream has no progress=: the loop itself shows how far it is")
-    if options.get("concat"):
-        raise TypeError("shared_stream has no concat=: its arrays come one after another")
-    bound = inspect.signature(shared_load).bind(files, **options)
-    bound.apply_defaults()
-    how, budget = how_to_load(bound.arguments), _nbytes(memory)
-    named = named_paths(files)
-    return _stream(named, how, budget, prefix=len(named) > 1 or isinstance(files, Mapping))
+    with BriefErrors():
+        if "progress" in options:
+            raise TypeError("shared_stream has no progress=: the loop itself shows how far it is")
+        if options.get("concat"):
+            raise TypeError("shared_stream has no concat=: its arrays come one after another")
+        bound = inspect.signature(shared_load).bind(files, **options)
+        bound.apply_defaults()
+        how, budget = how_to_load(bound.arguments), _nbytes(memory)
+        named = named_paths(files)
+        return _stream(named, how, budget, prefix=len(named) > 1 or isinstance(files, Mapping))
 
 
 def _stream(
@@ -87,7 +89,11 @@ def _stream(
 ) -> Iterator[tuple[str, Any]]:
     from shmkit.loading.stream import stream  # noqa: PLC0415 - only a load needs it
 
-    with inputs(named, how["reader"], how["backing"], skip_failed=how["skip_failed"]) as found:
+    skip_failed = how["skip_failed"]
+    with (
+        BriefErrors(),
+        inputs(named, how["reader"], how["backing"], skip_failed=skip_failed) as found,
+    ):
         if how["options"]:
             check_options([file.form for file in found.values()], how["options"])
         yield from stream(found, how, prefix=prefix, budget=budget, holders=_holders)

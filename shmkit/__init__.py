@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shmkit._api.to_hdf5 import to_hdf5
     from shmkit.display.memory_panel import panel
     from shmkit.errors import (
+        ClusterError,
         LoaderDiedError,
         LoadError,
         NotEnoughMemoryError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from shmkit.views.text import SharedText
 
 __all__ = [
+    "ClusterError",
     "LoadError",
     "LoaderDiedError",
     "NotEnoughMemoryError",

@@ -5,6 +5,7 @@
     ├── LoaderDiedError         a loader process ended in the middle of a file
     ├── NotEnoughMemoryError    (also a MemoryError) there is no room for the arrays
     ├── TooManySegmentsError    more arrays at once than a limit of the system allows
+    ├── ClusterError            a Dask cluster has no workers, or another shmkit, or none
     └── SegmentError            what lies at a path is not a segment, or is damaged
         ├── SegmentGoneError    it was unlinked, or its arrays were closed
         └── SegmentExistsError  the name to publish it under is taken
@@ -24,6 +25,7 @@ from shmkit._format import nbytes_text, printable
 
 __all__ = [
     "BriefErrors",
+    "ClusterError",
     "LoadError",
     "LoaderDiedError",
     "NotEnoughMemoryError",
@@ -178,6 +180,13 @@ class TooManySegmentsError(ShmkitError):
             f"too many arrays at once: {self.setting} allows {self.limit:,} for the whole process; "
             f"close arrays that you no longer need, load fewer files at once, or raise it ({cure})"
         )
+
+
+class ClusterError(ShmkitError):
+    """A Dask cluster cannot be used: it has no workers, or another shmkit than the client, or none.
+
+    Nothing was loaded. The message says where, and what to type there.
+    """
 
 
 class SegmentError(ShmkitError):

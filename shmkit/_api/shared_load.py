@@ -21,9 +21,11 @@ from shmkit.readers.choose import check_options
 from shmkit.readers.select import Select, check_select
 
 if TYPE_CHECKING:
+    from distributed import Client
     from numpy.typing import DTypeLike
 
     from shmkit.cache.directory import CacheDirectory
+    from shmkit.cluster.arrays import RemoteArrays
     from shmkit.views.array import SharedArray
     from shmkit.views.arrays import SharedArrays
     from shmkit.views.table import SharedTable
@@ -66,6 +68,7 @@ def shared_load(
     files: PathType | Iterable[PathType] | Mapping[str, PathType],
     *,
     concat: Literal[False] = False,
+    client: None = None,
     **options: Any,
 ) -> SharedArrays: ...
 @overload
@@ -73,9 +76,17 @@ def shared_load(
     files: PathType | Iterable[PathType] | Mapping[str, PathType],
     *,
     concat: Literal[True, "column"],
+    client: None = None,
     **options: Any,
 ) -> Any: ...
-def shared_load(  # type: ignore[misc] # the options, which both have, stand here only
+@overload
+def shared_load(
+    files: PathType | Iterable[PathType] | Mapping[str, PathType],
+    *,
+    client: Client,
+    **options: Any,
+) -> RemoteArrays: ...
+def shared_load(  # type: ignore[misc] # the options, which all have, stand here only
     files: PathType | Iterable[PathType] | Mapping[str, PathType],
     *,
     dtype: DTypeLike | Mapping[str | int, DTypeLike] | None = None,
@@ -106,7 +117,8 @@ def shared_load(  # type: ignore[misc] # the options, which both have, stand her
     concat: bool | Literal["column"] = False,
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool | None = None,
-) -> SharedArrays | SharedArray | SharedText | SharedTable:
+    client: Client | None = None,
+) -> SharedArrays | SharedArray | SharedText | SharedTable | RemoteArrays:
     """Load files into shared memory, by loader processes, and return numpy views of them.
 
     The load is done when the call returns. What it returns is also a context manager, so both
@@ -225,10 +237,14 @@ def shared_load(  # type: ignore[misc] # the options, which both have, stand her
         or what the environment variable ``SHMKIT_PROGRESS`` says: ``auto``, ``widget``, ``tqdm``,
         ``plain`` (one line at the end) or ``off``. True asks for a bar elsewhere too; False shows
         nothing. Both win over the variable.
+    client : distributed.Client, optional
+        Of a Dask cluster, on whose nodes the files are loaded, by loader processes there; needs
+        ``pip install 'shmkit[dask]'`` here and there. Paths and globs are those of the nodes: a
+        file is loaded by one that has it. `processes` is for each node then.
 
     Returns
     -------
-    SharedArrays
+    SharedArrays, or RemoteArrays with `client`
         The `SharedTable`-s and `SharedArray`-s in file order, and by name.
     SharedTable, SharedArray or SharedText
         With `concat`: that of all files; a context manager too.
@@ -254,6 +270,8 @@ def shared_load(  # type: ignore[misc] # the options, which both have, stand her
         a file is read.
     OSError
         If a file is missing or may not be read.
+    ClusterError
+        With `client`, if the cluster has no workers, or another version of shmkit, or none.
 
     By the time any of these, or a KeyboardInterrupt, is raised, no segment and no half-done loader
     process is left.
@@ -341,7 +359,16 @@ def shared_load(  # type: ignore[misc] # the options, which both have, stand her
     """
     given = locals()
     with BriefErrors():
-        named, how = named_paths(files), how_to_load(given)
+        how = how_to_load(given)
+        if client is not None:
+            if concat:
+                raise ValueError("concat= is of this machine; with client=, use arrays.to_dask()")
+            from shmkit.cluster.load.load import load_on_nodes  # noqa: PLC0415 - dask if asked for
+            from shmkit.display.progress import load_monitor  # noqa: PLC0415
+
+            how |= {"processes": None if processes is None else how["processes"]}
+            return load_on_nodes(files, client, **how, monitor=load_monitor(progress))
+        named = named_paths(files)
         with inputs(named, reader, backing, skip_failed=how["skip_failed"]) as found:
             if how["options"]:
                 check_options([file.form for file in found.values()], how["options"])

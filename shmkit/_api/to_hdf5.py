@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -58,6 +59,8 @@ def to_hdf5(
         (dataset ``data``). An array is one of numpy's, a table, a number, a text or a time, a list
         of these, a series or data frame of pandas or polars (see Notes). A Dataset or DataArray
         of xarray becomes a group; alone, the export's own.
+        Of what `shared_load` loads on a cluster, the nodes deflate the chunks, and this process
+        writes them.
     group : str
         Where in the file they are put, for example ``"2024/night"``.
     mode : {"w", "x", "a"}
@@ -185,7 +188,17 @@ def to_hdf5(
     )
     with BriefErrors():
         path = check_path(path, mode, beside_readers=concat)
-        found = contents(arrays, layout=layout, concat=concat)
+        cluster = sys.modules.get("shmkit.cluster.arrays")  # who has arrays of it has imported it
+        if cluster is not None and isinstance(arrays, cluster.RemoteArrays):
+            if concat:
+                raise ValueError(
+                    "concat=True joins arrays of this machine; on a cluster, save one each"
+                )
+            from shmkit.cluster.export import far_contents  # noqa: PLC0415 - dask where it is
+
+            found = far_contents(arrays, layout=layout)
+        else:
+            found = contents(arrays, layout=layout, concat=concat)
         settings.check(found.datasets)
         with writing(path, settings, export_monitor(progress)) as export:
             export.write(found)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib.metadata
 import itertools
 import math
@@ -166,11 +167,10 @@ class Writer:
         """Write the chunks from this row on, with which one begins."""
         filters = Pipeline.of(dataset)
         if filters is not None:
-
-            def made(block: Block) -> tuple[int, Any]:
-                return filters.encode(whole_chunk(source.block(block), chunks))
-
-            for block, (skipped, data) in self._in_order(made, source.shape, chunks, first):
+            made = functools.partial(_encoded, filters, chunks)
+            for block, (skipped, data) in self._in_order(
+                lambda block: source.chunk(block, chunks, made), source.shape, chunks, first
+            ):
                 place = tuple(side.start for side in block)
                 dataset.id.write_direct_chunk(place, data, filter_mask=skipped)
                 self._advance(source, block)
@@ -288,6 +288,11 @@ class Writer:
                 yield done, future.result()
         for done, future in pending:
             yield done, future.result()
+
+
+def _encoded(filters: Pipeline, chunks: tuple[int, ...], block: Any) -> tuple[int, Any]:
+    """The bytes of a chunk; in a function of its own, as a cluster's nodes call it."""
+    return filters.encode(whole_chunk(block, chunks))
 
 
 def check_group(path: str, group: str) -> None:

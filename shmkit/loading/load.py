@@ -30,6 +30,7 @@ from shmkit.loading.cached import CachedFiles
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.files.inputs import Input
 from shmkit.loading.files.listing import to_load
+from shmkit.loading.files.peers import Alone, Peers
 from shmkit.loading.steps import Steps
 from shmkit.segments.backing import NAMES
 from shmkit.segments.files import finish_interrupted
@@ -57,12 +58,14 @@ def load(
     cache: CacheDirectory | None = None,
     concat: bool | Literal["column"] = False,
     most: int | None = None,
+    peers: Peers | None = None,
 ) -> SharedArrays:
     """Load `files`; else see `shmkit.shared_load`.
 
     Each file takes those of the options that its format has use for. Datasets of HDF5 files are
     loaded as if they were files, and named after their file too if `prefix` is true. With `concat`
     there is one array, which has no name. Arrays of more than `most` bytes in all find no room.
+    `peers` are the loads of the same call on other nodes.
     """
     as_lines = bool(concat) and "ndmin" not in options
     if as_lines:
@@ -91,7 +94,15 @@ def load(
         functions = {"reader": reader, "transform": transform}
         cached = None if cache is None else CachedFiles(cache, found, functions)
         loading = Steps(
-            found, function, cached, board, records, pool, monitor, skip_failed=skip_failed
+            found,
+            function,
+            cached,
+            board,
+            records,
+            pool,
+            monitor,
+            peers or Alone(),
+            skip_failed=skip_failed,
         )
         loading.most = most
         loading.in_lots = bool(concat) and transform is None and cache is None

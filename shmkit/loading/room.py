@@ -18,6 +18,7 @@ from shmkit.errors import NotEnoughMemoryError
 from shmkit.loaders.pool import end_idle
 from shmkit.loading.cached import CachedFiles
 from shmkit.loading.file import LoadingFile
+from shmkit.loading.files.peers import Peers
 from shmkit.segments.backing import Backing, choose_backing
 from shmkit.segments.mapping import allow_segments
 
@@ -31,12 +32,14 @@ def places_of(
     backing: str | os.PathLike[str],
     cached: CachedFiles | None,
     most: int | None,
+    peers: Peers,
 ) -> list[tuple[Sequence[LoadingFile], list[Backing]]]:
     """Where these files are read into: if there is no room in the first place, into the next.
 
     Raises NotEnoughMemoryError if they need more than there is, or than `most` bytes.
     """
     need = _need(files)
+    peers.room(need)
     if most is not None and need > most:
         raise NotEnoughMemoryError(need, most, most, "memory= of this stream")
     try:

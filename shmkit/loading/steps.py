@@ -29,7 +29,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from shmkit._categories import coded
 from shmkit._format import printable
 from shmkit._monitor import Monitor
 from shmkit.errors import LoaderDiedError, LoadError, NotEnoughMemoryError
@@ -45,6 +44,7 @@ from shmkit.loading.calls.transform import transform_task
 from shmkit.loading.concat.lots import add_lot, lots_of, settle_lot
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
 from shmkit.loading.files.alike import agree
+from shmkit.loading.files.peers import Peers
 from shmkit.loading.room import has_room, places_of
 from shmkit.segments.backing import Backing
 from shmkit.segments.segment import Segment
@@ -72,6 +72,7 @@ class Steps:
         records: SharedArray,
         pool: LoaderPool,
         monitor: Monitor[Board],
+        peers: Peers,
         *,
         skip_failed: bool,
     ) -> None:
@@ -82,6 +83,7 @@ class Steps:
         self.records = records  # the board's, as they travel to the loaders
         self.pool = pool
         self.monitor = monitor
+        self.peers = peers
         self.skip_failed = skip_failed
         self.in_parts: list[LoadingFile] = []  # whose parts are being read
         self.categorized: set[LoadingFile] = set()
@@ -107,19 +109,20 @@ class Steps:
                 if missed := self.good():
                     stack.enter_context(self.cached.turn(missed, self.tick))
                     self.take(self.cached)  # others may have kept more meanwhile
-            if not self.good():
-                return
+                if not self.good():
+                    return
             self.pool.grow(self.board.processes)
             self.probe(backing)
             self.count(backing)
-            places = places_of(self.good(), backing, self.cached, self.most)
-            again = set(self.good())
+            places = places_of(self.good(), backing, self.cached, self.most, self.peers)
+            again, any_left = set(self.good()), True
             if self.in_lots:
                 again -= self.read_lots(self.good(), places[0][1][0])
-            while again:
+                any_left = bool(again)
+            while any_left:
                 for files, backings in places:
                     self.read_somewhere([file for file in files if file in again], backings)
-                again = set(agree(self.good()))
+                again, any_left = agree(self.good(), self.peers)
             self.share_categories()
             if self.transform is not None:
                 for files, backings in places:
@@ -163,7 +166,7 @@ class Steps:
         like = None if first_plan is None else first_plan.shared()  # one for all: it is kept once
         for file in guessed:
             file.like = like
-        agree(self.good())
+        agree(self.good(), self.peers)
 
     def count(self, backing: str | os.PathLike[str]) -> None:
         """Split large files into parts, and count their rows where the plan does not tell them."""
@@ -319,17 +322,13 @@ class Steps:
 
     def share_categories(self) -> None:
         """Give each category the same code in all arrays, in the order of first appearance."""
-        if not self.categorized:
-            return
         files = sorted(self.categorized, key=lambda file: file.number)
-        found = [piece.categories for file in files for piece in file.pieces()]
-        # HDF5 has no empty name; as the first of several it is in the file too, as a gap.
-        codes = {f: {"": 0} for texts_of in found for f, texts in texts_of.items() if "" in texts}
+        codes, failures = self.peers.codes(
+            {file.name: [piece.categories for piece in file.pieces()] for file in files}
+        )
         for file in files:
-            try:
-                codes = coded(codes, [piece.categories for piece in file.pieces()])
-            except ValueError as error:
-                self.fail(file, LoadError(file.path, None, None, str(error)))
+            if file.name in failures:
+                self.fail(file, LoadError(file.path, None, None, failures[file.name]))
         recodings = [
             (file, task)
             for file in files

@@ -57,6 +57,7 @@ __all__ = [
     "gone",
     "identity_at",
     "identity_of",
+    "link_file",
     "mark_finished",
     "mark_unfinished",
     "open_file",
@@ -107,6 +108,28 @@ def create_file(path: str) -> Identity:
         raise
     with file:
         return identity_of(os.fstat(file.fileno()))
+
+
+def link_file(path: str, name: str) -> Identity:
+    """Give a file a second name, unfinished as in `create_file`; the identity of what has it now.
+
+    Raises
+    ------
+    SegmentGoneError
+        If nothing is at the path (any more).
+    SegmentError
+        If no link can be made there.
+    """
+    mark_unfinished(name)
+    try:
+        os.link(path, name, follow_symlinks=False)
+        return identity_of(os.lstat(name))
+    except FileNotFoundError:
+        mark_finished(name)
+        raise gone(path) from None
+    except OSError as error:
+        mark_finished(name)
+        raise SegmentError(path, f"cannot be co-owned: no hard link: {error.strerror}") from None
 
 
 def identity_at(path: str, *, any_user: bool = False) -> Identity:

@@ -7,6 +7,7 @@
     create ──▶ SegmentWriter (writer.py) ──▶ map ──▶ unlink ──▶ the last view ends
     (owner)    header and data              views    no name    freed
                                    attach ──▶ map                            (any other process)
+                                    adopt ──▶ map ──▶ unlink                     (another owner)
 
 A segment ends in two steps. *Unlinked*: its name is gone, and nobody can attach any more. *Freed*:
 the last mapping is gone too, and the memory is back. Every view holds the mapping, so unlinking is
@@ -52,6 +53,7 @@ from shmkit.segments.files import (
     gone,
     identity_at,
     identity_of,
+    link_file,
     mark_finished,
     mark_unfinished,
     open_file,
@@ -228,6 +230,47 @@ class Segment:
         if known is not None and known.mapped:
             raise gone(path)
         return cls(path, identity)
+
+    @classmethod
+    def adopt(cls, path: str, identity: Identity) -> Segment:
+        """The segment at `path`, which another process owns, co-owned by this one from now on.
+
+        A file gets a hard link, which has this process's name, lock and guard; of a memfd this
+        process opens a descriptor. So each owner unlinks its own name, and the memory lives until
+        the last of them has ended.
+
+        Raises
+        ------
+        SegmentGoneError
+            If nothing is at the path (any more), or another file.
+        SegmentError
+            If it may not be opened, or the file system has no hard links.
+        TooManySegmentsError
+            As `create`.
+        """
+        known = _segments.get(identity)
+        if known is not None and known.owned and known.linked:
+            return known
+        allow_segments(1, kind_of(path))
+        if kind_of(path) == "memfd":
+            file, found = open_file(path)
+            if found != identity:
+                file.close()
+                raise gone(path)
+            assert isinstance(file, io.FileIO)
+            own = f"/proc/{this_process().pid}/fd/{file.fileno()}"
+            return cls(own, identity, owned=True, memfd=file)
+        directory = os.path.dirname(path)
+        _guard.watch(directory)
+        hold(directory)
+        own = os.path.join(directory, f"{new_name()}.npy")
+        found = link_file(path, own)
+        segment = cls(own, found, owned=True)
+        mark_finished(own)
+        if found != identity:
+            segment.unlink()
+            raise gone(path)
+        return segment
 
     @classmethod
     def referred(cls, path: str, identity: Identity) -> Segment:

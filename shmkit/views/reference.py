@@ -19,6 +19,8 @@ do.
 from __future__ import annotations
 
 import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,7 +39,10 @@ from shmkit.segments.segment import Segment, is_worker
 if TYPE_CHECKING:
     from shmkit.views.array import SharedArray
 
-__all__ = ["Reference", "received", "received_plain", "reference_to", "sent"]
+__all__ = ["Reference", "received", "received_plain", "reference_to", "sent", "sent_by"]
+
+Way = Callable[["Reference", Segment], tuple[Any, ...]]
+_way = contextvars.ContextVar[Way | None]("how references go, if not to a pool", default=None)
 
 
 class Reference(NamedTuple):
@@ -143,6 +148,19 @@ def _fields_to(dtype: np.dtype[Any], whole: np.dtype[Any]) -> np.dtype[Any] | tu
     return dtype
 
 
+@contextlib.contextmanager
+def sent_by(way: Way) -> Iterator[None]:
+    """In this block `sent` asks `way` how a reference goes, for who has another way than pools.
+
+    Its messages arrive, or are sent again: a worker's own arrays go by reference there as well.
+    """
+    token = _way.set(way)
+    try:
+        yield
+    finally:
+        _way.reset(token)
+
+
 def sent(array: NDArray[Any], *, plain: bool = False) -> tuple[Any, ...] | None:
     """How a pickler sends a view as a reference, as `object.__reduce__` says it; None if it cannot.
 
@@ -152,13 +170,16 @@ def sent(array: NDArray[Any], *, plain: bool = False) -> tuple[Any, ...] | None:
     one arrives as a plain array, read-only.
     """
     mapped = mapping_of(array)
-    if mapped is None or (mapped.segment.owned and is_worker()):
+    way = _way.get()
+    if mapped is None or (way is None and mapped.segment.owned and is_worker()):
         return None
     if mapped.segment.sealed and changed(mapped):
         return None
     reference = reference_to(array, mapped, writable=array.flags.writeable and not plain)
     if not 0 <= reference.offset <= len(mapped):  # the chain of bases led somewhere else
         return None
+    if way is not None:
+        return way(reference, mapped.segment) if mapped.segment.linked else None
     # In this order: an executor pickles in a thread, while a ``with`` block ends in another.
     lease = _lease.give(mapped.segment)
     if lease is None and not mapped.segment.linked:

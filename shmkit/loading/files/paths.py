@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shmkit.readers.compression import ENDINGS
 
-__all__ = ["PathType", "named_paths"]
+__all__ = ["PathType", "expanded", "named_paths", "with_names"]
 
 PathType = str | os.PathLike[str]
 
@@ -23,13 +23,14 @@ def named_paths(files: PathType | Iterable[PathType] | Mapping[str, PathType]) -
             raise ValueError("two of the names are the same text")
     else:
         listed = [files] if isinstance(files, str | os.PathLike) else files
-        named = _with_names([path for item in listed for path in _expanded(item)])
+        named = with_names([path for item in listed for path in expanded(item)])
     if not named:
         raise ValueError("no files given")
     return named
 
 
-def _expanded(item: PathType) -> list[str]:
+def expanded(item: PathType) -> list[str]:
+    """The absolute paths that a path or a glob stands for; raises if no file matches a glob."""
     path = os.path.abspath(os.path.expanduser(item))
     if not glob.has_magic(path) or os.path.exists(path):
         return [path]
@@ -39,10 +40,10 @@ def _expanded(item: PathType) -> list[str]:
     return found
 
 
-def _with_names(paths: Sequence[str]) -> dict[str, str]:
+def with_names(paths: Sequence[str]) -> dict[str, str]:
     """Name each path by its stem; where stems collide, by as much of the path as tells them apart.
 
-    >>> list(_with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.txt.gz"]))
+    >>> list(with_names(["/a/x.txt", "/a/y.txt", "/b/y.txt", "/c/z.txt", "/c/z.txt.gz"]))
     ['x', 'a-y', 'b-y', 'z.txt', 'z.txt.gz']
     """
     stems = [_stem(path) for path in paths]

@@ -59,6 +59,10 @@ class Header(NamedTuple):
         """Bytes of the array's data."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As pickle wants it, which takes no MappingProxyType."""
+        return Header, (*self[:4], dict(self.attrs))
+
 
 def header_bytes(
     dtype: np.dtype[Any], shape: tuple[int, ...], fortran_order: bool, length: int | None = None

@@ -147,3 +147,8 @@ def test_a_damaged_header_is_refused_or_lies_within_the_file(tmp_path, content):
     assert array.segment.nbytes <= len(content)
     assert not array.dtype.hasobject
     assert len(array.tobytes()) == array.nbytes
+
+
+def test_a_header_travels_between_processes():
+    header = share(np.arange(3.0)).segment.header
+    assert pickle.loads(pickle.dumps(header)) == header

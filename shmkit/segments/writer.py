@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 
 from shmkit import _limits
 from shmkit.errors import SegmentError
+from shmkit.segments.huge_pages import HugePages
 from shmkit.segments.image.header import Header, header_bytes, read_segment_header
 from shmkit.segments.image.trailer import trailer_bytes
 from shmkit.segments.segment import Segment
@@ -73,6 +74,9 @@ class SegmentWriter:
         self._file = segment.open()
         self._header: Header | None = None
         self._position = 0  # of the next item, in bytes of the array's data
+        # A file in a directory of the user's has the pages of its file system.
+        in_memory = segment.backing != "file"
+        self._huge_pages = HugePages(self._file.fileno()) if in_memory else None
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +98,7 @@ class SegmentWriter:
         *,
         fortran_order: bool = False,
         attrs: Mapping[str, Any] = MappingProxyType({}),
+        gaps: bool = False,
     ) -> None:
         """Write the header of an array, which takes memory only as it is written.
 
@@ -105,6 +110,9 @@ class SegmentWriter:
             Whether its data are laid out by columns.
         attrs
             What its file says of it.
+        gaps
+            Whether much between what is written may stay empty. It takes no memory then, but what
+            is written takes longer (huge_pages.py).
 
         Raises
         ------
@@ -125,6 +133,8 @@ class SegmentWriter:
                 f"an array of {dtype} cannot lie in a segment: {error}; "
                 "numpy.lib.recfunctions.repack_fields makes one that can"
             ) from None
+        if gaps:
+            self._huge_pages = None
         self._write_header(Header(dtype, shape, fortran_order, len(text), attrs))
 
     def allocate(
@@ -146,6 +156,8 @@ class SegmentWriter:
         # In steps: other loaders reserve memory at the same time, and to reserve takes it at once.
         for start in range(0, nbytes, _STEP_NBYTES):
             self.check_memory(nbytes - start)
+            if self._huge_pages is not None:
+                self._huge_pages.take(start, min(start + _STEP_NBYTES, nbytes), nbytes)
             try:
                 os.posix_fallocate(fd, start, min(_STEP_NBYTES, nbytes - start))
             except OSError as error:
@@ -177,6 +189,8 @@ class SegmentWriter:
         at = header.data_offset + self._position
         if at // _STEP_NBYTES != (at + len(data)) // _STEP_NBYTES:
             self.check_memory(_STEP_NBYTES)
+        if self._huge_pages is not None:
+            self._huge_pages.take(at, at + len(data), header.data_offset + header.nbytes)
         try:
             _write_at(self._file.fileno(), data, at)
         except OSError as error:

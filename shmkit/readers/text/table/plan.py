@@ -123,6 +123,8 @@ class TablePlan(Plan):
         Whether names stand in the text.
     exact
         Whether all of it was seen.
+    counted
+        Whether its lines were counted, so that hardly any room stays empty.
     witnesses
         By field.
     lines
@@ -139,6 +141,7 @@ class TablePlan(Plan):
     layout: str | None = None
     header: bool = False
     exact: bool = False
+    counted: bool = False
     witnesses: Mapping[int, Witness] = field(default_factory=dict)
     lines: int = 0
 
@@ -306,7 +309,7 @@ class TablePlan(Plan):
             most = lines - max(empty - (i > 0), 0)
             parts.append(Part(start, stop, lines, most, line, row))
             line, row = line + lines, row + most
-        return replace(self, shape=(row, *self.shape[1:])), parts
+        return replace(self, shape=(row, *self.shape[1:]), counted=True), parts
 
     def finish(self, writer: SegmentWriter, pieces: Sequence[tuple[int, int]]) -> None:
         """Make one table, or array, of what was written of each part."""

@@ -265,24 +265,22 @@ class TableReader(Reader):
         encoding = plan.options["encoding"]
         with decoding(self._path, encoding):
             stream = self._stream(encoding)
-            room, nbytes = plan.shape[0], content_nbytes(self._data)
+            nbytes = content_nbytes(self._data)
             if part.rows is None and stream.plain and nbytes is not None and nbytes > READ_NBYTES:
-                # To count is many times as fast as to read, and an exact room leaves no hole.
-                room = self._most_rows(stream, plan)
+                # To count is many times as fast as to read, and an exact room leaves no gap.
+                plan = self._counted(stream, plan)
             converters = self._options.get("converters")
-            rows = TableRows(self._path, plan, part, room, writer, converters)
+            rows = TableRows(self._path, plan, part, writer, converters)
             return rows.take(stream, self._data)
 
-    def _most_rows(self, stream: TextStream, plan: TablePlan) -> int:
-        size = self.version().nbytes
-        nbytes = content_nbytes(self._data) or size
-        planned, (part, *_) = plan.in_parts(
-            [counted(self._data, stream.begin + len(plan.head), nbytes, plan)]
-        )
-        most: int = planned.shape[0] if part.rows is None else part.rows
+    def _counted(self, stream: TextStream, plan: TablePlan) -> TablePlan:
+        nbytes = content_nbytes(self._data) or self.version().nbytes
+        begin = stream.begin + len(plan.head)
+        found, (part, *_) = plan.in_parts([counted(self._data, begin, nbytes, plan)])
+        most: int = found.shape[0] if part.rows is None else part.rows
         wanted: int = self._options.get("max_rows", most)
         first: int = self._options.get("select", (0,))[0]
-        return max(min(most, wanted) - first, 0)
+        return replace(found, shape=(max(min(most, wanted) - first, 0), *plan.shape[1:]))
 
 
 def _pieces(

@@ -107,9 +107,7 @@ class TableRows:
     Parameters
     ----------
     path, plan, part
-        Of the file.
-    room
-        For how many rows of the table there is room.
+        Of the file; the plan says for how many rows there is room.
     writer
         Where they go.
     converters
@@ -126,7 +124,6 @@ class TableRows:
         path: str,
         plan: TablePlan,
         part: Part,
-        room: int,
         writer: SegmentWriter,
         converters: Any,
     ) -> None:
@@ -139,8 +136,8 @@ class TableRows:
             for n, column in enumerate(plan.columns)
             if column.converted is not None
         }
-        self._table_room = room
-        self._room = room if part.rows is None else part.rows  # of the part
+        self._table_room = plan.shape[0]
+        self._room = self._table_room if part.rows is None else part.rows  # of the part
         most = plan.options.get("max_rows")
         self._passed, _ = plan.options.get("select", (0, most))  # rows, before those that are taken
         self._most: int = sys.maxsize if most is None else max(most - self._passed, 0)
@@ -151,7 +148,7 @@ class TableRows:
         plan, room = self._plan, self._table_room
         if plan.form == "columns":
             layout = plan.layout_for(room)
-            self._writer.declare(*layout.image())
+            self._writer.declare(*layout.image(), gaps=not plan.counted)
             row = self._part.row
             self._places = [c.offset + row * c.dtype.itemsize for c in layout.columns]
         else:

@@ -12,12 +12,21 @@ task each: then nothing is counted before. Any other large file is read in parts
     join         [ . . . . . . . . . . . . . . . . . . . . ]        closed up where there were fewer
 
 1. The plan of a large file has a span: bytes that may be cut anywhere.
-2. `split_spans` cuts the spans of all such files into pieces of about the same length.
+2. `split_spans` cuts the spans of all such files into pieces of about the same length, one for
+   each loader. Where rows lie behind one another, the last piece is as long and the others are
+   half as long: it needs no count, as whatever comes has its place, and is begun first.
 3. Loaders move each cut to the next line, and count the lines between: so it is known where the
    rows of each part belong, and which number its first line has.
 4. Each part is read into its own rows. A file that is read whole has one part, `WHOLE`.
 5. A part may have fewer rows than were counted, where lines are blank or comments. Then the rows
    behind it are moved up.
+
+What does not work:
+
+- Two parts or more for each loader where they take less than some 50 ms: to begin one costs a
+  millisecond, 4 to 8 % of such a load.
+- Not to count at all, and to give each part more room than it needs: to close the gaps takes a
+  process as long as it takes all of them to count.
 """
 
 from __future__ import annotations
@@ -46,13 +55,16 @@ from shmkit.readers.formats import Format
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
 
-__all__ = ["LoadingFile", "files_to_read_whole", "split_spans"]
+__all__ = ["LoadingFile", "files_to_read_whole", "split_spans", "to_count"]
 
 # To look into a small file takes as long as to read it. So it is read without a plan, if there is
 # room for an array so many times larger than the file.
 _SMALL_NBYTES = 1 << 18
 _SMALL_FACTOR = 4
-_PARTS = 2  # for each loader process: with more each waits for its next one more often
+# Of a part, one for each loader process. Of longer ones there are two, so that none waits long for
+# one whose CPU others use.
+_LONG_NBYTES = 1 << 27
+_LINE_NBYTES = 1 << 16  # longer than nearly all lines
 _UNEVEN = 1.1  # times as long as a file's share may be read without a count: that takes longer
 _COMPRESSED = 3  # times as long as plain text takes to be read
 
@@ -139,16 +151,20 @@ class LoadingFile(Entry):
         self.segment, self.part_records = segment, part_records
         self.outcomes, self.settled = {}, False
 
-    def read_tasks(self, records: NDArray[Any]) -> list[Task]:
-        """The tasks that read it, one for each part; `records` are the board's."""
+    def read_tasks(self, records: NDArray[Any]) -> list[tuple[int, Task]]:
+        """The tasks that read it, one for each part, and its number, in the order to begin them.
+
+        `records` are the board's. A part that was not counted is the longest, and comes first.
+        """
         alone = len(self.parts) == 1
-        return [
+        found = [
             Task(
                 tasks.read,
                 (self.source, self.plan, part, self._place(records, number), self.like, alone),
             )
             for number, part in enumerate(self.parts)
         ]
+        return sorted(enumerate(found), key=lambda one: self.parts[one[0]].rows is not None)
 
     def look_back(self, segment: Segment) -> None:
         """Note what is known of it now that it is read."""
@@ -303,15 +319,29 @@ def split_spans(
     """Where to split the spans of files for so many loader processes: from and to, of each part."""
     spans = [_span(file) for file in files]
     nbytes = sum(stop - start for start, stop in spans)
-    longest = max(nbytes // (_PARTS * processes), MIN_NBYTES)
+    longest = max(nbytes // processes, MIN_NBYTES)
+    if longest > _LONG_NBYTES:
+        longest //= 2
     pieces = {}
     for file, (start, stop) in zip(files, spans, strict=True):
         count = max(1, (stop - start) // longest)
         if count > 1:  # as many for each loader, so that none waits for another's last
             count = max(1, count // processes) * processes
         edges = [start + (stop - start) * i // count for i in range(count + 1)]
+        if file.plan is not None and file.plan.open_end and 1 < processes <= count:
+            # All for one loader, which is not counted, and two at least for each of the others.
+            edges = [start + (stop - start) * i // (2 * count) for i in range(2 * count + 1)]
+            del edges[-2 * count // processes : -1]
         pieces[file] = list(pairwise(edges))
     return pieces
+
+
+def to_count(plan: Plan, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What of these parts of a span is to be counted."""
+    (*first, (start, stop)) = edges
+    if first and plan.open_end:  # but where its first line begins
+        stop = min(stop, start + _LINE_NBYTES)
+    return [*first, (start, stop)]
 
 
 def _span(file: LoadingFile) -> tuple[int, int]:

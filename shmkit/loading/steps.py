@@ -42,7 +42,7 @@ from shmkit.loading.board.record import RECORD, State
 from shmkit.loading.cached import CachedFiles
 from shmkit.loading.calls.transform import transform_task
 from shmkit.loading.concat.lots import add_lot, lots_of, settle_lot
-from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans
+from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans, to_count
 from shmkit.loading.files.alike import agree
 from shmkit.loading.files.peers import Peers
 from shmkit.loading.room import has_room, places_of
@@ -186,9 +186,10 @@ class Steps:
             if parts[file][0] is not None:
                 continue
             # One task for each loader: to count a part takes no longer than to hand a task over.
-            parts[file], count = [], min(len(edges), self.board.processes)
-            ends = [len(edges) * i // count for i in range(count + 1)]
-            lots += [(file, edges[start:stop]) for start, stop in itertools.pairwise(ends)]
+            wanted = to_count(file.plan, edges)
+            parts[file], count = [], min(len(wanted), self.board.processes)
+            ends = [len(wanted) * i // count for i in range(count + 1)]
+            lots += [(file, wanted[start:stop]) for start, stop in itertools.pairwise(ends)]
         counts = [Task(tasks.count, (file.source, file.plan, edges)) for file, edges in lots]
         counted: dict[int, list[Any]] = {}
         for index, outcome in self.pool.run(counts, self.tick, lambda n: self.again(lots[n][0])):
@@ -281,12 +282,12 @@ class Steps:
                 self.arrays.pop(file.number, None)
                 self.lots.pop(file.number, None)
             file.read_into(Segment.create(backing), records)
-            for number, task in enumerate(file.read_tasks(self.records)):
-                found.append((n // self.board.processes, number, file, task))
+            for order, (number, task) in enumerate(file.read_tasks(self.records)):
+                found.append((n // self.board.processes, order, number, file, task))
         # A file for each loader at a time: of processes that write to one, the kernel lets one.
         found.sort(key=operator.itemgetter(0, 1))
         waiting += (task for *_, task in found)
-        jobs += ((file, number) for _, number, file, _ in found)
+        jobs += ((file, number) for *_, number, file, _ in found)
 
     def add_again(
         self, waiting: list[Task], jobs: list[tuple[LoadingFile, int | None]], file: LoadingFile
@@ -296,7 +297,7 @@ class Steps:
         assert file.part_records is not None
         file.part_records[...] = 0
         file.read_into(file.segment, file.part_records)
-        for number, task in enumerate(file.read_tasks(self.records)):
+        for number, task in file.read_tasks(self.records):
             waiting.append(task)
             jobs.append((file, number))
 

@@ -160,9 +160,10 @@ def read(
 
 
 def _read(reader: Reader, plan: Plan, part: Part, writer: SegmentWriter) -> Piece:
-    nbytes = plan.nbytes if part.rows is None else part.rows * plan.row_nbytes
+    start = part.row * plan.row_nbytes
+    nbytes = plan.nbytes - start if part.rows is None else part.rows * plan.row_nbytes
     writer.check_memory(nbytes)
-    writer.seek(part.row * plan.row_nbytes)
+    writer.seek(start)
     return reader.read(plan, part, writer)
 
 

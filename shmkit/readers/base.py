@@ -84,6 +84,11 @@ class Plan:
         """The shape of the array, once its rows are known."""
         return self.shape
 
+    @property
+    def open_end(self) -> bool:
+        """Whether there is place for any number of rows in the last part: they need no count."""
+        return False
+
     def part(self, start: int, stop: int) -> Part | None:  # noqa: ARG002 - for those that know
         """What begins in these bytes of the span; None if a reader has to count it."""
         return None
@@ -170,7 +175,7 @@ class Part(NamedTuple):
         Lines in it.
     rows
         Rows in it, at most: blank lines and comments may be among the lines. None if they were
-        not counted.
+        not counted: all that is read whole, and the last part of a plan with an open end.
     line, row
         Lines of the file, and rows of the array, before it.
     """

@@ -90,6 +90,19 @@ def test_a_large_file_is_read_in_parts(file, quoted, processes):
         assert table["station"][-1] == f"st{(rows - 1) % 977}"
 
 
+@pytest.mark.parametrize("short", [10, 200_000, 1_200_000])  # rows; the last are not foreseen
+def test_the_last_part_of_a_large_matrix_has_as_many_rows_as_come(file, short):
+    long, line = 150_000, " ".join(["1.000000000000000000e+00"] * 5)
+    text = f"{line}\n" * long + "2 3 4 5 6\n" * short
+    with load(file(text + "\n7 8 9 10 11"), processes=2) as (matrix,):
+        assert matrix.shape == (long + short + 1, 5)
+        assert (matrix[:long] == 1).all()
+        assert (matrix[long:-1] == [2, 3, 4, 5, 6]).all()
+        assert matrix[-1].tolist() == [7, 8, 9, 10, 11]
+    error = refused(file(text + "\n7 8 9\n"), processes=2)
+    assert error.line == long + short + 2
+
+
 def test_parts_with_blank_lines_and_comments_are_closed_up(file):
     rows = 900_000
     text = "id,x\n" + "".join(

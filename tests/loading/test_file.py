@@ -14,7 +14,7 @@ from reading import MemoryWriter, open_reader, probe
 
 from shmkit import LoaderDiedError, LoadError, shared_load
 from shmkit._monitor import NoMonitor
-from shmkit.loading.file import LoadingFile, files_to_read_whole
+from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans, to_count
 from shmkit.loading.files.inputs import Input
 from shmkit.loading.load import load
 from shmkit.readers.base import Plan
@@ -173,6 +173,36 @@ def test_a_damaged_block_is_named_with_its_byte_and_about_its_line(blocks, tmp_p
     with pytest.raises(LoadError, match=f"in the block at byte {begin:,} ") as caught:
         shared_load(path, dtype=LARGE, processes=2, progress=False)
     assert abs(caught.value.line - share * ROWS) < ROWS / 100
+
+
+class OpenEnd(Plan):
+    """One whose rows lie behind one another."""
+
+    open_end = True
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+@pytest.mark.parametrize("nbytes", [1 << 20, 100 << 20, 3 << 30])
+@pytest.mark.parametrize("kind", [Plan, OpenEnd])
+def test_the_parts_of_a_large_file_keep_all_loaders_busy(processes, nbytes, kind):
+    plan = kind(np.dtype(float), (0,), span=(99, nbytes))
+    file = LoadingFile("large", "/large", nbytes, plan=plan)
+    parts = split_spans([file], processes)[file]
+    assert [parts[0][0], parts[-1][1]] == [99, nbytes]
+    assert all(one[1] == two[0] for one, two in itertools.pairwise(parts))
+    lengths = [stop - start for start, stop in parts]
+    if nbytes == 1 << 20:
+        assert len(parts) == 1
+        return
+    busy = [0] * processes
+    for length in sorted(lengths, reverse=True):
+        busy[busy.index(min(busy))] += length
+    assert max(busy) < 1.1 * nbytes / processes
+    counted = sum(stop - start for start, stop in to_count(plan, parts))
+    uncounted = lengths[-1] if kind is OpenEnd and len(parts) > 1 else 0
+    assert counted == pytest.approx(nbytes - uncounted, rel=0.01)
+    if processes > 1:
+        assert lengths[-1] == pytest.approx(nbytes / processes, rel=0.6)
 
 
 def test_skipping_the_whole_file_leaves_no_rows(large):

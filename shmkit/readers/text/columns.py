@@ -282,7 +282,7 @@ class Columns:
     missing
         By column, words as for `facts`; a column that is not there has no missing words.
     rows
-        How many there is room for.
+        How many there is room for; an attribute, too.
 
     Attributes
     ----------
@@ -304,6 +304,7 @@ class Columns:
         missing: Mapping[int, bytes | None],
         rows: int,
     ) -> None:
+        self.rows = rows
         self.arrays: dict[int, NDArray[Any]] = {
             column: np.zeros(rows, t.dtype) for column, t in types.items()
         }

@@ -81,6 +81,7 @@ class _Row(NamedTuple):
     """A row of the head, and where it is."""
 
     cells: list[bytes]
+    texts: list[str]  # of the cells
     start: int
     stop: int
     line: int  # lines before it
@@ -192,7 +193,8 @@ def _rows(head: bytes, begin: int, line: int, dialect: Dialect) -> Iterator[_Row
             stop, lines = head.find(b"\n", stop) + 1 or len(head), lines + 1
             cells = parser.split(head[at:stop], **split)
         if cells:
-            yield _Row(cells[0], at, stop, line)
+            texts = [cell.decode(errors="replace") for cell in cells[0]]
+            yield _Row(cells[0], texts, at, stop, line)
             found += 1
         at, line = stop, line + lines
 
@@ -224,12 +226,12 @@ def _check_begin(
     # A first line that is one name short, as R's, is not as wide as the rows, but stays a header.
     top = begin or int(len(widths) > 1 and widths[0] != widths[1])
     alike = list(itertools.takewhile(lambda row: len(row.cells) == widths[top], rows[top:]))
-    last, line = last_words([_texts(row) for row in alike]), rows[begin].line
+    last, line = last_words([row.texts for row in alike]), rows[begin].line
 
     def looked(start: int, stop: int) -> NDArray[np.void]:
         return facts(head[start:stop], widths[top], dialect).facts
 
-    used = given.get("header") is not None or _used_names(given) & set(_texts(rows[0]))
+    used = given.get("header") is not None or _used_names(given) & set(rows[0].texts)
     if last > 0 and (begin or not used):
         above = [looked(row.start, row.stop) for row in alike[: last + 1]]
         behind = looked(alike[last].stop, alike[-1].stop)
@@ -267,11 +269,11 @@ def _names(
     top, below = rows[0], [row for row in rows[1:] if len(row.cells) == width]
     units: list[str] = []
     if below and (given.get("units") or all(map(_FORMATS.fullmatch, below[0].cells))):
-        units = _texts(below[0])
+        units = below[0].texts
         below = below[1:]
-    texts = list(map(_texts, below))
+    texts = [row.texts for row in below]
     looked = facts(head[top.start : top.stop], len(top.cells), dialect).facts
-    names, classes, doubt = _texts(top), list(map(class_of, looked)), ""
+    names, classes, doubt = top.texts, list(map(class_of, looked)), ""
     if len(names) == width - 1 and texts and not any(row[-1].strip() for row in texts):
         names, classes = [*names, ""], [*classes, Class.EMPTY]  # a delimiter ends each row
     elif len(names) == width + 1 and not names[-1].strip():
@@ -310,7 +312,3 @@ def _used_names(given: dict[str, Any]) -> set[str]:
         if isinstance(keys, Mapping) or (option in ("usecols", "categories")):
             found |= {key for key in keys if isinstance(key, str)}
     return found
-
-
-def _texts(row: _Row) -> list[str]:
-    return [cell.decode(errors="replace") for cell in row.cells]

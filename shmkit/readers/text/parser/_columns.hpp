@@ -230,8 +230,13 @@ class Columns {
             if (plain) {
                 const byte* const begin = texts.text + texts.start[row];
                 const byte* const end = texts.text + texts.end[row];
-                if (column.kind == 'S' && end - begin <= column.width) {
-                    copy(begin, end - begin, out, column.width);
+                const int64_t n = end - begin;
+                if (column.kind == 'S' && n <= column.width) {
+                    if (column.width == 8) {
+                        copy8(begin, n, out);
+                    } else {
+                        copy(begin, n, out, column.width);
+                    }
                     continue;
                 }
                 if (column.kind == 'M' && time(column, {begin, end}, out, times) == Fit::good) {

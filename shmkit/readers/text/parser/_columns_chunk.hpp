@@ -154,7 +154,22 @@ struct Quotes {
         inside = filled(within);
         return within;
     }
-    // The same where there are no quotes.
+    // As pass, and the strays of a text that is outside where this one is inside, as well; of that
+    // one, `other_closed` is what just_closed is of this one.
+    uint64_t pass_both(uint64_t quotes, uint64_t parts, uint64_t& other_closed,
+                       uint64_t (&strays)[2]) {
+        const uint64_t within = parity_up_to(quotes) ^ inside, around = parts | quotes;
+        const uint64_t opening = quotes & within, closing = quotes & ~within;
+        const uint64_t cannot_open = ~(around << 1 | may_open);
+        strays[0] = (opening & cannot_open) | ((closing << 1 | just_closed) & ~around);
+        strays[1] = (closing & cannot_open) | ((opening << 1 | other_closed) & ~around);
+        may_open = around >> 63;
+        just_closed = closing >> 63;
+        other_closed = opening >> 63;
+        inside = filled(within);
+        return within;
+    }
+    // As pass, where there are no quotes.
     uint64_t pass_none(uint64_t parts, uint64_t& strays) {
         strays |= just_closed & ~parts;
         may_open = parts >> 63;

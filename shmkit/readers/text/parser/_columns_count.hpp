@@ -33,12 +33,12 @@ inline bool count(const byte* start, const byte* stop, const Dialect dialect,
     const auto parts_fields = [&](byte c) {
         return c == '\n' || c == '\r' || (white ? c == ' ' || c == '\t' : c == dialect.delimiter);
     };
-    Quotes quotes[2] = {Quotes(false), Quotes(true)};
-    for (int i = 0; i < 2; ++i) {
-        const bool is_quote = start[-1] == dialect.quote;
-        quotes[i].may_open = parts_fields(start[-1]) || is_quote;
-        quotes[i].just_closed = is_quote && i == 0;
-    }
+    // Of the side that begins outside; the other one is always on the other side.
+    Quotes quotes(false);
+    const bool quote_before = start[-1] == dialect.quote;
+    quotes.may_open = parts_fields(start[-1]) || quote_before;
+    quotes.just_closed = quote_before;
+    uint64_t other_closed = 0;  // just_closed of the other one
     bool none_before = false;  // quotes in the chunk before
     uint64_t line_end_before = start[-1] == '\n';
     uint64_t return_at_begin = start[-1] == '\r' && start[-2] == '\n';  // of a line
@@ -61,36 +61,39 @@ inline bool count(const byte* start, const byte* stop, const Dialect dialect,
         const uint64_t comments = chunk.equal(comment) & begins & valid;
         const uint64_t without_row = empty | comments;
         const uint64_t quotes_here = dialect.quote < 0 ? 0 : chunk.equal(dialect.quote);
-        if (!quotes_here && !quotes[0].just_closed && !quotes[1].just_closed) {
+        if (!quotes_here && !quotes.just_closed && !other_closed) {
             // Most texts: all of it is outside for one side, and inside for the other.
-            Counted& side = found[quotes[0].inside != 0];
+            Counted& side = found[quotes.inside != 0];
             if (side.first_end < 0 && ends) side.first_end = p - start + __builtin_ctzll(ends);
             side.lines += __builtin_popcountll(ends);
             if (without_row) side.without_row += __builtin_popcountll(without_row);
             none_before = true;
         } else {
-            if (none_before) quotes[0].may_open = quotes[1].may_open = parts_fields(p[-1]);
+            if (none_before) quotes.may_open = parts_fields(p[-1]);
             none_before = false;
             const uint64_t parts =
                 ends | cut |
                 (white ? chunk.equal(' ') | chunk.equal('\t') : chunk.equal(dialect.delimiter));
+            uint64_t strays[2];
+            const uint64_t within = quotes.pass_both(quotes_here, parts, other_closed, strays);
+            const uint64_t lines[2] = {ends & ~within, ends & within};
             for (int i = 0; i < 2; ++i) {
-                uint64_t strays = 0;
-                const uint64_t within = quotes[i].pass(quotes_here, parts, strays);
-                found[i].strays += __builtin_popcountll(strays & valid);
-                const uint64_t lines = ends & ~within;
-                if (found[i].first_end < 0 && lines) {
-                    found[i].first_end = p - start + __builtin_ctzll(lines);
+                found[i].strays += __builtin_popcountll(strays[i] & valid);
+                if (found[i].first_end < 0 && lines[i]) {
+                    found[i].first_end = p - start + __builtin_ctzll(lines[i]);
                 }
-                found[i].lines += __builtin_popcountll(lines);
-                found[i].without_row += __builtin_popcountll(without_row & ~within);
+                found[i].lines += __builtin_popcountll(lines[i]);
+            }
+            if (without_row) {
+                found[0].without_row += __builtin_popcountll(without_row & ~within);
+                found[1].without_row += __builtin_popcountll(without_row & within);
             }
         }
         line_end_before = ends >> 63;
         return_at_begin = cut_begin >> 63;
     }
     std::copy(found, found + 2, result);
-    return quotes[0].inside != 0;
+    return quotes.inside != 0;
 }
 
 }  // namespace shmkit

@@ -29,7 +29,9 @@ class Index {
     uint32_t fields = 0, lines = 0;
     uint32_t lines_end = 0;  // behind the last line end
     // Of all bytes of the piece. `simple`: a field is its text, or its text between two quotes.
+    // `all_quoted`: if it is simple and quoted, each field is between quotes.
     bool quoted = false, simple = true, returns = false, ascii = true, zeros = false;
+    bool all_quoted = false;
 
     // Where a field ends, and begins if not one byte behind the end of the one before it.
     const uint32_t* ends() const { return ends_.get() + 1; }
@@ -103,7 +105,9 @@ class Index {
         uint32_t *end = first, *start = starts_.get(), *last = last_fields_.get();
         Quotes quotes;
         uint64_t strays = 0, not_ascii = 0, returns_found = 0, zeros_found = 0, quotes_found = 0;
+        uint64_t bare = 0;     // ends of fields without a quote before them
         uint64_t between = 1;  // bit 0: the byte before separates
+        uint64_t quote_before = 0;
         for (uint32_t offset = 0; offset < nbytes; offset += 64) {
             const Chunk chunk(text + offset);
             const uint64_t valid =
@@ -128,6 +132,8 @@ class Index {
                 strays |= stray & valid;
                 line_ends &= ~within;
                 parts &= ~within;
+                bare |= parts & ~(found << 1 | quote_before);
+                quote_before = found >> 63;
             }
             if (line_ends) lines_end = offset + 64 - __builtin_clzll(line_ends);
             if (white) {
@@ -156,6 +162,7 @@ class Index {
         fields = static_cast<uint32_t>(end - first);
         lines = static_cast<uint32_t>(last - last_fields_.get());
         quoted = quotes_found != 0;
+        all_quoted = bare == 0;
         simple = quotes.doubled == 0;
         returns = returns_found != 0;
         ascii = not_ascii == 0;

@@ -135,7 +135,9 @@ class Rows {
                 ends_[row] -= ends_[row] > starts_[row] && text_[ends_[row] - 1] == '\r';
             }
         }
-        if (index_.quoted && index_.simple) {
+        if (index_.quoted && index_.simple && index_.all_quoted) {
+            for (size_t row = 0; row < rows; ++row) ++starts_[row], --ends_[row];
+        } else if (index_.quoted && index_.simple) {
             for (size_t row = 0; row < rows; ++row) {
                 const bool is_quoted = text_[starts_[row]] == dialect_.quote;
                 starts_[row] += is_quoted;

@@ -31,6 +31,13 @@ struct Time {
     }
     // Says whether the unit holds it: exactly, and in 64 bits.
     bool in(Unit wanted, int64_t& count) const {
+        if (wanted != Unit::second || nanos != 0) return in_other(wanted, count);
+        count = seconds;  // most times are so
+        return true;
+    }
+
+  private:
+    [[gnu::noinline]] bool in_other(Unit wanted, int64_t& count) const {
         constexpr int64_t per_second[] = {0, 1, 1000, 1000000, 1000000000};
         if (unit() > wanted) return false;
         if (wanted == Unit::day) {

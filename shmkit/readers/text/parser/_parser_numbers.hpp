@@ -63,6 +63,12 @@ inline uint64_t value_of(uint64_t digits) {
     return (digits & 0x0000ffff0000ffff) * (1 + (uint64_t{10000} << 32)) >> 32;
 }
 
+// Writes n bytes, at most 8, with zeros behind them up to 8.
+inline void copy8(const byte* p, int64_t n, byte* out) {
+    const uint64_t word = n < 8 ? load8(p) & ((uint64_t{1} << 8 * n) - 1) : load8(p);
+    std::memcpy(out, &word, 8);
+}
+
 // Writes n bytes with zeros behind them; 7 bytes behind them may be loaded.
 [[gnu::always_inline]] inline void copy(const byte* p, int64_t n, byte* out, int64_t width) {
     for (;; width -= 8, out += 8, n -= 8, p += 8) {

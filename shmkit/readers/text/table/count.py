@@ -2,6 +2,9 @@
 
 A part may begin inside of quotes, which only the parts before it tell. So its lines are counted
 both ways at once (`Counted`), and `TablePlan.in_parts` chooses when all are counted.
+
+Most of the time of a count goes into getting the text from the page cache. To map the file instead
+of reading it takes as long, and a file that is cut short meanwhile would end the process (SIGBUS).
 """
 
 from __future__ import annotations

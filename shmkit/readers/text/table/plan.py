@@ -27,8 +27,10 @@ from shmkit.readers.text.table.notes import Witness, notes
 from shmkit.segments.image.layout import Layout, described_in_trailer, layout_of
 from shmkit.segments.writer import SegmentWriter
 
-__all__ = ["Belied", "Counted", "TableColumn", "TablePlan"]
+__all__ = ["LEAST_ROWS", "ROOM", "Belied", "Counted", "TableColumn", "TablePlan"]
 
+ROOM = 1.25  # times as many rows as are estimated
+LEAST_ROWS = 64  # that there is room for
 _ROUND_UP = 8  # bytes, to which text is as wide where not all of it was seen
 _WHOLE = frozenset([Class.WHOLE, Class.EMPTY, Class.MISSING, Class.WEAK])
 _EXACT = 2**53
@@ -284,10 +286,16 @@ class TablePlan(Plan):
             ],
         )
 
+    @property
+    def open_end(self) -> bool:
+        """Whether rows lie behind one another; columns have others behind them."""
+        return self.form != "columns"
+
     def in_parts(self, counted: Sequence[Counted]) -> tuple[Self, list[Part]]:
         """The plan and the parts, now that it is known on which side of a quote each begins.
 
-        A text with quotes that are out of place is read as one part.
+        A text with quotes that are out of place is read as one part. What was counted may end
+        before the span does, in the last part: how many rows that has is estimated.
         """
         found, inside = [], False
         for one in counted:
@@ -300,7 +308,8 @@ class TablePlan(Plan):
         starts += [
             one.start + ends[3] + 1 for one, ends in zip(counted[1:], found[1:], strict=True)
         ]
-        stops = [*starts[1:], counted[-1].stop]
+        is_open = self.span is not None and counted[-1].stop < self.span[1]
+        stops = [*starts[1:], self.span[1] if is_open and self.span else counted[-1].stop]
         line, row, parts = self.lines, 0, []
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
             lines, empty, _, _ = found[i]
@@ -309,7 +318,12 @@ class TablePlan(Plan):
             most = lines - max(empty - (i > 0), 0)
             parts.append(Part(start, stop, lines, most, line, row))
             line, row = line + lines, row + most
-        return replace(self, shape=(row, *self.shape[1:]), counted=True), parts
+        if is_open:
+            start, stop = starts[-1], stops[-1]
+            row = parts[-1].row
+            parts[-1] = Part(start, stop, line=parts[-1].line, row=row)
+            row += int(row / max(start - starts[0], 1) * (stop - start) * ROOM) + LEAST_ROWS
+        return replace(self, shape=(row, *self.shape[1:]), counted=not is_open), parts
 
     def finish(self, writer: SegmentWriter, pieces: Sequence[tuple[int, int]]) -> None:
         """Make one table, or array, of what was written of each part."""

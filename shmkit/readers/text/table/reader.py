@@ -45,7 +45,7 @@ from shmkit.readers.text.table.columns import (
 from shmkit.readers.text.table.count import counted
 from shmkit.readers.text.table.errors import line_of
 from shmkit.readers.text.table.notes import witnesses
-from shmkit.readers.text.table.plan import Counted, TablePlan, merged
+from shmkit.readers.text.table.plan import LEAST_ROWS, ROOM, Counted, TablePlan, merged
 from shmkit.readers.text.table.rows import READ_NBYTES, TableRows, new_columns
 from shmkit.segments.writer import SegmentWriter
 
@@ -57,8 +57,6 @@ _HEAD_NBYTES = 1 << 16
 _LINE_NBYTES = 1 << 12  # of which a first line may be like that of another file
 _PIECE_NBYTES = 1 << 14
 _PIECES = 32
-_ROOM = 1.25  # times as many rows as are estimated
-_LEAST_ROWS = 64  # that there is room for
 
 
 class TableReader(Reader):
@@ -193,7 +191,7 @@ class TableReader(Reader):
         if not whole:
             read = len(head) if nbytes is not None and stream.plain else position(self._data)
             size = nbytes if nbytes is not None and stream.plain else self.version().nbytes
-            rows = int(rows * max(size / max(read, 1), 1) * _ROOM) + _LEAST_ROWS
+            rows = int(rows * max(size / max(read, 1), 1) * ROOM) + LEAST_ROWS
         if most is not None:
             rows = min(rows, most)
         first_row, _ = given.get("select", (0, most))
@@ -266,7 +264,8 @@ class TableReader(Reader):
         with decoding(self._path, encoding):
             stream = self._stream(encoding)
             nbytes = content_nbytes(self._data)
-            if part.rows is None and stream.plain and nbytes is not None and nbytes > READ_NBYTES:
+            is_whole = part.rows is None and part.stop is None
+            if is_whole and stream.plain and nbytes is not None and nbytes > READ_NBYTES:
                 # To count is many times as fast as to read, and an exact room leaves no gap.
                 plan = self._counted(stream, plan)
             converters = self._options.get("converters")

@@ -137,7 +137,7 @@ class TableRows:
             if column.converted is not None
         }
         self._table_room = plan.shape[0]
-        self._room = self._table_room if part.rows is None else part.rows  # of the part
+        self._room = self._table_room - part.row if part.rows is None else part.rows  # of the part
         most = plan.options.get("max_rows")
         self._passed, _ = plan.options.get("select", (0, most))  # rows, before those that are taken
         self._most: int = sys.maxsize if most is None else max(most - self._passed, 0)
@@ -163,7 +163,7 @@ class TableRows:
         nbytes = min(READ_NBYTES, max(size, _MIN_NBYTES))
         window = _Window(stream, begin, part.stop, nbytes)
         window.fill()
-        if window.ended and part.rows is None:  # all of it is there
+        if window.ended and part.rows is None and part.stop is None:  # all of it is there
             most_rows = window.most_rows(plan.dialect.comment)
             self._table_room = self._room = min(most_rows, self._most)
         self._declare()
@@ -178,8 +178,8 @@ class TableRows:
                     window.drop(done)
                     passing -= taken
                     if not passing:  # those that come count their own missing values
-                        columns = new_columns(plan, len(next(iter(columns.arrays.values()))))
-                    elif not taken and not done:
+                        columns = new_columns(plan, columns.rows)
+                    elif taken < min(most, columns.rows):
                         break
                     continue
                 if not passing and self.count + taken > self._room:
@@ -192,7 +192,7 @@ class TableRows:
                 if found is not None:
                     return Piece(self.count, belied=self._look_on(found, window))
                 self.count += taken
-                if not taken and not done:
+                if taken < min(most, columns.rows):  # no whole line is left
                     break
             read = int((window.place - begin) * scale) if scale else position(data)
             self._writer.advance(bytes_done=read, rows=self.count)
@@ -210,7 +210,7 @@ class TableRows:
         """More rows came than there was room for: where they were counted, the file changed."""
         if self._part.rows is not None:
             raise changed(self._path)
-        return Piece(self.count, belied=Belied(room=2 * self._room))
+        return Piece(self.count, belied=Belied(room=2 * self._table_room))
 
     # ---- what fits ------------------------------------------------------------------------------
 

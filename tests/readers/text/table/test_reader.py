@@ -20,20 +20,27 @@ from shmkit.views.of_segment import view_of
 WORDS = MISSING.decode().split("\n")
 
 
-def table_in_parts(path, cuts, **options):
-    """The table of a file that is read in parts, cut at these places, as loader processes do it."""
+def table_in_parts(path, cuts, *, head=None, **options):
+    """The table of a file that is read in parts, cut at these places, as loader processes do it.
+
+    With `head`, so many bytes of the last part are counted.
+    """
     segment = Segment.create(choose_backing("auto", 0))
     with open_reader(path, **options) as reader:
         plan = reader.probe()
         begin, end = len(plan.head), path.stat().st_size
         places = [begin, *sorted(begin + int(cut * (end - begin)) for cut in cuts), end]
         edges = [edge for edge in itertools.pairwise(places) if edge[0] < edge[1]]
+        if head is not None and len(edges) > 1:
+            start, stop = edges[-1]
+            edges[-1] = start, min(stop, start + head)
         plan = replace(plan, span=(begin, end))
         plan, parts = plan.in_parts([reader.count(plan, *edge) for edge in edges or [(end, end)]])
         while True:
             pieces = []
             for part in reversed(parts):  # in any order: each has its own place
                 with SegmentWriter(segment) as writer:
+                    writer.seek(part.row * plan.row_nbytes)
                     pieces.append(reader.read(plan, part, writer))
             belied = [piece.belied for piece in pieces if piece.belied is not None]
             if not belied:
@@ -114,6 +121,31 @@ def test_drawn_tables_are_those_of_pandas_wherever_they_are_cut(path, drawn):
     path.write_bytes(text.encode())
     table = table_in_parts(path, cuts, layout="columns", delimiter=delimiter, header=True)
     assert_same(table, *of_pandas(pd.read_csv, path, sep=delimiter))
+
+
+NUMBERS = st.tuples(*[st.sampled_from(["1", "-2.5", "3e4", "1.000000000000000000e+00", "0"])] * 3)
+LINES = st.one_of(NUMBERS.map(" ".join), NUMBERS.map(" ".join), st.sampled_from(["", "# 1 2 3"]))
+
+
+@given(st.lists(LINES, max_size=60), st.lists(st.floats(0, 1), min_size=1), st.integers(1, 90))
+def test_drawn_matrices_need_no_count_of_their_last_part(path, lines, cuts, head):
+    text = "\n".join(["1 2 3", *lines, "4 5 6"])
+    path.write_text(text)
+    matrix = table_in_parts(path, cuts, head=head, ndmin=2)
+    assert matrix.tobytes() == np.loadtxt(path, ndmin=2).tobytes()
+
+
+@pytest.mark.parametrize("odd", ["x 5 6", '"4" 5 6', "NA 5 6"])
+def test_what_belies_a_matrix_in_the_part_that_is_not_counted(path, odd):
+    path.write_text("1.25 2 3\n" * 90 + f"{odd}\n" + "1.25 2 3\n" * 9)
+    found = table_in_parts(path, [0.3, 0.6], head=20)
+    expected = np.array(
+        [odd.replace('"', "").split()[0] if n == 90 else "1.25" for n in range(100)]
+    )
+    first = np.asarray(found["f0"]).astype(str) if odd[0] == "x" else np.asarray(found)[:, 0]
+    if odd[0] != "x":
+        expected = np.array([np.nan if word == "NA" else float(word) for word in expected])
+    np.testing.assert_array_equal(first, expected)
 
 
 @settings(max_examples=15)

@@ -6,7 +6,7 @@ import os
 
 from shmkit.cleanup.published import published_path
 from shmkit.errors import BriefErrors
-from shmkit.segments.segment import Segment
+from shmkit.segments.section import attached
 from shmkit.views.array import SharedArray
 from shmkit.views.of_segment import view_of
 from shmkit.views.table import SharedTable
@@ -62,4 +62,4 @@ def attach(
     with BriefErrors():
         text = os.path.expanduser(path_or_name)
         path = os.path.abspath(text) if os.sep in text else published_path(text)
-        return view_of(Segment.attach(path, any_user=any_user), writable=writable)
+        return view_of(attached(path, any_user=any_user), writable=writable)

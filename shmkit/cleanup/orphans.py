@@ -41,6 +41,7 @@ from shmkit.cleanup.owner import (
     lock_of,
     lock_path,
     owner_of,
+    split_rows,
     this_process,
 )
 
@@ -149,7 +150,7 @@ def published_by(link: str) -> Owner | None:
     try:
         if os.lstat(link).st_uid != os.geteuid():
             return None
-        target = os.readlink(link)
+        target, _ = split_rows(os.readlink(link))
     except OSError:
         return None
     if found := _MEMFD_LINK.fullmatch(target):
@@ -182,7 +183,7 @@ def _leads_nowhere(link: str) -> bool:
     try:
         if os.lstat(link).st_uid != os.geteuid():
             return False
-        target = os.readlink(link)
+        target, _ = split_rows(os.readlink(link))
     except OSError:
         return False
     if published_by(link) is None:

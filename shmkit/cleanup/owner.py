@@ -37,6 +37,7 @@ __all__ = [
     "memfd_name",
     "new_name",
     "owner_of",
+    "split_rows",
     "this_process",
 ]
 
@@ -56,6 +57,7 @@ _FILE = re.compile(rf"shmkit-{_OWNER}-{_RANDOM}\.npy")
 _UNFINISHED = re.compile(rf"\.shmkit-{_OWNER}-{_RANDOM}\.tmp")
 _LEASE = re.compile(rf"\.shmkit-{_OWNER}-{_RANDOM}\.lease")
 _LOCK = re.compile(rf"\.shmkit-{_OWNER}\.lock")
+_ROWS = re.compile(r"\[[0-9]+(:[0-9]+)?\]\Z")  # behind a path: which rows of the segment
 _MEMFD = re.compile(rf"/memfd:(shmkit-{_OWNER}-{_RANDOM}) \(deleted\)")
 
 
@@ -123,6 +125,16 @@ def owner_of(path: str) -> Owner | None:
         name = memfd_name(path)
         return Owner.parse(name.removeprefix("shmkit-").rpartition("-")[0]) if name else None
     return _parsed(_FILE, path)
+
+
+def split_rows(path: str) -> tuple[str, str]:
+    """A segment's path, and which of its rows are meant, if the path says that.
+
+    >>> split_rows("/proc/71/fd/5[10:30]"), split_rows("/proc/71/fd/5")
+    (('/proc/71/fd/5', '[10:30]'), ('/proc/71/fd/5', ''))
+    """
+    found = _ROWS.search(path)
+    return (path[: found.start()], found[0]) if found else (path, "")
 
 
 def memfd_name(path: str) -> str | None:

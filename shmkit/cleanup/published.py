@@ -2,6 +2,7 @@
 
     /dev/shm/shmkit.<uid>.genome ──symbolic link──▶ /dev/shm/shmkit-<owner>-<random>.npy
                                               or ──▶ /proc/<pid>/fd/<n>#shmkit-<owner>-<random>
+                                  of a section of it ──▶ ….npy[<start>:<stop>]
 
 Making the link is one step that fails if the name is taken, and where it leads says who owns it:
 so a name whose owner has ended is told from one in use by the owner's lock, and needs no register
@@ -18,7 +19,7 @@ import re
 from shmkit.cleanup import guard
 from shmkit.cleanup.lock import ended, hold
 from shmkit.cleanup.orphans import LINK, published_by, remove_link
-from shmkit.cleanup.owner import NAMES, lock_path, memfd_name
+from shmkit.cleanup.owner import NAMES, lock_path, memfd_name, split_rows
 from shmkit.errors import SegmentError, SegmentExistsError, SegmentGoneError
 
 __all__ = ["publish", "published_names", "published_path", "withdraw"]
@@ -77,9 +78,10 @@ def published_path(name: str) -> str:
 
 
 def withdraw(links: list[str], path: str) -> None:
-    """Remove those of the links that lead to `path`."""
+    """Remove those of the links that lead to `path`, or to a section of what is there."""
     for link in links:
-        if _path_in(_target_of(link) or "") == path:
+        target = _path_in(_target_of(link) or "")
+        if path in (target, split_rows(target)[0]):
             with contextlib.suppress(OSError):  # somebody removed it
                 os.unlink(link)
 
@@ -106,11 +108,13 @@ def _link(name: str) -> str:
 
 
 def _target_for(path: str) -> str:
-    return f"{path}#{memfd_name(path)}" if path.startswith("/proc/") else path
+    file, rows = split_rows(path)
+    return f"{file}#{memfd_name(file)}{rows}" if file.startswith("/proc/") else path
 
 
 def _path_in(target: str) -> str:
-    return target.partition("#")[0] if target.startswith("/proc/") else target
+    link, rows = split_rows(target)
+    return link.partition("#")[0] + rows if target.startswith("/proc/") else target
 
 
 def _target_of(link: str) -> str | None:
@@ -130,7 +134,7 @@ def _living_path(link: str) -> str | None:
             return None
     path = _path_in(target)
     if path == target:
-        return path if os.path.lexists(path) else None
+        return path if os.path.lexists(split_rows(path)[0]) else None
     if target != _target_for(path):
         raise SegmentError(
             path,

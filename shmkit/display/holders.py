@@ -59,9 +59,11 @@ def held_by(
     found: dict[_Key, dict[str, None]] = {}  # dicts keep the order and drop what comes twice
     for variable, value in named:
         for item in _items(value):
-            segment = id(_segment_of(item))
-            if segment in keys:
-                found.setdefault(keys[segment], {})[variable] = None
+            segment = _segment_of(item)
+            if segment is None:
+                continue
+            for one in {id(segment), id(segment.whole)} & keys.keys():
+                found.setdefault(keys[one], {})[variable] = None
     return {key: _without_echoes(list(names)) for key, names in found.items()}
 
 

@@ -89,6 +89,8 @@ class LoadingFile(Entry):
         Whether types are inferred, which files that look alike share.
     like
         The plan of another file that looks alike, perhaps.
+    like_nbytes
+        How many bytes that file has.
     form
         As what it is read.
     alone
@@ -113,6 +115,7 @@ class LoadingFile(Entry):
     may_be_probed: bool = True
     guessed: bool = False
     like: Plan | None = None
+    like_nbytes: int = 0
     form: Format = Format.TEXT
     alone: bool = True
     dataset: Mapping[str, Any] = field(default_factory=dict)

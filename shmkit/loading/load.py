@@ -94,18 +94,11 @@ def load(
         functions = {"reader": reader, "transform": transform}
         cached = None if cache is None else CachedFiles(cache, found, functions)
         loading = Steps(
-            found,
-            function,
-            cached,
-            board,
-            records,
-            pool,
-            monitor,
-            peers or Alone(),
+            *(found, function, cached, board, records, pool, monitor, peers or Alone()),
             skip_failed=skip_failed,
+            as_one=bool(concat),
+            most=most,
         )
-        loading.most = most
-        loading.in_lots = bool(concat) and transform is None and cache is None
         try:
             loading.run(backing, failed)
             if concat:

@@ -24,7 +24,9 @@ from shmkit.segments.mapping import allow_segments
 
 __all__ = ["has_room", "places_of"]
 
-_FEW_FILES = 16  # whose mappings need no look at all others, which takes its time: mapping says so
+_FEW_SEGMENTS = (
+    16  # whose mappings need no look at all others, which takes its time: mapping says so
+)
 
 
 def places_of(
@@ -33,8 +35,12 @@ def places_of(
     cached: CachedFiles | None,
     most: int | None,
     peers: Peers,
+    *,
+    segments: int | None = None,
 ) -> list[tuple[Sequence[LoadingFile], list[Backing]]]:
     """Where these files are read into: if there is no room in the first place, into the next.
+
+    Each has a segment of its own, unless it is said how many they need.
 
     Raises NotEnoughMemoryError if they need more than there is, or than `most` bytes.
     """
@@ -48,9 +54,10 @@ def places_of(
         if not end_idle():
             raise
         chosen = choose_backing(backing, need)
-    allow_segments(len(files), chosen.kind)
-    if len(files) > _FEW_FILES:
-        _limits.allow_mappings(len(files))
+    segments = len(files) if segments is None else segments
+    allow_segments(segments, chosen.kind)
+    if segments > _FEW_SEGMENTS:
+        _limits.allow_mappings(segments)
     # Only reading tells what a reader= returns, and others may fill /dev/shm meanwhile: what finds
     # no room there is read again into a memfd.
     backings = [chosen]

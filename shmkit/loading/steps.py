@@ -10,7 +10,7 @@ count   ── path, bytes a..b ────────────────
 ◀──── part ────────────────────────────
 room       is there any for all of it, and where? (room)
 name       the next segments, while others are read
-lots    ── paths, plan, segment ──────────────▶ many small files behind one another (concat/lots)
+lots    ── paths, plan, segment ──────────────▶ many small files behind one another (lots)
 read    ── path, plan, part, segment ─────────▶ read into it, which takes room; write the board
 ◀──── options found, an error, or dead
 join    ── segment, rows of the parts ────────▶ one array again; here, if no rows move
@@ -41,10 +41,10 @@ from shmkit.loading.board.board import Board
 from shmkit.loading.board.record import RECORD, State
 from shmkit.loading.cached import CachedFiles
 from shmkit.loading.calls.transform import transform_task
-from shmkit.loading.concat.lots import add_lot, lots_of, settle_lot
 from shmkit.loading.file import LoadingFile, files_to_read_whole, split_spans, to_count
 from shmkit.loading.files.alike import agree
-from shmkit.loading.files.peers import Peers
+from shmkit.loading.files.peers import Alone, Peers
+from shmkit.loading.lots import add_lot, lots_of, settle_as_one, settle_sections
 from shmkit.loading.room import has_room, places_of
 from shmkit.segments.backing import Backing
 from shmkit.segments.segment import Segment
@@ -75,6 +75,8 @@ class Steps:
         peers: Peers,
         *,
         skip_failed: bool,
+        as_one: bool,
+        most: int | None,
     ) -> None:
         self.files = files
         self.transform = transform
@@ -93,9 +95,12 @@ class Steps:
         self.notes: list[str] = []  # what the user is told when all is loaded
         self.tried_again: set[LoadingFile] = set()
         self.taken: set[LoadingFile] = set()  # from the cache
-        self.most: int | None = None  # bytes of all arrays
-        self.in_lots = False  # whether small files may be read into one segment
-        self.lots: dict[int, tuple[int, int]] = {}  # their rows there, by number of the file
+        self.most = most  # bytes of all arrays
+        self.as_one = as_one  # whether all files become one array
+        # What is kept, or counted, given to a function, or to other nodes, has a segment for each.
+        alone = isinstance(peers, Alone)
+        self.in_lots = alone and transform is None and cached is None and most is None
+        self.lots: dict[int, tuple[int, int]] = {}  # then, rows in a lot, by number of the file
 
     def run(
         self, backing: str | os.PathLike[str], failed: Iterable[tuple[LoadingFile, Any]]
@@ -114,11 +119,15 @@ class Steps:
             self.pool.grow(self.board.processes)
             self.probe(backing)
             self.count(backing)
-            places = places_of(self.good(), backing, self.cached, self.most, self.peers)
-            again, any_left = set(self.good()), True
+            lots = []
             if self.in_lots:
-                again -= self.read_lots(self.good(), places[0][1][0])
-                any_left = bool(again)
+                lots = lots_of(self.good(), self.board.processes, as_one=self.as_one)
+            segments = len(self.good()) - sum(map(len, lots)) + len(lots)
+            places = places_of(
+                *(self.good(), backing, self.cached, self.most, self.peers), segments=segments
+            )
+            again = set(self.good()) - self.read_lots(lots, places[0][1][0])
+            any_left = bool(again) or not lots
             while any_left:
                 for files, backings in places:
                     self.read_somewhere([file for file in files if file in again], backings)
@@ -162,10 +171,11 @@ class Steps:
         for index, outcome in self.pool.run(probes, self.tick, lambda n: self.again(files[n])):
             if not self.fail(files[index], outcome):
                 files[index].plan, files[index].version = outcome
-        first_plan = next((file.plan for file in guessed if file.plan is not None), None)
-        like = None if first_plan is None else first_plan.shared()  # one for all: it is kept once
-        for file in guessed:
-            file.like = like
+        first_file = next((file for file in guessed if file.plan is not None), None)
+        if first_file is not None and first_file.plan is not None:
+            like = first_file.plan.shared()  # one for all: it is kept once
+            for file in guessed:
+                file.like, file.like_nbytes = like, first_file.nbytes
         agree(self.good(), self.peers)
 
     def count(self, backing: str | os.PathLike[str]) -> None:
@@ -244,17 +254,21 @@ class Steps:
                     self.settle(file, result)
         return without_room
 
-    def read_lots(self, files: Sequence[LoadingFile], backing: Backing) -> set[LoadingFile]:
-        """Read small files many at a time, of which no array is wanted; which could be read so."""
-        lots = [
-            add_lot(some, Segment.create(backing), self.records)
-            for some in lots_of(files, self.board.processes)
-        ]
+    def read_lots(
+        self, lots: Sequence[Sequence[LoadingFile]], backing: Backing
+    ) -> set[LoadingFile]:
+        """Read small files many at a time; which could be read so."""
+        made = [add_lot(files, Segment.create(backing), self.records) for files in lots]
         read = set()
-        for index, outcome in self.pool.run([lot.task for lot in lots], self.tick):
-            for file, start, stop in settle_lot(lots[index], outcome):
-                self.lots[file.number] = start, stop
-                read.add(file)
+        for index, outcome in self.pool.run([lot.task for lot in made], self.tick):
+            if self.as_one:
+                for file, start, stop in settle_as_one(made[index], outcome):
+                    self.lots[file.number] = start, stop
+                    read.add(file)
+            else:
+                for file in settle_sections(made[index], outcome):
+                    self.settle(file, outcome)
+                    read.add(file)
         return read
 
     def again(self, file: LoadingFile) -> bool:

@@ -40,6 +40,8 @@ from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["WHOLE", "ArrayPlan", "Part", "Piece", "Plan", "Reader", "Version"]
 
+_LEAST_ROW_NBYTES = 2  # of a line: a digit and its end
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -88,6 +90,13 @@ class Plan:
     def open_end(self) -> bool:
         """Whether there is place for any number of rows in the last part: they need no count."""
         return False
+
+    def most_rows(self, nbytes: int, of: int) -> int:  # noqa: ARG002 - for those that guess
+        """Rows of files that look alike, at most; they have so many bytes, that of the plan `of`.
+
+        It may be a guess where to have more room than is needed takes something.
+        """
+        return nbytes // _LEAST_ROW_NBYTES
 
     def part(self, start: int, stop: int) -> Part | None:  # noqa: ARG002 - for those that know
         """What begins in these bytes of the span; None if a reader has to count it."""

@@ -11,7 +11,7 @@ import errno
 import mmap
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from shmkit._descriptors import above_standard
 from shmkit.errors import NotEnoughMemoryError
 
 if TYPE_CHECKING:
+    from shmkit.segments.section import Section
     from shmkit.segments.segment import Segment
 
-__all__ = ["Mapped", "allow_segments", "map_file", "mapping_of"]
+__all__ = ["Mapped", "SectionMemory", "allow_segments", "map_file", "mapping_of"]
 
 # Before Python 3.13 an mmap keeps a duplicate of the descriptor that it was made from.
 _HOLDS_DESCRIPTOR = sys.version_info < (3, 13)
@@ -44,6 +45,18 @@ class Mapped(mmap.mmap):
         self.close()
 
 
+class SectionMemory(np.ndarray[Any, np.dtype[np.uint8]]):
+    """The memory of a segment, as the base of the views of one section of it."""
+
+    segment: Section
+    writable: SectionMemory | None = None  # as above
+
+    def __del__(self) -> None:
+        # Not by a weak reference to it: the section, which would hold that, is gone before.
+        if self.flags.writeable:  # as of a segment, whose read-only mapping ends nothing
+            self.segment.unlink()
+
+
 def allow_segments(count: int, kind: str) -> None:
     """Have descriptors for `count` more segments of this kind of backing, all of them mapped."""
     held = count * ((kind == "memfd") + _HOLDS_DESCRIPTOR)
@@ -51,12 +64,12 @@ def allow_segments(count: int, kind: str) -> None:
         _limits.allow_descriptors(held)
 
 
-def mapping_of(value: object) -> Mapped | None:
-    """The mapping that an array or a memoryview stands on: the end of the chain of its bases."""
+def mapping_of(value: object) -> Mapped | SectionMemory | None:
+    """The mapping that an array or a memoryview stands on, down the chain of its bases."""
     if not isinstance(value, np.ndarray | memoryview):
         return None
     try:
-        while value is not None and not isinstance(value, Mapped):
+        while value is not None and not isinstance(value, Mapped | SectionMemory):
             # Between arrays there may be an object of numpy's (as_strided) that has a base as well.
             value = value.obj if isinstance(value, memoryview) else getattr(value, "base", None)
     except ValueError:  # a memoryview that was released

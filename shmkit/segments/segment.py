@@ -281,6 +281,16 @@ class Segment:
         return cls(path, identity)
 
     @property
+    def whole(self) -> Segment:
+        """What its file is: itself, but of a section (section.py) the segment that it is in."""
+        return self
+
+    @property
+    def span(self) -> range | None:
+        """Which rows of the segment a section has; None of a segment, which has all."""
+        return None
+
+    @property
     def owned(self) -> bool:
         """Whether this process created it, and so unlinks it; not one that it forked."""
         return self._creator == os.getpid()
@@ -416,7 +426,11 @@ class Segment:
                 "only a segment that is linked, and by the process that created it, is published",
             )
         self.check_unchanged()
-        self._links.append(_published.publish(name, self.path))
+        self.withdraw_with(_published.publish(name, self.path))
+
+    def withdraw_with(self, link: str) -> None:
+        """Have this link of a published name go with the segment's own."""
+        self._links.append(link)
 
     def unlink(self) -> None:
         """Remove its name, if this process created it. Views stay valid; a second time is fine."""

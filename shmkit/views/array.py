@@ -33,7 +33,8 @@ from shmkit.errors import SegmentGoneError
 from shmkit.pools import reducers
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.image.header import Header
-from shmkit.segments.mapping import Mapped, mapping_of
+from shmkit.segments.image.layout import layout_of
+from shmkit.segments.mapping import Mapped, SectionMemory, mapping_of
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
 from shmkit.views.reference import Reference, reference_to, sent
@@ -76,7 +77,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
 
     def __new__(
         cls,
-        mapped: Mapped,
+        mapped: Mapped | SectionMemory,
         dtype: DTypeLike,
         shape: tuple[int, ...],
         offset: int,
@@ -412,6 +413,10 @@ def new_array(
         raise
 
 
-def _whole(mapped: Mapped) -> SharedArray:
-    dtype, shape, fortran_order, data_offset, _ = mapped.segment.header
+def _whole(mapped: Mapped | SectionMemory) -> SharedArray:
+    """The array of a segment, or of a section; of a section of a table the whole table."""
+    header = mapped.segment.whole.header
+    if layout_of(header.dtype, header.shape) is None:
+        header = mapped.segment.header
+    dtype, shape, fortran_order, data_offset, _ = header
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")

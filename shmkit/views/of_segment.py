@@ -27,7 +27,7 @@ def view_of(
     """What is in a segment, over its memory; `header` is that of it, if it was written just now."""
     array = view(segment, header, writable=writable)
     if layout_of(array.dtype, array.shape) is not None:
-        return SharedTable(array)
+        return SharedTable(array, segment.span)
     return SharedText(array) if is_text(array.dtype) else array
 
 

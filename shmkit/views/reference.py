@@ -32,9 +32,10 @@ from shmkit.pools.gone import GoneArray
 from shmkit.pools.lease import Lease
 from shmkit.segments.files import Identity
 from shmkit.segments.image.layout import as_rows
-from shmkit.segments.mapping import Mapped, mapping_of
+from shmkit.segments.mapping import Mapped, SectionMemory, mapping_of
 from shmkit.segments.sealed import changed
-from shmkit.segments.segment import Segment, is_worker
+from shmkit.segments.section import attached, referred
+from shmkit.segments.segment import is_worker
 
 if TYPE_CHECKING:
     from shmkit.views.array import SharedArray
@@ -100,15 +101,15 @@ class Reference(NamedTuple):
         SegmentError
             If what is at its path is damaged.
         """
-        segment = Segment.attach(self.path, self.identity)
+        segment = attached(self.path, self.identity)
         return self.view(segment.map(writable=self.writable))
 
-    def view(self, mapped: Mapped) -> SharedArray:
+    def view(self, mapped: Mapped | SectionMemory) -> SharedArray:
         """The view of this mapping of its segment."""
         from shmkit.views.array import SharedArray  # noqa: PLC0415 - it stands on this module
 
         try:
-            header = mapped.segment.header
+            header = mapped.segment.whole.header
             dtype = header.dtype if isinstance(self.dtype, tuple) else self.dtype
             if isinstance(self.dtype, tuple) and self.dtype:
                 dtype, _ = as_rows(dtype, header.shape)
@@ -121,14 +122,17 @@ class Reference(NamedTuple):
             ) from None
 
 
-def reference_to(array: NDArray[Any], mapped: Mapped, *, writable: bool) -> Reference:
+def reference_to(
+    array: NDArray[Any], mapped: Mapped | SectionMemory, *, writable: bool
+) -> Reference:
     """The reference to an array that stands on this mapping."""
     segment = mapped.segment
     start = np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
     offset = array.__array_interface__["data"][0] - start
-    whole: np.dtype[Any] = segment.header.dtype
+    header = segment.whole.header
+    whole: np.dtype[Any] = header.dtype
     if array.dtype is not whole:
-        whole, _ = as_rows(whole, segment.header.shape)
+        whole, _ = as_rows(whole, header.shape)
     dtype = _fields_to(array.dtype, whole)
     place = segment.path, segment.identity, offset
     writable = writable and not segment.sealed  # what another process writes there would be lost
@@ -173,16 +177,20 @@ def sent(array: NDArray[Any], *, plain: bool = False) -> tuple[Any, ...] | None:
     way = _way.get()
     if mapped is None or (way is None and mapped.segment.owned and is_worker()):
         return None
-    if mapped.segment.sealed and changed(mapped):
+    if isinstance(mapped, Mapped) and mapped.segment.sealed and changed(mapped):
         return None
     reference = reference_to(array, mapped, writable=array.flags.writeable and not plain)
     if not 0 <= reference.offset <= len(mapped):  # the chain of bases led somewhere else
         return None
-    if way is not None:
-        return way(reference, mapped.segment) if mapped.segment.linked else None
+    whole = mapped.segment.whole
+    if way is not None:  # for a segment as a whole; of a section, the values are sent
+        is_sent = mapped.segment is whole and whole.linked
+        return way(reference, whole) if is_sent else None
+    if mapped.segment is not whole and not mapped.segment.linked:  # others keep the name
+        return None
     # In this order: an executor pickles in a thread, while a ``with`` block ends in another.
-    lease = _lease.give(mapped.segment)
-    if lease is None and not mapped.segment.linked:
+    lease = _lease.give(whole)
+    if lease is None and not whole.linked:
         return None
     return received_plain if plain else received, (reference, lease)
 
@@ -198,9 +206,9 @@ def received(reference: Reference, lease: Lease | None) -> SharedArray | GoneArr
             _lease.end(lease)
 
 
-def _received(reference: Reference, lease: Lease | None) -> Mapped:
+def _received(reference: Reference, lease: Lease | None) -> Mapped | SectionMemory:
     """The segment's memory: what this process has of it, or by the lease, or by its own name."""
-    segment = Segment.referred(reference.path, reference.identity)
+    segment = referred(reference.path, reference.identity)
     if lease is not None:
         with contextlib.suppress(SegmentGoneError):  # it has ended, or this is its second use
             return segment.map(writable=reference.writable, name=lease.path)

@@ -257,15 +257,18 @@ class SharedTable(Table):
         self.rows = range(layout.rows) if rows is None else rows
         data = whole.reshape(-1).view(np.uint8)
         columns: dict[str, SharedArray | SharedText] = {}
+        run = self.rows if self.rows.step == 1 and self.rows else range(layout.rows)
         for name, dtype, offset in layout.columns:
             # ndarray's own, as slices are always views: tables may be many.
-            place = slice(offset, offset + layout.rows * dtype.itemsize)
+            place = slice(offset + run.start * dtype.itemsize, offset + run.stop * dtype.itemsize)
             column: SharedArray = np.ndarray.__getitem__(data, place).view(dtype)  # type: ignore[assignment]
-            if rows is not None:
-                column = column[_slice_of(rows)]
+            if run != self.rows:
+                column = column[_slice_of(self.rows)]
             columns[name] = SharedText(column) if is_text(dtype) else column
         super().__init__(columns)
-        self._is_whole = self.rows == range(layout.rows)
+        segment = self.segment
+        own = None if segment is None else segment.span
+        self._is_whole = self.rows == (own or range(layout.rows))
 
     @property
     def segment(self) -> Segment | None:

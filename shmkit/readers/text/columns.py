@@ -308,6 +308,7 @@ class Columns:
         self.arrays: dict[int, NDArray[Any]] = {
             column: np.zeros(rows, t.dtype) for column, t in types.items()
         }
+        self._room = rows
         self._keys = list(types)
         self._packed = np.array([_packed(key, t) for key, t in types.items()], np.int64)
         self._outs = [array.view(np.uint8).data for array in self.arrays.values()]
@@ -316,6 +317,13 @@ class Columns:
         self._fields = fields
         self._options = dialect._asdict()
         self.tables = np.zeros(sum(_is_category(t.dtype) for t in types.values()), TABLE)
+
+    def renew(self, rows: int) -> bool:
+        """Begin anew, as a new one would, if there is room for so many rows and no category."""
+        good = rows <= self._room and not len(self.tables)
+        if good:
+            self._tallies[...] = 0
+        return good
 
     @property
     def missing(self) -> dict[int, int]:

@@ -129,8 +129,11 @@ class TextReader(Reader):
         """The version of the open file."""
         return Version.of(os.fstat(self._data.fileno()))
 
-    def probe(self, like: Plan | None = None) -> TextPlan:  # noqa: ARG002 - as it is
+    def probe(self, like: Plan | None = None) -> TextPlan:
         """Find out what is in the file.
+
+        The plan of another one is taken where a dtype with fields, and the same encoding, leave
+        nothing to be found but the rows.
 
         Returns
         -------
@@ -145,7 +148,10 @@ class TextReader(Reader):
             is no text, or compressed data are damaged.
         """
         data = self._data
-        options = {**self._options, "encoding": encoding_of(self._path, data, self._options)}
+        encoding = encoding_of(self._path, data, self._options)
+        if isinstance(like, TextPlan) and like.dtype.names and like.options["encoding"] == encoding:
+            return like
+        options = {**self._options, "encoding": encoding}
         nbytes, span = content_nbytes(data), None
         if nbytes is None:
             lines = estimate_lines(data, self.version().nbytes)

@@ -125,7 +125,7 @@ class Rows:
         if by_parser:
             # For a small file, room for its rows alone: to clear more takes longer than to parse.
             room = min(_ROWS_NBYTES // self._row_nbytes, max(plan.shape[0], _MIN_ROWS))
-            self._parsed = np.zeros((max(1, room), *plan.shape[1:]), plan.dtype)
+            self._parsed = _parsed(max(1, room), plan)
 
     @property
     def categories(self) -> dict[str, list[str]]:
@@ -232,6 +232,17 @@ class Rows:
             self._line += lines
             start += nbytes
         return start
+
+
+_kept: list[NDArray[Any]] = []  # one at most
+
+
+def _parsed(rows: int, plan: TextPlan) -> NDArray[Any]:
+    """An array for parsed rows; that of the file before, where many have one plan."""
+    shape = rows, *plan.shape[1:]
+    if not (_kept and _kept[0].dtype is plan.dtype and _kept[0].shape == shape):
+        _kept[:] = [np.zeros(shape, plan.dtype)]
+    return _kept[0]
 
 
 def by_lines(

@@ -34,6 +34,8 @@ LEAST_ROWS = 64  # that there is room for
 _ROUND_UP = 8  # bytes, to which text is as wide where not all of it was seen
 _WHOLE = frozenset([Class.WHOLE, Class.EMPTY, Class.MISSING, Class.WEAK])
 _EXACT = 2**53
+ROOM = 1.25  # times as many rows as are estimated
+LEAST_ROWS = 64  # that there is room for
 
 
 class TableColumn(NamedTuple):
@@ -199,6 +201,20 @@ class TablePlan(Plan):
             for column in self.columns
         )
         return names, self.form == "matrix", self.dialect.decimal
+
+    def most_rows(self, nbytes: int, of: int) -> int:
+        """As the rows of its own file suggest: room that is not used is a hole in each column."""
+        most = super().most_rows(nbytes, of)
+        if self.form != "columns":
+            return most
+        share = nbytes / max(of - len(self.head), 1)
+        return min(int(ROOM * self.shape[0] * share) + LEAST_ROWS, most)
+
+    @functools.cached_property
+    def whole(self) -> tuple[Layout, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Where the columns lie, with room for all rows, and what the header says then."""
+        layout = self.layout_for(self.shape[0])
+        return layout, layout.image()
 
     def layout_for(self, rows: int) -> Layout:
         """Where the columns lie, with room for so many rows."""

@@ -85,6 +85,7 @@ class TableReader(Reader):
         self._path = path
         self._options = options
         self._data = data  # decompressed
+        self._only_returns: bool | None = None  # whether lines end so; it is looked at once
 
     @classmethod
     @contextmanager
@@ -137,10 +138,11 @@ class TableReader(Reader):
             changes.append(without_comments(given["comments"], given.get("quotechar", '"')))
         if "widths" in given:
             changes.append(by_widths(given["widths"]))
-        data.seek(0)
-        begin = data.read(_HEAD_NBYTES)
-        only_returns = b"\r" in begin and b"\n" not in begin
-        return TextStream(data, encoding, changes, only_returns=only_returns)
+        if self._only_returns is None:
+            data.seek(0)
+            begin = data.read(_HEAD_NBYTES)
+            self._only_returns = b"\r" in begin and b"\n" not in begin
+        return TextStream(data, encoding, changes, only_returns=self._only_returns)
 
     def _head(self, stream: TextStream) -> tuple[bytes, bool]:
         """The first lines, three at least if there are; and whether they are all there is."""

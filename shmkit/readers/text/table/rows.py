@@ -49,6 +49,18 @@ def new_columns(plan: TablePlan, rows: int) -> Columns:
     )
 
 
+_kept: list[tuple[TablePlan, Columns]] = []  # one at most
+
+
+def _columns(plan: TablePlan, rows: int) -> Columns:
+    """As `new_columns`, or those of the file before: of many small files all have one plan."""
+    for known, columns in _kept:
+        if known is plan and columns.renew(rows):
+            return columns
+    _kept[:] = [(plan, new_columns(plan, rows))]
+    return _kept[0][1]
+
+
 class _Window:
     """A block of text with room around it, as the parser wants it, that slides over a stream.
 
@@ -147,8 +159,12 @@ class TableRows:
     def _declare(self) -> None:
         plan, room = self._plan, self._table_room
         if plan.form == "columns":
-            layout = plan.layout_for(room)
-            self._writer.declare(*layout.image(), gaps=not plan.counted)
+            # Of many small files in one segment all have the same.
+            layout, image = plan.whole
+            if room != plan.shape[0]:
+                layout = plan.layout_for(room)
+                image = layout.image()
+            self._writer.declare(*image, gaps=not plan.counted)
             row = self._part.row
             self._places = [c.offset + row * c.dtype.itemsize for c in layout.columns]
         else:
@@ -167,7 +183,7 @@ class TableRows:
             most_rows = window.most_rows(plan.dialect.comment)
             self._table_room = self._room = min(most_rows, self._most)
         self._declare()
-        columns = new_columns(plan, min(self._room + 1, nbytes // max(2 * plan.fields, 8) + 256))
+        columns = _columns(plan, min(self._room + 1, nbytes // max(2 * plan.fields, 8) + 256))
         scale = size / (content_nbytes(data) or 1) if part.stop is not None else 0.0
         passing = self._passed
         while True:

@@ -1,10 +1,15 @@
-"""Small files that become one array: many are read by one task, into one segment.
+"""Small files of a load: many are read by one task, into one segment.
 
     file file file … ──▶ lot ──▶ │ rows │ rows │ rows ┆ room │    a segment a lot
             └ looks otherwise, belies the plan, fails ──▶ read alone, as any other file
 
-1. The segment has room for as many rows as the bytes of the files may have. What is not written
-   takes no memory.
+    their arrays: a section of the segment each; or, with concat=, one array of all (concat/)
+
+To make a segment, map it, read its header back and close it takes longer than to parse a small
+file. So where there are many of them, a segment has the rows of several.
+
+1. The segment has room for as many rows as the bytes of the files may have; in a table, if their
+   lines are about as long as those of the first. What is not written takes no memory.
 2. Each file is read behind the one before, with the plan of the first. Whatever goes wrong with
    one, the next begins where that began; it is read alone then, which tells what is wrong.
 3. Where a file that was read alone needs a wider type, all files with its columns are read again,
@@ -21,26 +26,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shmkit._format import counted
 from shmkit.loaders.loader import Task
 from shmkit.loading.board.record import State
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.tasks import Outcome, Place, Source, opened
 from shmkit.readers.base import Part, Piece, Plan, Reader
 from shmkit.readers.formats import Format
+from shmkit.segments.section import Section
 from shmkit.segments.segment import Segment
 from shmkit.segments.writer import SegmentWriter
 
-__all__ = ["Lot", "add_lot", "lots_of", "settle_lot"]
+__all__ = ["Lot", "add_lot", "lots_of", "settle_as_one", "settle_sections"]
 
+_FEW = 16  # files, for which a segment each takes no time that anybody sees
 _FILES = 256  # in a lot, at most
 _SHARES = 4  # lots for each loader, so that all end at about the same time
-_LEAST_ROW_NBYTES = 2  # of a line: a digit and its end
 
 
 class Lot(NamedTuple):
     """Files that are read by one task."""
 
     files: Sequence[LoadingFile]
+    segment: Segment
     task: Task
 
 
@@ -51,13 +59,19 @@ class Found(NamedTuple):
     pieces: Sequence[Piece | None]
 
 
-def lots_of(files: Sequence[LoadingFile], processes: int) -> Iterator[list[LoadingFile]]:
-    """The files that may be read in lots: small texts, in their order."""
-    fit = [file for file in files if file.is_small and file.form is Format.TEXT]
+def lots_of(
+    files: Sequence[LoadingFile], processes: int, *, as_one: bool
+) -> list[list[LoadingFile]]:
+    """The files that are read in lots: small texts, in their order, if there are many."""
+    fit = [
+        file
+        for file in files
+        if file.is_small and file.form is Format.TEXT and "categories" not in file.options
+    ]
     count = min(_FILES, -(-len(fit) // (_SHARES * processes)))
-    if count > 1:
-        for first in range(0, len(fit), count):
-            yield fit[first : first + count]
+    if count < 2 or (len(fit) <= _FEW and not as_one):
+        return []
+    return [fit[first : first + count] for first in range(0, len(fit), count)]
 
 
 def add_lot(files: Sequence[LoadingFile], segment: Segment, records: Any) -> Lot:
@@ -65,60 +79,88 @@ def add_lot(files: Sequence[LoadingFile], segment: Segment, records: Any) -> Lot
     for file in files:
         file.segment = segment
     first = files[0]
+    segment.source = {"file": counted(len(files), "file", "files"), "options": {}}
     place = Place(segment.path, segment.identity, records, first.number)
-    room = sum(file.nbytes for file in files) // _LEAST_ROW_NBYTES + len(files)
     arguments = (
         [file.source for file in files],
-        [file.number for file in files],
-        first.like or first.plan,
-        room,
+        [(file.number, file.nbytes) for file in files],
+        first.like,
+        first.like_nbytes,
         place,
     )
-    return Lot(files, Task(_read_lot, arguments))
+    return Lot(files, segment, Task(_read_lot, arguments))
 
 
-def settle_lot(lot: Lot, outcome: Any) -> Iterator[tuple[LoadingFile, int, int]]:
+def settle_as_one(lot: Lot, outcome: Any) -> Iterator[tuple[LoadingFile, int, int]]:
     """The files that were read, and their rows in the segment; the others have none now."""
-    segment, row = lot.files[0].segment, 0
-    assert segment is not None
+    for file, piece, plan, row in _settled(lot, outcome):
+        file.outcomes = {0: Outcome(piece, {}, plan)}
+        file.look_back(lot.segment)
+        yield file, row, row + piece.rows
+
+
+def settle_sections(lot: Lot, outcome: Any) -> Iterator[LoadingFile]:
+    """The files that were read, each with its section of the segment; the others have none now."""
+    found = list(_settled(lot, outcome))
+    total = sum(piece.rows for _, piece, _, _ in found)
+    for file, piece, plan, row in found:
+        # A row alone may be an array of fewer dimensions, and no row one of others.
+        lengths = len(plan.final_shape(total)) - len(plan.final_shape(piece.rows))
+        if not piece.rows or (lengths != 0 and (lengths, piece.rows) != (1, 1)):
+            file.segment = None
+            file.record["state"] = State.WAITING
+            continue
+        stop = None if lengths else row + piece.rows
+        file.segment = Section.of(lot.segment, row, stop)
+        file.outcomes = {0: Outcome(piece, {}, plan)}
+        yield file
+    if not any(isinstance(file.segment, Section) for file in lot.files):
+        lot.segment.unlink()
+
+
+def _settled(lot: Lot, outcome: Any) -> Iterator[tuple[LoadingFile, Piece, Plan, int]]:
+    """What was read of each file, and its first row in the segment."""
+    row = 0
     pieces = outcome.pieces if isinstance(outcome, Found) else [None] * len(lot.files)
     if not any(pieces):
-        segment.unlink()
+        lot.segment.unlink()
     for file, piece in zip(lot.files, pieces, strict=True):
         if piece is None:
             file.segment = None
             file.record["state"] = State.WAITING
             continue
-        file.outcomes = {0: Outcome(piece, {}, outcome.plan)}
-        file.look_back(segment)
         file.record["state"], file.record["bytes_done"] = State.READY, file.nbytes
-        yield file, row, row + piece.rows
+        yield file, piece, outcome.plan, row
         row += piece.rows
 
 
 def _read_lot(
     sources: Sequence[Source],
-    numbers: Sequence[int],
+    files: Sequence[tuple[int, int]],
     like: Plan | None,
-    room: int,
+    like_nbytes: int,
     place: Place,
 ) -> Found | None:
     """Read the files into the segment, one behind another; None if none could be."""
     records = np.asarray(place.records)
     plan: Plan | None = None
     pieces: list[Piece | None] = []
-    row = 0
+    row = room = 0
+    total = sum(nbytes + 1 for _, nbytes in files)  # a last line may have no end
     with SegmentWriter(Segment.attach(place.segment, place.identity)) as writer:
-        for source, number in zip(sources, numbers, strict=True):
+        for source, (number, nbytes) in zip(sources, files, strict=True):
             record = records[number : number + 1]
             record["pid"], record["started"] = os.getpid(), time.time()
             record["state"] = State.LOADING
             piece = None
             try:
                 with opened(source, source.opener.load()) as reader:
+                    if like is None:
+                        like, like_nbytes = reader.probe().shared(), nbytes
                     if plan is None:
-                        plan = _plan(reader, like, room)
-                    if plan is not None and _is_alike(reader, like, plan):
+                        room = like.most_rows(total, like_nbytes)
+                        plan = replace(like, shape=(room, *like.shape[1:]))
+                    if _is_alike(reader, like):
                         writer.seek(row * plan.row_nbytes)
                         piece = reader.read(plan, Part(rows=room - row, row=row), writer)
             except Exception:  # noqa: BLE001 - it is read alone, which tells what is wrong
@@ -135,15 +177,9 @@ def _read_lot(
     return Found(plan, pieces)
 
 
-def _plan(reader: Reader, like: Plan | None, room: int) -> Plan:
-    """The plan of a lot whose first file this is."""
-    plan = reader.probe() if like is None else like
-    return replace(plan, shape=(room, *plan.shape[1:]))
-
-
-def _is_alike(reader: Reader, like: Plan | None, plan: Plan) -> bool:
-    """Whether the plan of the lot is that of this file, too."""
+def _is_alike(reader: Reader, like: Plan) -> bool:
+    """Whether this plan is that of a file, too."""
     found = reader.probe(like)
-    if like is not None:
+    if found is like or found.key is not None:
         return found is like
-    return replace(found, shape=plan.shape) == plan and found.shape[1:] == plan.shape[1:]
+    return replace(found, shape=like.shape) == like and found.shape[1:] == like.shape[1:]

@@ -124,6 +124,11 @@ def shared_load(  # type: ignore[misc] # the options, which all have, stand here
     The load is done when the call returns. What it returns is also a context manager, so both
     ``with shared_load(files) as arrays:`` and a later ``arrays.close()`` unlink the segments.
 
+    Each array has a segment of its own. But where there are more than 16 small text files, the
+    arrays of some of them share one, and its memory is back when the last view of any of these is
+    gone. Each is closed, published and attached for itself; its ``segment.path`` ends in its rows,
+    ``….npy[1000:2000]``, and without them it leads `numpy.load`, too, to the rows of all.
+
     Parameters
     ----------
     files : path, glob, list of these, or mapping of name to path

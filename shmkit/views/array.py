@@ -237,8 +237,10 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
     def close(self) -> None:
         """Unlink the segment: no other process can attach to it from now on.
 
-        This view and every other stay valid; the memory is back when the last of them is gone. In
-        a process that only attached, and a second time, it does nothing.
+        This view and every other stay valid; the memory is back when the last of them is gone. Of
+        small files of one load, whose arrays share a segment, each is closed for itself, and the
+        name goes with the last: until then a reference that was sent before still arrives. In a
+        process that only attached, and a second time, it does nothing.
         """
         if self.segment is not None:
             self.segment.unlink()

@@ -208,7 +208,7 @@ def test_the_listing_has_the_segments_and_who_holds_them(folder):
 
 def test_more_files_than_descriptors(folder):
     """Before Python 3.13 a mapping has a descriptor."""
-    code = f"""
+    code = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 from shmkit import shared_load

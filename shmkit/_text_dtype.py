@@ -10,7 +10,7 @@ Bytes of UTF-8 have the order of their characters, so they are compared and sort
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ def coded_text(names: Iterable[str]) -> np.dtype[Any]:
 
 def is_text(dtype: np.dtype[Any]) -> bool:
     """Whether an array of this dtype holds text: as UTF-8, or as codes."""
-    return said(dtype, _KEY).get("") == _ENCODING and dtype.kind in "Siu"
+    metadata: Mapping[str, Any] = dtype.metadata or {}
+    return dtype.kind in "Siu" and metadata.get(_KEY) == _ENCODING
 
 
 def text_fields(dtype: np.dtype[Any]) -> list[str]:

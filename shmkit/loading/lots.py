@@ -106,7 +106,7 @@ def settle_sections(lot: Lot, outcome: Any) -> Iterator[LoadingFile]:
     for file, piece, plan, row in found:
         # A row alone may be an array of fewer dimensions, and no row one of others.
         lengths = len(plan.final_shape(total)) - len(plan.final_shape(piece.rows))
-        if not piece.rows or (lengths != 0 and (lengths, piece.rows) != (1, 1)):
+        if not piece.rows or total == 1 or (lengths != 0 and (lengths, piece.rows) != (1, 1)):
             file.segment = None
             file.record["state"] = State.WAITING
             continue

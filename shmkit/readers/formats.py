@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Foreign", "Format", "foreign", "format_of"]
 
-_HDF5_ENDINGS = frozenset([".h5", ".hdf5", ".hdf", ".he5", ".nc4"])
+_HDF5_ENDINGS = (".h5", ".hdf5", ".hdf", ".he5", ".nc4")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCK = 512  # bytes, or this doubled, doubled again, …
 _BEGIN_NBYTES = 512
@@ -81,7 +81,7 @@ def format_of(
     """
     if function is not None:
         return Format.CUSTOM
-    ending = os.path.splitext(path)[1].lower()
+    name = path.lower()
     begin, opened = b"", opened or path
     try:
         if stat.S_ISREG(os.stat(opened).st_mode):  # to look into a pipe would take from it
@@ -93,13 +93,13 @@ def format_of(
         pass
     if begin.startswith((b"CDF\x01", b"CDF\x02")):
         return Format.NETCDF3
-    if begin.startswith(b"\x93NUMPY") or ending == ".npy":
+    if begin.startswith(b"\x93NUMPY") or name.endswith(".npy"):
         return Format.NPY
-    if ending == ".npz" or (begin.startswith(_ZIP) and _has_arrays_only(opened)):
+    if name.endswith(".npz") or (begin.startswith(_ZIP) and _has_arrays_only(opened)):
         return Format.NPZ
     if _foreign(opened, begin) is not None:
         return Format.FOREIGN
-    return Format.HDF5 if ending in _HDF5_ENDINGS else Format.TEXT
+    return Format.HDF5 if name.endswith(_HDF5_ENDINGS) else Format.TEXT
 
 
 def foreign(path: str) -> Foreign:

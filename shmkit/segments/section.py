@@ -50,6 +50,7 @@ class _Sections:
         self.by_rows: weakref.WeakValueDictionary[tuple[int, int | None], Section]
         self.by_rows = weakref.WeakValueDictionary()
         self.linked: set[tuple[int, int | None]] = set()
+        self.header: Header | None = None  # of all rows, once they are mapped
 
 
 class Section(Segment):
@@ -58,8 +59,9 @@ class Section(Segment):
     `whole` is that segment, and `span` says which rows of it.
     """
 
-    def __init__(self, whole: Segment, start: int, stop: int | None) -> None:
+    def __init__(self, whole: Segment, sections: _Sections, start: int, stop: int | None) -> None:
         self._whole = whole
+        self._sections = sections
         self.path = f"{whole.path}[{start}]" if stop is None else f"{whole.path}[{start}:{stop}]"
         self.backing = whole.backing
         self.identity = whole.identity
@@ -74,10 +76,10 @@ class Section(Segment):
     @classmethod
     def of(cls, whole: Segment, start: int, stop: int | None) -> Self:
         """The section with these rows of a segment; without a `stop` the item ``[start]``."""
-        sections = _sections.setdefault(whole, _Sections())
+        sections = _sections.get(whole) or _sections.setdefault(whole, _Sections())
         known = sections.by_rows.get((start, stop))
         if known is None or (start, stop) not in sections.linked:  # it was closed
-            known = sections.by_rows[start, stop] = cls(whole, start, stop)
+            known = sections.by_rows[start, stop] = cls(whole, sections, start, stop)
             sections.linked.add((start, stop))
         assert isinstance(known, cls)
         return known
@@ -101,12 +103,18 @@ class Section(Segment):
     @property
     def header(self) -> Header:
         """What array its rows are; of a table they are described as records."""
-        header = self.whole.header
-        dtype, shape = as_rows(header.dtype, header.shape)
-        inner = shape[1:]
-        offset = header.data_offset + self.span.start * math.prod(inner) * dtype.itemsize
-        shape = inner if self._rows[1] is None else (len(self.span), *inner)
-        return Header(dtype, shape, header.fortran_order, offset, header.attrs)
+        header = self._sections.header
+        if header is None:
+            header = self.whole.header
+            dtype, shape = as_rows(header.dtype, header.shape)
+            header = header._replace(dtype=dtype, shape=shape)
+            if self.whole.mapped:
+                self._sections.header = header
+        dtype, (_, *inner), fortran_order, offset, attrs = header
+        start, stop = self._rows
+        offset += start * math.prod(inner) * dtype.itemsize
+        shape = tuple(inner) if stop is None else (stop - start, *inner)
+        return Header(dtype, shape, fortran_order, offset, attrs)
 
     @property
     def rows(self) -> int:
@@ -160,9 +168,8 @@ class Section(Segment):
         if not self.owned or not self._linked:
             return
         _published.withdraw(self._links, self.path)
-        linked = _sections[self.whole].linked
-        linked.discard(self._rows)
-        if not linked:
+        self._sections.linked.discard(self._rows)
+        if not self._sections.linked:
             self.whole.unlink()
         self._linked = False  # last, so that after an interrupt it can be called again
 

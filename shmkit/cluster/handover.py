@@ -127,12 +127,13 @@ def _array_out(array: SharedArray, context: _Context = None) -> _Message:
     mapped = mapping_of(array)
     if mapped is None:
         raise NotImplementedError  # a copy that kept the type: as any array
-    if _is_near(context) and mapped.segment.linked:
-        reference = reference_to(array, mapped, writable=array.flags.writeable)
-        return {"near": pickle.dumps((reference, _sent(mapped.segment)))}, []
-    if _is_whole(array, mapped):
-        header = pickle.dumps((mapped.segment.header, _pickled_source(mapped.segment)))
-        return {"image": header}, [memoryview(mapped)]
+    if isinstance(mapped, Mapped):  # not the section of a segment that others are in
+        if _is_near(context) and mapped.segment.linked:
+            reference = reference_to(array, mapped, writable=array.flags.writeable)
+            return {"near": pickle.dumps((reference, _sent(mapped.segment)))}, []
+        if _is_whole(array, mapped):
+            header = pickle.dumps((mapped.segment.header, _pickled_source(mapped.segment)))
+            return {"image": header}, [memoryview(mapped)]
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
     return {"part": pickle.dumps((array.dtype, array.shape))}, [data]
 
@@ -150,7 +151,8 @@ def _array_in(header: dict[str, Any], frames: Sequence[Any]) -> Any:
 
 def _table_out(table: SharedTable, context: _Context = None) -> _Message:
     near = _is_near(context)
-    if not near and len(table) != len(SharedTable(table.whole)):
+    shared = isinstance(mapping_of(table.whole), Mapped)
+    if not shared or (not near and len(table) != len(SharedTable(table.whole))):
         raise NotImplementedError  # these rows only, pickled
     header, frames = _array_out(table.whole, context)
     start, stop, step = table.rows.start, table.rows.stop, table.rows.step
@@ -166,7 +168,8 @@ def _table_in(header: dict[str, Any], frames: Sequence[Any]) -> Any:
 
 def _text_out(text: SharedText, context: _Context = None) -> _Message:
     mapped = mapping_of(text.stored)
-    if not _is_near(context) and (mapped is None or not _is_whole(text.stored, mapped)):
+    near = _is_near(context)
+    if not isinstance(mapped, Mapped) or (not near and not _is_whole(text.stored, mapped)):
         raise NotImplementedError  # these texts only, pickled
     return _array_out(text.stored, context)
 
@@ -264,7 +267,7 @@ def _pickled_out(value: object, context: _Context = None) -> _Message:
     views: list[memoryview] = [memoryview(buffer) for buffer in buffers]
     for number, buffer in enumerate(views):
         mapped = mapping_of(buffer)
-        if mapped is not None and mapped.segment.linked:
+        if isinstance(mapped, Mapped) and mapped.segment.linked:
             places[number] = pickle.dumps((_place(buffer, mapped), _sent(mapped.segment)))
             frames.append(b"")
         else:

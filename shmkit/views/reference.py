@@ -38,11 +38,12 @@ from shmkit.segments.section import attached, referred
 from shmkit.segments.segment import is_worker
 
 if TYPE_CHECKING:
+    from shmkit.segments.segment import Segment
     from shmkit.views.array import SharedArray
 
 __all__ = ["Reference", "received", "received_plain", "reference_to", "sent", "sent_by"]
 
-Way = Callable[["Reference", Segment], tuple[Any, ...]]
+Way = Callable[["Reference", "Segment"], tuple[Any, ...]]
 _way = contextvars.ContextVar[Way | None]("how references go, if not to a pool", default=None)
 
 

@@ -99,6 +99,8 @@ class LoadingFile(Entry):
         Those of the options that are of this dataset alone, which its opener does not have.
     version
         The version of it that was looked into; None before that.
+    kind
+        What a dataset has in common with others that may share a segment; see `Listed.kind`.
     loaded_nbytes
         Bytes of its array, about, where that is known before it is looked into; else 0.
     parts
@@ -120,6 +122,7 @@ class LoadingFile(Entry):
     alone: bool = True
     dataset: Mapping[str, Any] = field(default_factory=dict)
     version: Version | None = None
+    kind: tuple[bytes, tuple[int, ...] | None] | None = None
     loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)
     outcomes: dict[int, Any] = field(default_factory=dict)

@@ -31,7 +31,7 @@ from shmkit.loaders.loader import Task
 from shmkit.loading.board.record import State
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.tasks import Outcome, Place, Source, opened
-from shmkit.readers.base import Part, Piece, Plan, Reader
+from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader
 from shmkit.readers.formats import Format
 from shmkit.segments.section import Section
 from shmkit.segments.segment import Segment
@@ -63,15 +63,18 @@ def lots_of(
     files: Sequence[LoadingFile], processes: int, *, as_one: bool
 ) -> list[list[LoadingFile]]:
     """The files that are read in lots: small texts, in their order, if there are many."""
-    fit = [
-        file
-        for file in files
-        if file.is_small and file.form is Format.TEXT and "categories" not in file.options
-    ]
-    count = min(_FILES, -(-len(fit) // (_SHARES * processes)))
-    if count < 2 or (len(fit) <= _FEW and not as_one):
-        return []
-    return [fit[first : first + count] for first in range(0, len(fit), count)]
+    alike: dict[Any, list[LoadingFile]] = {}
+    for file in files:
+        if file.is_small and file.form is Format.TEXT and "categories" not in file.options:
+            alike.setdefault(None, []).append(file)
+        elif file.is_small and file.kind is not None and not as_one:
+            alike.setdefault((file.path, file.kind), []).append(file)
+    found = []
+    for fit in alike.values():
+        count = min(_FILES, -(-len(fit) // (_SHARES * processes)))
+        if count > 1 and (len(fit) > _FEW or as_one):
+            found += [fit[first : first + count] for first in range(0, len(fit), count)]
+    return found
 
 
 def add_lot(files: Sequence[LoadingFile], segment: Segment, records: Any) -> Lot:
@@ -83,7 +86,7 @@ def add_lot(files: Sequence[LoadingFile], segment: Segment, records: Any) -> Lot
     place = Place(segment.path, segment.identity, records, first.number)
     arguments = (
         [file.source for file in files],
-        [(file.number, file.nbytes) for file in files],
+        [(file.number, max(file.nbytes, file.loaded_nbytes)) for file in files],
         first.like,
         first.like_nbytes,
         place,
@@ -110,9 +113,10 @@ def settle_sections(lot: Lot, outcome: Any) -> Iterator[LoadingFile]:
             file.segment = None
             file.record["state"] = State.WAITING
             continue
-        stop = None if lengths else row + piece.rows
+        is_value = file.kind is not None and file.kind[1] is None
+        stop = None if lengths or is_value else row + piece.rows
         file.segment = Section.of(lot.segment, row, stop)
-        file.outcomes = {0: Outcome(piece, {}, plan)}
+        file.outcomes = {0: Outcome(piece, {}, None if file.kind else plan)}  # a plan has its name
         yield file
     if not any(isinstance(file.segment, Section) for file in lot.files):
         lot.segment.unlink()
@@ -154,7 +158,7 @@ def _read_lot(
             record["state"] = State.LOADING
             piece = None
             try:
-                with opened(source, source.opener.load()) as reader:
+                with opened(source, source.load_opener()) as reader:
                     if like is None:
                         like, like_nbytes = reader.probe().shared(), nbytes
                     if plan is None:
@@ -165,7 +169,7 @@ def _read_lot(
                         piece = reader.read(plan, Part(rows=room - row, row=row), writer)
             except Exception:  # noqa: BLE001 - it is read alone, which tells what is wrong
                 piece = None
-            if piece is not None and (piece.belied is not None or piece.categories):
+            if piece is not None and (piece.belied is not None or piece.categories or piece.no_text):
                 piece = None
             if piece is not None:
                 row += piece.rows
@@ -182,4 +186,6 @@ def _is_alike(reader: Reader, like: Plan) -> bool:
     found = reader.probe(like)
     if found is like or found.key is not None:
         return found is like
+    if isinstance(found, ArrayPlan):  # which has the name of its dataset, and the length
+        return found.dtype == like.dtype and found.shape[1:] == like.shape[1:]
     return replace(found, shape=like.shape) == like and found.shape[1:] == like.shape[1:]

@@ -28,12 +28,17 @@ class Listed(NamedTuple):
         Bytes that its array takes, about: text of varying length is not looked at.
     alone
         Whether all of its data are in this file, and none in others.
+    kind
+        What datasets have in common that may share a segment: how HDF5 describes their type, and
+        the lengths of their axes but the first, which a single value has not (None). None if it
+        needs a segment of its own: it has attributes, or no items, or only reading tells its type.
     """
 
     names: tuple[str, ...]
     nbytes: int
     loaded_nbytes: int
     alone: bool = True
+    kind: tuple[bytes, tuple[int, ...] | None] | None = None
 
 
 def matched(

@@ -101,7 +101,7 @@ def _datasets(
     if isinstance(select, Mapping):
         del shared["select"]
     pickled = pickled_opener(opener._replace(options=shared))
-    for names, nbytes, loaded_nbytes, alone in found:
+    for names, nbytes, loaded_nbytes, alone, kind in found:
         own: dict[str, Any] = {"dataset": names[0]}
         if isinstance(select, Mapping):
             parts = [select[name] for name in names if name in select]
@@ -113,6 +113,7 @@ def _datasets(
             version=version,
             loaded_nbytes=loaded_nbytes,
             alone=alone,
+            kind=kind,
         )
         by_dataset |= dict.fromkeys(names, one)
     by_name = {}

@@ -21,7 +21,7 @@ import h5py
 from shmkit.errors import LoadError
 from shmkit.readers.base import Version
 
-__all__ = ["DAMAGED", "kept", "let_go", "named", "opened", "version_of"]
+__all__ = ["DAMAGED", "is_netcdf", "kept", "let_go", "named", "opened", "version_of"]
 
 DAMAGED = (KeyError, RuntimeError, ValueError)  # what h5py raises where data are wrong
 _kept: dict[str, tuple[h5py.File, contextlib.ExitStack]] = {}  # one at most
@@ -71,6 +71,13 @@ def let_go() -> None:
     while _kept:
         _, (_, stack) = _kept.popitem()
         stack.close()
+
+
+def is_netcdf(path: str, file: h5py.File) -> bool:
+    """Whether it is a NetCDF-4 file, as its name or its attributes say."""
+    return path.lower().endswith((".nc", ".nc4", ".cdf")) or h5py.h5a.exists(
+        file.id, b"_NCProperties"
+    )
 
 
 def version_of(path: str, file: h5py.File) -> Version:

@@ -23,7 +23,7 @@ import h5py
 from shmkit.errors import LoadError
 from shmkit.readers.base import Version
 from shmkit.readers.hdf5.attributes import columns_of
-from shmkit.readers.hdf5.file import DAMAGED, opened, version_of
+from shmkit.readers.hdf5.file import DAMAGED, is_netcdf, opened, version_of
 from shmkit.readers.names import Listed, matched
 
 __all__ = ["listed"]
@@ -40,6 +40,7 @@ class _Found(NamedTuple):
     nbytes: int = 0
     loaded_nbytes: int = 0
     alone: bool = False
+    kind: tuple[bytes, tuple[int, ...] | None] | None = None
     leads_nowhere: bool = False
     of_table: bool = False  # a column of it
 
@@ -67,7 +68,7 @@ def listed(path: str, patterns: Sequence[str]) -> tuple[list[Listed], Version]:
     for name in meant:
         by_key.setdefault(found[name].key, []).append(found[name])
     return [
-        Listed(tuple(item.name for item in items), *items[0][2:5]) for items in by_key.values()
+        Listed(tuple(item.name for item in items), *items[0][2:6]) for items in by_key.values()
     ], version
 
 
@@ -79,7 +80,8 @@ def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
     """Every dataset under each of its names."""
     top = _address(file.id)
     ways: list[tuple[str, Any, tuple[object, ...], bool]] = [("", file.id, (top,), False)]
-    count = 0
+    count, netcdf = 0, is_netcdf(path, file)
+    types: dict[bytes, bytes] = {}  # one object for all that are the same: so they travel once
     while ways:
         prefix, group, above, of_table = ways.pop()
         for link in _links(group):
@@ -93,7 +95,8 @@ def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
                 if isinstance(item, h5py.h5d.DatasetID):
                     if not _is_lone_dimension(item):
                         about = _address(item), *_sizes(item), _is_alone(item, file)
-                        yield _Found(name, *about, of_table=of_table)
+                        kind = None if netcdf else _kind(item, types)
+                        yield _Found(name, *about, kind, of_table=of_table)
                 elif isinstance(item, h5py.h5g.GroupID) and _address(item) not in above:
                     columns = {} if of_table else columns_of(h5py.Group(item))
                     if columns:
@@ -138,6 +141,24 @@ def _sizes(dataset: Any) -> tuple[int, int]:
         items = dataset.get_space().get_simple_extent_npoints()
         sizes[1] = items * dataset.get_type().get_size()
     return sizes[0], sizes[1]
+
+
+def _kind(
+    dataset: Any, types: dict[bytes, bytes]
+) -> tuple[bytes, tuple[int, ...] | None] | None:
+    """See `Listed.kind`."""
+    with contextlib.suppress(*DAMAGED, OSError):
+        if h5py.h5a.get_num_attrs(dataset):
+            return None
+        shape, of = dataset.shape, dataset.get_type()
+        family = of.get_class()
+        if shape is None or 0 in shape or family in (h5py.h5t.ARRAY, h5py.h5t.VLEN):
+            return None
+        if family == h5py.h5t.STRING and of.is_variable_str():
+            return None
+        described = of.encode()
+        return types.setdefault(described, described), shape[1:] if shape else None
+    return None
 
 
 def _is_alone(dataset: Any, file: h5py.File) -> bool:

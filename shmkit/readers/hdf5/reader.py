@@ -30,7 +30,7 @@ from shmkit.readers.hdf5.attributes import (
     dimensions,
     stored_attrs,
 )
-from shmkit.readers.hdf5.file import DAMAGED, kept, named, opened, version_of
+from shmkit.readers.hdf5.file import DAMAGED, is_netcdf, kept, named, opened, version_of
 from shmkit.readers.hdf5.rows import Rows
 from shmkit.readers.hdf5.text import mislabelled, widths
 from shmkit.readers.netcdf.cf import Decoding, decoding, time_unit
@@ -138,7 +138,7 @@ class HDF5Reader(Reader):
         """
         stored, wanted = self._stored, self._options.get("decode")
         if wanted is None:
-            wanted = _is_netcdf(self._path, self._file, self._stored_attrs)
+            wanted = "_Netcdf4Dimid" in self._stored_attrs or is_netcdf(self._path, self._file)
         if not wanted or stored.metadata or "numpy_dtype" in self._stored_attrs:
             return None
         attrs = self._attrs_with_those_of_times()
@@ -189,7 +189,7 @@ class HDF5Reader(Reader):
         for array, stored_nbytes in self.arrays(plan.dtype, part.start, part.stop):
             no_text.update(mislabelled(array, labels))
             writer.write(array)
-            rows, nbytes = rows + (len(array) if plan.shape else 1), nbytes + stored_nbytes
+            rows, nbytes = rows + (len(array) if array.ndim else 1), nbytes + stored_nbytes
             writer.advance(bytes_done=nbytes, rows=rows)
         return Piece(rows, no_text={field[1:]: labels[field][0] for field in no_text})
 
@@ -205,15 +205,6 @@ class HDF5Reader(Reader):
         for block in self._rows.blocks(start, stop):
             array = np.ascontiguousarray(decode(block, raw))
             yield array if decoded is None else decoded(array), block.nbytes
-
-
-def _is_netcdf(path: str, file: h5py.File, attrs: Mapping[str, Any]) -> bool:
-    """Whether numbers of the file mean what the CF conventions say, unless told otherwise."""
-    return (
-        path.lower().endswith((".nc", ".nc4", ".cdf"))
-        or "_Netcdf4Dimid" in attrs
-        or h5py.h5a.exists(file.id, b"_NCProperties")
-    )
 
 
 def _unreachable(path: str, file: h5py.File, name: str, error: Exception) -> LoadError:

@@ -40,11 +40,12 @@ def shared_stream(
         As in `shared_load`.
     memory : int or str, optional
         Bytes that the arrays may take at once, as a number or ``"4 GB"``: those that are loaded
-        ahead, the one that is used, and those whose views you keep. A file may have half of that.
-        By default half of the memory that is available to this process.
+        ahead, the one that is used, and those whose views you keep. A file may have half of that;
+        a larger one comes in pieces of rows, one after another under the same name. By default half
+        of the memory that is available to this process.
     **options
         Those of `shared_load`, but for `progress`: nothing is shown. Types that are inferred are
-        those of the files that are loaded together.
+        those of the files that are loaded together, and of each piece.
 
     Yields
     ------
@@ -54,8 +55,10 @@ def shared_stream(
     Raises
     ------
     NotEnoughMemoryError
-        If a file has no room in `memory`; or has none because of arrays that you still hold, whose
-        variables it names. Nothing waits for ever.
+        If a file has no room in `memory` and does not come in pieces: text with a `dtype` of whole
+        rows, files of several datasets, and what is loaded with `reader`, `transform`, `select` or
+        `max_rows` do not. Or if it has none because of arrays that you still hold, whose variables
+        it names. Nothing waits for ever.
     Exception
         What `shared_load` raises, when the file's turn has come.
 

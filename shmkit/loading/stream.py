@@ -13,9 +13,11 @@
 3. What is loaded, and what has been handed out and is still mapped, counts. A group waits until
    there is room for it beside that. So the loop's own variable, which holds an array until it has
    the next, takes part of the budget: a file may have half of it.
-4. When the loop waits for an array, nothing but its own variable should hold one. If others do, and
+4. A file that takes more than that comes in pieces of rows, by the option `select`: a short one,
+   which tells what a row takes, then as many rows as have room, until a piece is not full.
+5. When the loop waits for an array, nothing but its own variable should hold one. If others do, and
    there is no room because of them, nobody would ever let go: then that is the error.
-5. When the loop ends, by whatever, the thread is told, and its load ends at the next tick.
+6. When the loop ends, by whatever, the thread is told, and its load ends at the next tick.
 """
 
 from __future__ import annotations
@@ -40,6 +42,9 @@ __all__ = ["stream"]
 
 _GROUP_NBYTES = 1 << 26  # of files: many small ones are loaded together
 _GROUP_FILES = 500
+_FIRST_ROWS = 1024  # of a file that comes in pieces: they tell what a row takes
+_ROWS_GIVEN = {"select", "max_rows"}  # options that say which rows of a file are meant
+_FULL = 0.9  # of what a piece may take: rows of text differ
 _FIRST_GUESS = 1.5  # bytes of an array for each byte of its file, before one is loaded
 _TICK = 0.05  # seconds between two looks
 
@@ -158,26 +163,74 @@ class _Ahead(threading.Thread):
         return group
 
     def _load(self, group: Mapping[str, Input]) -> None:
-        need = min(int(sum(f.nbytes for f in group.values()) * self._guess), self._budget // 2)
-        self._wait(need)
-        room = self._budget - sum(segment.nbytes for segment in self._held())
+        nbytes = sum(file.nbytes for file in group.values())
         try:
-            arrays = load(
-                group, most=room, monitor=_Until(self._stopped), prefix=self._prefix, **self._how
-            )
+            arrays = self._load_into_room(group, self._how, int(nbytes * self._guess))
         except Exception as error:
             if len(group) > 1:  # those before the one that failed come first
                 self._files.extendleft(reversed(list(group.items())))
                 half = [self._files.popleft() for _ in range(len(group) // 2)]
                 self._load(dict(half))
-                return
-            if not isinstance(error, NotEnoughMemoryError) or error.need > self._budget // 2:
+            elif isinstance(error, NotEnoughMemoryError) and error.need > self._budget // 2:
+                self._load_pieces(group, error)
+            else:
                 raise
-            self._wait(error.need)
-            self._load(group)
             return
-        nbytes = sum(file.nbytes for file in group.values())
         self._guess = max(self._guess if self._segments else 0, arrays.nbytes / max(nbytes, 1))
+        self._give(arrays)
+
+    def _load_pieces(self, file: Mapping[str, Input], shortage: NotEnoughMemoryError) -> None:
+        """Load one file in pieces of rows; raises `shortage` where it has none.
+
+        The end is where a piece is shorter than it may be. So there are none with a `transform`.
+        """
+        if self._how["transform"] is not None or _ROWS_GIVEN & self._how["options"].keys():
+            raise shortage
+        start, rows, need = 0, _FIRST_ROWS, 0
+        while True:
+            options = {**self._how["options"], "select": slice(start, start + rows)}
+            try:
+                arrays = self._load_into_room(file, {**self._how, "options": options}, need)
+            except NotEnoughMemoryError as error:
+                if error.need <= self._budget // 2 or rows == 1:
+                    raise
+                rows = max(rows // 2, 1)
+                continue
+            except TypeError:  # select= is of no use to its reader
+                raise shortage from None
+            if len(arrays) != 1:
+                arrays.close()
+                raise shortage
+            (length,) = map(len, arrays)
+            nbytes = arrays.nbytes
+            start += length
+            if length:
+                self._give(arrays)
+            else:
+                arrays.close()
+            del arrays  # its memory is to come back when it has been used
+            if length < rows:
+                return
+            rows = max(int(_FULL * (self._budget // 2) * rows / max(nbytes, 1)), 1)
+            need = rows * nbytes // length
+
+    def _load_into_room(
+        self, group: Mapping[str, Input], how: Mapping[str, Any], need: int
+    ) -> SharedArrays:
+        """Load, when there is room for what is needed, which is known better after a try."""
+        while True:
+            self._wait(min(need, self._budget // 2))
+            room = self._budget - sum(segment.nbytes for segment in self._held())
+            monitor = _Until(self._stopped)
+            try:
+                return load(group, most=room, monitor=monitor, prefix=self._prefix, **how)
+            except NotEnoughMemoryError as error:
+                # What has room in the budget and fails has none in the machine.
+                if len(group) > 1 or error.need > self._budget // 2 or error.need <= room:
+                    raise
+                need = error.need
+
+    def _give(self, arrays: SharedArrays) -> None:
         self._segments += [array.segment for array in arrays if array.segment is not None]
         self._loaded.put(arrays)
 

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 
+import h5py
 import numpy as np
 import pytest
 from machine import own_segments
@@ -94,9 +95,71 @@ def test_the_error_names_the_variables_of_a_notebook(run_script, files):
     assert "of which a, mine keep" in done.stdout
 
 
-def test_a_file_that_is_too_large_is_an_error_before_it_is_read(files):
+def too_large(kind, folder):
+    """A file of 200,000 rows, which take 1.6 MB, and their values."""
+    values = np.arange(200_000.0)
+    path = str(folder / f"large.{kind}")
+    if kind == "npy":
+        np.save(path, values)
+    elif kind == "h5":
+        with h5py.File(path, "w") as file:
+            file["a"] = values
+    else:
+        np.savetxt(path, values, "%d", header="n", comments="")
+    return path, values
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5", "csv"])
+def test_a_file_larger_than_the_budget_comes_in_pieces_of_rows(kind, files, tmp_path):
+    path, values = too_large(kind, tmp_path)
+    budget, most, pieces = 3 * NBYTES, 0, []
+    for name, array in shared_stream([files[1], path, files[2]], memory=budget):
+        rows = array["n"] if isinstance(array, SharedTable) else array
+        pieces.append((name.partition("/")[0], np.array(rows)))
+        for _ in range(5):  # what is loaded meanwhile
+            most = max(most, sum(segment.nbytes for segment in mapped_here()))
+            time.sleep(0.005)
+        del rows, array
+    names = [name for name, _ in pieces]
+    assert names == ["1", *["large"] * (len(pieces) - 2), "2"]
+    assert 4 <= len(pieces) - 2 <= 8
+    np.testing.assert_array_equal(np.concatenate([rows for _, rows in pieces[1:-1]]), values)
+    assert most <= budget
+    gc.collect()
+    assert own_segments() == []
+
+
+def test_pieces_that_end_with_the_file_are_all(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(1024 * 64.0).reshape(1024, 64))  # full
+    lengths = [len(a) for _, a in shared_stream(tmp_path / "a.npy", memory=1_200_000)]
+    assert sum(lengths) == 1024
+    assert 0 not in lengths
+
+
+@pytest.mark.parametrize("options", [{"select": slice(ROWS)}, {"select": slice(None, None, 1)}])
+def test_a_file_that_has_no_pieces_is_an_error_before_it_is_read(files, options):
     with pytest.raises(NotEnoughMemoryError, match="memory= of this stream"):
-        list(shared_stream(files, memory=NBYTES))
+        list(shared_stream(files, memory=NBYTES, **options))
+    assert own_segments() == []
+
+
+def test_a_row_that_is_larger_than_the_budget_is_an_error(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((3, ROWS)))
+    with pytest.raises(NotEnoughMemoryError, match="memory= of this stream"):
+        list(shared_stream(tmp_path / "a.npy", memory=NBYTES))
+    assert own_segments() == []
+
+
+def test_files_of_several_datasets_and_rows_by_dtype_have_no_pieces(tmp_path):
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        file["a"] = file["b"] = np.zeros(ROWS)
+    path, _ = too_large("csv", tmp_path)
+    for file, options in (
+        (tmp_path / "two.h5", {}),
+        (path, {"dtype": [("n", "i8")], "skiprows": 1}),
+    ):
+        with pytest.raises(NotEnoughMemoryError, match="memory= of this stream"):
+            list(shared_stream(file, memory=NBYTES, **options))
     assert own_segments() == []
 
 

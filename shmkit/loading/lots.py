@@ -169,7 +169,9 @@ def _read_lot(
                         piece = reader.read(plan, Part(rows=room - row, row=row), writer)
             except Exception:  # noqa: BLE001 - it is read alone, which tells what is wrong
                 piece = None
-            if piece is not None and (piece.belied is not None or piece.categories or piece.no_text):
+            if piece is not None and (
+                piece.belied is not None or piece.categories or piece.no_text
+            ):
                 piece = None
             if piece is not None:
                 row += piece.rows

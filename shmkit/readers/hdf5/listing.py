@@ -143,9 +143,7 @@ def _sizes(dataset: Any) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _kind(
-    dataset: Any, types: dict[bytes, bytes]
-) -> tuple[bytes, tuple[int, ...] | None] | None:
+def _kind(dataset: Any, types: dict[bytes, bytes]) -> tuple[bytes, tuple[int, ...] | None] | None:
     """See `Listed.kind`."""
     with contextlib.suppress(*DAMAGED, OSError):
         if h5py.h5a.get_num_attrs(dataset):

@@ -5,6 +5,7 @@ import pytest
 
 from shmkit import NotEnoughMemoryError
 from shmkit.loading.file import LoadingFile
+from shmkit.loading.files.peers import Alone
 from shmkit.loading.room import has_room, places_of
 from shmkit.readers.base import Plan
 
@@ -21,15 +22,15 @@ def kinds(places):
 
 def test_what_finds_no_room_in_shm_goes_to_a_memfd_unless_shm_was_asked_for(tmp_path):
     files = [file(100)]
-    assert kinds(places_of(files, "auto", None, None)) == [["shm", "memfd"]]
-    assert kinds(places_of(files, "shm", None, None)) == [["shm"]]
-    assert kinds(places_of(files, tmp_path, None, None)) == [["file"]]
+    assert kinds(places_of(files, "auto", None, None, Alone())) == [["shm", "memfd"]]
+    assert kinds(places_of(files, "shm", None, None, Alone())) == [["shm"]]
+    assert kinds(places_of(files, tmp_path, None, None, Alone())) == [["file"]]
 
 
 def test_more_than_a_stream_may_have_is_refused_with_figures():
-    assert places_of([file(100)], "auto", None, 1_000_000)
+    assert places_of([file(100)], "auto", None, 1_000_000, Alone())
     with pytest.raises(NotEnoughMemoryError, match="memory= of this stream") as caught:
-        places_of([file(600_000), file(600_000)], "auto", None, 1_000_000)
+        places_of([file(600_000), file(600_000)], "auto", None, 1_000_000, Alone())
     assert caught.value.need > 1_200_000
     assert caught.value.free == 1_000_000
 
@@ -39,7 +40,7 @@ def test_more_than_there_is_is_refused(backing):
     assert has_room(backing, [file(100)])
     assert not has_room(backing, [file(100), file(HUGE)])
     with pytest.raises(NotEnoughMemoryError):
-        places_of([file(HUGE)], backing, None, None)
+        places_of([file(HUGE)], backing, None, None, Alone())
 
 
 def test_what_is_not_known_yet_needs_nothing():

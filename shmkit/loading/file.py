@@ -25,8 +25,9 @@ What does not work:
 
 - Two parts or more for each loader where they take less than some 50 ms: to begin one costs a
   millisecond, 4 to 8 % of such a load.
-- Not to count at all, and to give each part more room than it needs: to close the gaps takes a
-  process as long as it takes all of them to count.
+- Not to count at all, and to give each part more room than it needs: to close the gaps takes one
+  process about as long as it takes all of them to count, and it is not known then which parts begin
+  inside of quotes.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ of the time that it takes to give it back, on pages. With one for 2 MB, a table 
 in 6 ms instead of 16, and given back in 0.2 instead of 6.
 
 1. The writer says where it is about to write. So memory is taken for what is written, and for at
-   most 64 MB behind it, but never beyond the end that was declared.
+   most 64 MB behind it, but never beyond the end that was declared. Where memory is reserved for
+   an array, that is for all of it.
 2. An extent that is in the file as a whole gets one small page, as the kernel makes no huge page of
    nothing, and is mapped at an address that is a multiple of 2 MB.
 3. ``madvise(MADV_COLLAPSE)``, of Linux 6.1, makes a huge page of what is there, and of zeros. What

@@ -95,7 +95,7 @@ def test_the_extents_of_a_large_array_get_them(kind):
             for at, piece in reversed(found):
                 writer.seek(at)
                 writer.write(piece)
-        assert in_huge_pages(segment.path) == 4 * EXTENT_NBYTES
+        assert EXTENT_NBYTES <= in_huge_pages(segment.path) <= 4 * EXTENT_NBYTES  # as there are
         assert np.array_equal(np.load(segment.path), data)
         assert taken(segment.path) <= NBYTES + 8192
     finally:
@@ -108,7 +108,7 @@ def test_so_do_those_of_an_array_that_is_allocated():
     try:
         with SegmentWriter(segment) as writer:
             writer.allocate(np.dtype("u1"), (NBYTES,))
-        assert in_huge_pages(segment.path) == 4 * EXTENT_NBYTES
+        assert EXTENT_NBYTES <= in_huge_pages(segment.path) <= 4 * EXTENT_NBYTES  # as there are
         assert not np.load(segment.path).any()
     finally:
         segment.unlink()

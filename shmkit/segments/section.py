@@ -31,7 +31,7 @@ from shmkit.cleanup import published as _published
 from shmkit.cleanup.owner import split_rows
 from shmkit.segments.files import Identity
 from shmkit.segments.image.header import Header
-from shmkit.segments.image.layout import as_rows
+from shmkit.segments.image.layout import Layout, as_rows
 from shmkit.segments.mapping import SectionMemory
 from shmkit.segments.segment import Segment
 
@@ -50,7 +50,9 @@ class _Sections:
         self.by_rows: weakref.WeakValueDictionary[tuple[int, int | None], Section]
         self.by_rows = weakref.WeakValueDictionary()
         self.linked: set[tuple[int, int | None]] = set()
-        self.header: Header | None = None  # of all rows, once they are mapped
+        # Of all rows, once they are mapped: to find out takes its time for each small file.
+        self.header: Header | None = None
+        self.layout: Layout | None = None
 
 
 class Section(Segment):
@@ -109,12 +111,17 @@ class Section(Segment):
             dtype, shape = as_rows(header.dtype, header.shape)
             header = header._replace(dtype=dtype, shape=shape)
             if self.whole.mapped:
-                self._sections.header = header
+                self._sections.header, self._sections.layout = header, self.whole.layout
         dtype, (_, *inner), fortran_order, offset, attrs = header
         start, stop = self._rows
         offset += start * math.prod(inner) * dtype.itemsize
         shape = tuple(inner) if stop is None else (stop - start, *inner)
         return Header(dtype, shape, fortran_order, offset, attrs)
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where the columns of the whole table lie, if it is one."""
+        return self._sections.layout if self._sections.header else self.whole.layout
 
     @property
     def rows(self) -> int:

@@ -60,7 +60,7 @@ from shmkit.segments.files import (
     remove,
 )
 from shmkit.segments.image.header import USUAL_NBYTES, Header, read_segment_header
-from shmkit.segments.image.layout import as_rows
+from shmkit.segments.image.layout import Layout, as_rows, layout_of
 from shmkit.segments.mapping import Mapped, allow_segments, map_file
 from shmkit.segments.sealed import changed, is_sealed
 
@@ -310,6 +310,12 @@ class Segment:
             return self._header
         with self.open() as file:
             return read_segment_header(self.path, file)
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where the columns lie, of a table; of a section those of the whole table."""
+        header = self.header
+        return layout_of(header.dtype, header.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:

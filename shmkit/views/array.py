@@ -33,7 +33,6 @@ from shmkit.errors import SegmentGoneError
 from shmkit.pools import reducers
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.image.header import Header
-from shmkit.segments.image.layout import layout_of
 from shmkit.segments.mapping import Mapped, SectionMemory, mapping_of
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
@@ -417,8 +416,9 @@ def new_array(
 
 def _whole(mapped: Mapped | SectionMemory) -> SharedArray:
     """The array of a segment, or of a section; of a section of a table the whole table."""
-    header = mapped.segment.whole.header
-    if layout_of(header.dtype, header.shape) is None:
-        header = mapped.segment.header
+    segment = mapped.segment
+    header = segment.header
+    if segment.layout is not None:
+        header = segment.whole.header
     dtype, shape, fortran_order, data_offset, _ = header
     return SharedArray(mapped, dtype, shape, data_offset, None, "F" if fortran_order else "C")

@@ -10,7 +10,6 @@ from shmkit._html import Shown, Table
 from shmkit._text_dtype import is_text
 from shmkit.errors import SegmentGoneError
 from shmkit.segments.image.header import Header
-from shmkit.segments.image.layout import layout_of
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray, view
 from shmkit.views.table import SharedTable
@@ -26,8 +25,8 @@ def view_of(
 ) -> SharedArray | SharedText | SharedTable:
     """What is in a segment, over its memory; `header` is that of it, if it was written just now."""
     array = view(segment, header, writable=writable)
-    if layout_of(array.dtype, array.shape) is not None:
-        return SharedTable(array, segment.span)
+    if (layout := segment.layout) is not None:
+        return SharedTable(array, segment.span, layout)
     return SharedText(array) if is_text(array.dtype) else array
 
 

@@ -22,7 +22,7 @@ from shmkit._format import count_text, counted, nbytes_text
 from shmkit._html import columns_html
 from shmkit._text_dtype import is_text
 from shmkit.pools import reducers
-from shmkit.segments.image.layout import layout_of
+from shmkit.segments.image.layout import Layout, layout_of
 from shmkit.segments.segment import Segment
 from shmkit.views.array import SharedArray, state_of
 from shmkit.views.reference import sent
@@ -250,8 +250,10 @@ class SharedTable(Table):
     <SharedTable: 3 rows of pos, station (27 B)> [21, 31] [11 31]
     """
 
-    def __init__(self, whole: SharedArray, rows: range | None = None) -> None:
-        layout = layout_of(whole.dtype, whole.shape)
+    def __init__(
+        self, whole: SharedArray, rows: range | None = None, layout: Layout | None = None
+    ) -> None:
+        layout = layout or layout_of(whole.dtype, whole.shape)
         assert layout is not None
         self.whole = whole
         self.rows = range(layout.rows) if rows is None else rows

@@ -211,23 +211,6 @@ def test_after_a_load_no_loader_holds_a_segments_memory(paths, rows):
                 assert "shmkit-" not in maps.read()
 
 
-def test_failed_files_may_be_skipped(paths):
-    def read(path):
-        if path == paths[1]:
-            raise ValueError("bad")
-        if path == paths[2]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return np.ones(3)
-
-    with load(paths, reader=read, on_error="skip") as arrays:
-        assert arrays.keys() == ["sample1"]
-        assert list(arrays.failures) == ["sample2", "sample3"]
-        assert isinstance(arrays.failures["sample2"], LoadError)
-        assert isinstance(arrays.failures["sample3"], LoaderDiedError)
-        with pytest.raises(KeyError, match="could not be loaded"):
-            arrays["sample2"]
-
-
 def test_a_bad_text_names_file_line_and_column(paths):
     with open(paths[1], "a") as file:
         file.write("chrX\t7\tn/a\t1\t2\n")
@@ -460,16 +443,6 @@ def test_arrays_travel_to_a_worker_as_references(paths):
         assert got.keys() == arrays.keys()
         assert np.shares_memory(got["sample2"]["pos"], arrays["sample2"]["pos"])
         got.close()
-
-
-def test_a_loader_that_dies_while_probing_the_last_file_is_replaced(tmp_path):
-    for name, text in (("good", "1 2"), ("bad", "7 2")):
-        (tmp_path / f"{name}.txt").write_text(text)
-    files = [tmp_path / "good.txt", tmp_path / "bad.txt"]
-    converters = {0: lambda text: os._exit(3) if text == "7" else float(text)}
-    with load(files, converters=converters, processes=1, on_error="skip") as arrays:
-        assert arrays.keys() == ["good"]
-        assert isinstance(arrays.failures["bad"], LoaderDiedError)
 
 
 def test_a_reader_that_forks_and_dies_is_noticed(tmp_path, paths):

@@ -1,37 +1,18 @@
 """to_hdf5: what is in the file, read by h5py and by h5dump."""
 
-import json
 import os
-from datetime import datetime, timedelta
-from pathlib import Path
 
 import h5py
-import hdf5plugin
 import numpy as np
 import pytest
 from dumps import h5dump, h5dump_values, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from records import records
 
-from shmkit import SegmentGoneError, SharedArray, share, shared_load, to_hdf5
+from shmkit import SegmentGoneError, share, to_hdf5
 from shmkit.hdf5.export import Export
-
-CALLS = np.dtype([("chr", "S10"), ("pos", "i4"), ("pct", "f4"), ("c", "i4"), ("t", "i4")])
-
-
-LINE = np.dtype([("chr", "S10"), ("pos", "i4"), ("pct", "f4")])
-
-
-def records(rows):
-    """Records as in methylation calls, more of them than fit one chunk if asked."""
-    random = np.random.default_rng(rows)
-    table = np.zeros(rows, CALLS)
-    table["chr"] = np.repeat([b"chr1", b"chr22", b"chrX", b"chrY"], -(-rows // 4))[:rows]
-    table["pos"] = np.cumsum(random.integers(1, 200, rows))
-    table["pct"] = 100 * random.random(rows)
-    table["c"], table["t"] = random.integers(0, 40, (2, rows))
-    return table
 
 
 def test_records_come_back_equal(tmp_path):
@@ -155,78 +136,6 @@ def test_any_array_comes_back_equal(tmp_path_factory, array, step, compression):
     np.testing.assert_array_equal(read(path), array)
 
 
-def test_chunks_are_what_the_filters_of_hdf5_would_make(tmp_path):
-    """Undo the filters by hand, and let HDF5's own filters write the same array again."""
-    grid = np.random.default_rng(0).normal(280, 1, (300, 1000)).astype("f4")
-    to_hdf5(tmp_path / "ours.h5", grid)
-    with h5py.File(tmp_path / "ours.h5") as ours, h5py.File(tmp_path / "h5py.h5", "w") as theirs:
-        data = ours["data"]
-        again = theirs.create_dataset(
-            "data", data=grid, chunks=data.chunks, compression="gzip", shuffle=True
-        )
-        assert [data.id.get_create_plist().get_filter(i)[0] for i in range(2)] == [
-            again.id.get_create_plist().get_filter(i)[0] for i in range(2)
-        ]
-        assert data.id.get_num_chunks() == again.id.get_num_chunks() == 2
-        np.testing.assert_array_equal(data[:], again[:])
-        assert data.id.get_storage_size() < 1.05 * again.id.get_storage_size()
-
-
-@pytest.mark.parametrize(
-    ("shape", "itemsize"),
-    [((3_000_000,), 26), ((240, 361, 720), 4), ((4, 5, 2000, 3000), 8), ((2, 10_000_000), 1)],
-)
-def test_chunks_hold_whole_rows_and_fit_the_chunk_cache(tmp_path, shape, itemsize):
-    array = np.broadcast_to(np.zeros((), f"V{itemsize}"), shape)[:2]  # chunks depend on the row
-    to_hdf5(tmp_path / "a.h5", array)
-    with h5py.File(tmp_path / "a.h5") as file:
-        chunks = file["data"].chunks or file["data"].shape
-    assert np.prod(chunks) * itemsize <= 1 << 20
-    cut = next((axis for axis, length in enumerate(chunks) if length > 1), 0)
-    assert chunks[cut + 1 :] == array.shape[cut + 1 :]
-
-
-def test_small_arrays_are_stored_as_they_are(tmp_path):
-    to_hdf5(tmp_path / "a.h5", {"small": np.zeros(10), "large": np.zeros(10_000)})
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["small"].chunks is None
-        assert file["large"].chunks == (10_000,)
-
-
-@pytest.mark.parametrize("compression", ["gzip", "lzf", None])
-def test_compression_is_as_asked(tmp_path, compression):
-    table = records(100_000)
-    export = to_hdf5(tmp_path / "a.h5", table, compression=compression)
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["data"].compression == compression
-    assert (export.datasets[0].nbytes_stored < table.nbytes) == (compression is not None)
-
-
-def test_every_level_of_gzip_is_written_and_named_in_the_file(tmp_path):
-    table = records(3000)
-    sizes = []
-    for level in range(10):
-        export = to_hdf5(tmp_path / "a.h5", table, level=level)
-        with h5py.File(tmp_path / "a.h5") as file:
-            assert file["data"].compression_opts == level
-            np.testing.assert_array_equal(file["data"][:], table)
-        sizes.append(export.datasets[0].nbytes_stored)
-    assert sizes[9] < sizes[1] < table.nbytes
-
-
-def test_filters_of_hdf5plugin_are_applied_with_their_level(tmp_path):
-    text = np.frombuffer(b"".join(records(20_000)["chr"]) * 3, "u1")
-    sizes = {}
-    for name, level in [("zstd", 1), ("zstd", 19), ("blosc2", None)]:
-        export = to_hdf5(tmp_path / "a.h5", text, compression=name, level=level)
-        with h5py.File(tmp_path / "a.h5") as file:
-            filters = file["data"].id.get_create_plist()
-            number = filters.get_filter(filters.get_nfilters() - 1)[0]
-        assert number == hdf5plugin.FILTERS[name]
-        sizes[name, level] = export.datasets[0].nbytes_stored
-    assert sizes["zstd", 19] < sizes["zstd", 1] < sizes["blosc2", None] < text.nbytes
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -261,41 +170,6 @@ def test_an_option_that_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         to_hdf5(tmp_path / "a.h5", arrays, **options)
     assert not os.listdir(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("given", "shape", "chunks"),
-    [
-        (100, (5000,), (100,)),
-        (np.int64(100), (5000, 3), (100, 3)),
-        (9999, (50, 3), (50, 3)),
-        ((7, 99), (50, 30), (7, 30)),
-        ([7, 3], (50, 30), (7, 3)),
-        (5, (), None),
-        (5, (0, 3), None),
-    ],
-    ids=str,
-)
-def test_chunks_are_rows_or_a_shape_and_cut_to_the_array(tmp_path, given, shape, chunks):
-    array = np.arange(np.prod(shape, dtype=int), dtype="f8").reshape(shape)
-    to_hdf5(tmp_path / "a.h5", array, chunks=given)
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["data"].chunks == chunks
-        np.testing.assert_array_equal(file["data"][()], array)
-
-
-def test_an_array_that_a_filter_cannot_take_is_an_error_that_ends_no_process(tmp_path, run_script):
-    """With the chunk in HDF5's cache the file could not be closed: a SIGSEGV at exit."""
-    done = run_script("""
-import numpy as np
-from shmkit import to_hdf5
-try:
-    to_hdf5("a.h5", np.zeros(10000), compression="sperr")
-except ValueError as error:
-    print(error)
-""")
-    assert done.stdout.startswith("compression='sperr' cannot take data (float64, (10000,)): ")
-    assert "a.h5" not in os.listdir(tmp_path)
 
 
 TEXT = [
@@ -394,113 +268,6 @@ def test_what_hdf5_cannot_hold_is_named_before_anything_is_written(tmp_path, bad
     assert not os.listdir(tmp_path)
 
 
-def test_mappings_become_groups(tmp_path):
-    export = to_hdf5(
-        tmp_path / "a.h5",
-        {"mean": np.float64(2.5), 2024: {"jan": np.arange(3), "deep": {"x": np.zeros(2)}}},
-    )
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["mean"][()] == 2.5
-        assert file["2024/jan"][:].tolist() == [0, 1, 2]
-        assert isinstance(file["2024/deep"], h5py.Group)
-    assert [data.name for data in export.datasets] == ["mean", "2024/jan", "2024/deep/x"]
-
-
-def test_a_sequence_is_numbered(tmp_path):
-    to_hdf5(tmp_path / "a.h5", [np.arange(2), np.arange(3)])
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert {name: data.shape for name, data in file.items()} == {
-            "array0": (2,),
-            "array1": (3,),
-        }
-
-
-def test_what_shared_load_returns_keeps_its_names(tmp_path, two_arrays):
-    to_hdf5(tmp_path / "a.h5", {"group": two_arrays})
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert {name: data[:].tolist() for name, data in file["group"].items()} == {
-            "one": [0, 1, 2],
-            "two": [1, 2, 3],
-        }
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({}, "the mapping is empty"),
-        ([], "the mapping is empty"),
-        ({"a": {}}, "a is empty"),
-        ({"a//b": np.zeros(1)}, "'a//b' cannot be a name"),
-        ({"a/b": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
-        ({"a/b/c": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
-        ({"caf\udce9": np.zeros(1)}, "'caf.udce9' cannot be a name"),
-        ({"": np.zeros(1)}, "'' cannot be a name"),
-        ({".": np.zeros(1)}, r"'\.' cannot be a name"),
-        ({1: np.zeros(1), "1": np.zeros(1)}, "two arrays have the name '1'"),
-    ],
-)
-def test_names_that_hdf5_cannot_hold_are_refused(tmp_path, arrays, message):
-    with pytest.raises(ValueError, match=message):
-        to_hdf5(tmp_path / "a.h5", arrays)
-    assert not os.listdir(tmp_path)
-
-
-def test_the_file_says_what_wrote_it_and_when(tmp_path):
-    to_hdf5(tmp_path / "a.h5", np.zeros(1), attrs={"title": "Läufe", "runs": 3, "ids": [1, 2]})
-    with h5py.File(tmp_path / "a.h5") as file:
-        attrs = dict(file.attrs)
-    created = datetime.fromisoformat(attrs.pop("created"))
-    assert created.utcoffset() == timedelta(0)
-    assert abs(datetime.now(created.tzinfo) - created) < timedelta(minutes=5)
-    assert attrs.pop("shmkit_version")
-    assert attrs.pop("ids").tolist() == [1, 2]
-    assert attrs == {"title": "Läufe", "runs": 3}
-
-
-def test_an_attribute_that_hdf5_cannot_hold_is_named(tmp_path):
-    with pytest.raises(TypeError, match=r"attrs\['where'\] cannot be stored"):
-        to_hdf5(tmp_path / "a.h5", np.zeros(1), attrs={"where": Path("x")})
-    assert not os.listdir(tmp_path)
-
-
-def test_a_loaded_array_says_which_file_and_options_it_came_from(tmp_path, calls):
-    with shared_load(calls, skiprows=1, dtype=LINE, progress=False) as arrays:
-        to_hdf5(tmp_path / "a.h5", {"whole": arrays[0], "field": arrays[0]["pct"]})
-    with h5py.File(tmp_path / "a.h5") as file:
-        for data in file.values():
-            assert data.attrs["source_file"] == str(calls)
-            options = json.loads(data.attrs["source_options"])
-            assert options["skiprows"] == 1
-            assert options["dtype"] == repr(LINE)
-        assert file["whole"]["pct"].tolist() == [25.0, 75.0]
-
-
-def test_a_shared_array_from_nowhere_has_no_source(tmp_path):
-    with share(np.arange(3)) as array:
-        assert isinstance(array, SharedArray)
-        to_hdf5(tmp_path / "a.h5", array)
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert not file["data"].attrs
-
-
-def test_an_existing_file_is_replaced(tmp_path):
-    (tmp_path / "a.h5").write_text("old")
-    to_hdf5(tmp_path / "a.h5", np.arange(3))
-    assert read(tmp_path / "a.h5").tolist() == [0, 1, 2]
-    assert os.listdir(tmp_path) == ["a.h5"]
-
-
-@pytest.mark.parametrize("options", [{}, {"mode": "a"}, {"mode": "a", "overwrite": True}])
-def test_a_file_that_nobody_may_write_to_stays_for_the_superuser_too(tmp_path, options):
-    path = tmp_path / "a.h5"
-    to_hdf5(path, np.arange(2))
-    path.chmod(0o444)
-    before = path.read_bytes()
-    with pytest.raises(PermissionError, match="read-only"):
-        to_hdf5(path, np.arange(3), **options)
-    assert path.read_bytes() == before
-
-
 def test_arrays_that_were_closed_are_not_saved(tmp_path, two_arrays):
     two_arrays.close()
     with pytest.raises(SegmentGoneError):
@@ -511,14 +278,6 @@ def test_arrays_that_were_closed_are_not_saved(tmp_path, two_arrays):
 def test_a_directory_is_not_a_file(tmp_path):
     with pytest.raises(IsADirectoryError, match="give the path of a file in it"):
         to_hdf5(tmp_path, np.zeros(1))
-
-
-def test_the_file_is_closed_when_the_call_returns(tmp_path):
-    to_hdf5(tmp_path / "a.h5", np.arange(3))
-    with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file["more"] = 1
-    open_files = (os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))
-    assert str(tmp_path / "a.h5") not in set(open_files)
 
 
 def test_an_export_shows_what_was_written(tmp_path):
@@ -547,24 +306,3 @@ def test_a_table_of_many_datasets_is_cut(tmp_path):
     assert len(export.datasets) == 100
     assert str(export).endswith("\nand 70 more (560 B)")
     assert "and 70 more" in export._repr_html_()
-
-
-def test_more_fields_than_hdf5_can_hold_are_named(tmp_path):
-    array = np.zeros(2, [(f"a long name {n}", "i1") for n in range(3000)])
-    with pytest.raises(TypeError, match=r"^wide: HDF5 cannot make a dataset of it"):
-        to_hdf5(tmp_path / "x.h5", {"wide": array})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_attribute_that_is_too_large_says_so(tmp_path):
-    with pytest.raises(TypeError, match=r"^attrs\['z'\] cannot be stored in HDF5: .*too large"):
-        to_hdf5(tmp_path / "x.h5", np.ones(2), attrs={"z": np.zeros(20_000)})
-
-
-def test_a_source_whose_name_is_no_text(tmp_path):
-    path = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9.npy"))
-    np.save(path, np.ones(3))
-    with shared_load(path, progress=False) as arrays:
-        to_hdf5(tmp_path / "x.h5", {"a": arrays[0]})
-    with h5py.File(tmp_path / "x.h5") as file:
-        assert file["a"].attrs["source_file"].endswith("caf\ufffd.npy")

@@ -170,7 +170,7 @@ def test_no_filter_holds_the_lock_of_the_interpreter():
     script = """
 import sys, threading, numpy as np
 from shmkit.hdf5.compression.plugins import plugin
-data = np.random.default_rng(0).integers(0, 4, 1 << 25).astype("u1")
+data = np.random.default_rng(0).integers(0, 4, 1 << 23).astype("u1")
 done = threading.Event()
 def work():
     plugin(307).encode(data, (9,))

@@ -116,39 +116,6 @@ def test_a_table_is_loaded_as_the_same_table(tmp_path, table, layout):
         assert t.missing["x"] == 1
 
 
-def test_columns_of_a_table_are_datasets_by_their_names(tmp_path):
-    with share({"n": [1, 2], "deep/s": ["a", "b"]}) as table:
-        to_hdf5(tmp_path / "a.h5", {"t": table}, progress=False)
-    path = tmp_path / "a.h5"
-    with shared_load(path, progress=False) as (found,):
-        assert found.columns == ["n", "deep/s"]
-    with shared_load(path, dataset="t/n", progress=False) as (column,):
-        assert column.tolist() == [1, 2]
-    with shared_load(path, dataset="t/*", progress=False) as (text, n):
-        assert (text.tolist(), n.tolist()) == (["a", "b"], [1, 2])
-    with h5py.File(path, "r+") as file:
-        file["t/other"] = [1, 2, 3]  # so it is no table any more
-    with shared_load(path, progress=False) as arrays:
-        assert len(arrays) == 3
-    with h5py.File(path, "r+") as file:  # as saved before tables said what they are
-        del file["t/other"], file["t"].attrs["shmkit_table"]
-    with shared_load(path, progress=False) as arrays:
-        assert len(arrays) == 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", ["columns", "table"])
-def test_a_large_table_is_loaded_in_parts(tmp_path, layout):
-    rows = 1_500_000
-    columns = {"n": np.arange(rows), "s": np.array(["Oslo", "Århus"])[np.arange(rows) % 2]}
-    with share(columns) as table:
-        to_hdf5(tmp_path / "a.h5", table, layout=layout, compression="gzip", progress=False)
-        with shared_load(tmp_path / "a.h5", processes=2, progress=False) as (found,):
-            assert np.array_equal(found["n"], columns["n"])
-            assert np.array_equal(found["s"] == "Oslo", np.arange(rows) % 2 == 0)
-        table.close()
-
-
 def test_tables_that_are_not_alike_cannot_be_one(tmp_path):
     with share({"x": [1]}) as one, share({"y": [1]}) as two, share({"x": ["a"]}) as three:
         for other in (two, three):

@@ -1,5 +1,6 @@
-"""to_hdf5: a dataset a field, all arrays as one, and where in the file they are put."""
+"""What an export puts where: fields as datasets, arrays as one, names, and where they came from."""
 
+import json
 import os
 
 import h5py
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from dumps import h5dump, h5dump_values, read
 
-from shmkit import to_hdf5
+from shmkit import SharedArray, share, shared_load, to_hdf5
+
+LINE = np.dtype([("chr", "S10"), ("pos", "i4"), ("pct", "f4")])
 
 NESTED = [
     ("id", "i2"),
@@ -166,14 +169,6 @@ def test_what_is_joined_is_told_by_name_and_file(tmp_path, two_arrays):
         assert file["data"].attrs.keys() == set()
 
 
-@pytest.mark.parametrize(("given", "chunks"), [((99, 2), (99, 2)), (50_000, (50_000, 3))])
-def test_chunks_of_what_may_grow_can_be_longer_than_it_is(tmp_path, given, chunks):
-    to_hdf5(tmp_path / "a.h5", [np.ones((5, 3)), np.ones((7, 3))], concat=True, chunks=given)
-    with h5py.File(tmp_path / "a.h5") as file:
-        assert file["data"].chunks == chunks
-        assert file["data"][:].tolist() == [[1, 1, 1]] * 12
-
-
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -233,18 +228,81 @@ def test_joined_integers_are_exact_or_refused(tmp_path, one, other, name, layout
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("group", ["2024/night", "/2024/night/"])
-def test_a_group_takes_the_datasets_and_the_attributes(tmp_path, group):
+def test_mappings_become_groups(tmp_path):
     export = to_hdf5(
         tmp_path / "a.h5",
-        {"x": np.arange(3)},
-        group=group,
-        attrs={"runs": 3, "shmkit_version": "0"},
+        {"mean": np.float64(2.5), 2024: {"jan": np.arange(3), "deep": {"x": np.zeros(2)}}},
     )
-    assert [data.name for data in export.datasets] == ["2024/night/x"]
     with h5py.File(tmp_path / "a.h5") as file:
-        assert file["2024/night/x"][:].tolist() == [0, 1, 2]
-        assert set(file["2024/night"].attrs) == {"runs", "shmkit_version", "created"}
-        assert file["2024/night"].attrs["shmkit_version"] == "0"
-        assert not file.attrs
-        assert not file["2024"].attrs
+        assert file["mean"][()] == 2.5
+        assert file["2024/jan"][:].tolist() == [0, 1, 2]
+        assert isinstance(file["2024/deep"], h5py.Group)
+    assert [data.name for data in export.datasets] == ["mean", "2024/jan", "2024/deep/x"]
+
+
+def test_a_sequence_is_numbered(tmp_path):
+    to_hdf5(tmp_path / "a.h5", [np.arange(2), np.arange(3)])
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert {name: data.shape for name, data in file.items()} == {
+            "array0": (2,),
+            "array1": (3,),
+        }
+
+
+def test_what_shared_load_returns_keeps_its_names(tmp_path, two_arrays):
+    to_hdf5(tmp_path / "a.h5", {"group": two_arrays})
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert {name: data[:].tolist() for name, data in file["group"].items()} == {
+            "one": [0, 1, 2],
+            "two": [1, 2, 3],
+        }
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "the mapping is empty"),
+        ([], "the mapping is empty"),
+        ({"a": {}}, "a is empty"),
+        ({"a//b": np.zeros(1)}, "'a//b' cannot be a name"),
+        ({"a/b": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
+        ({"a/b/c": np.zeros(1), "a": np.zeros(1)}, "'a' is an array, and cannot be the group"),
+        ({"caf\udce9": np.zeros(1)}, "'caf.udce9' cannot be a name"),
+        ({"": np.zeros(1)}, "'' cannot be a name"),
+        ({".": np.zeros(1)}, r"'\.' cannot be a name"),
+        ({1: np.zeros(1), "1": np.zeros(1)}, "two arrays have the name '1'"),
+    ],
+)
+def test_names_that_hdf5_cannot_hold_are_refused(tmp_path, arrays, message):
+    with pytest.raises(ValueError, match=message):
+        to_hdf5(tmp_path / "a.h5", arrays)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_loaded_array_says_which_file_and_options_it_came_from(tmp_path, calls):
+    with shared_load(calls, skiprows=1, dtype=LINE, progress=False) as arrays:
+        to_hdf5(tmp_path / "a.h5", {"whole": arrays[0], "field": arrays[0]["pct"]})
+    with h5py.File(tmp_path / "a.h5") as file:
+        for data in file.values():
+            assert data.attrs["source_file"] == str(calls)
+            options = json.loads(data.attrs["source_options"])
+            assert options["skiprows"] == 1
+            assert options["dtype"] == repr(LINE)
+        assert file["whole"]["pct"].tolist() == [25.0, 75.0]
+
+
+def test_a_shared_array_from_nowhere_has_no_source(tmp_path):
+    with share(np.arange(3)) as array:
+        assert isinstance(array, SharedArray)
+        to_hdf5(tmp_path / "a.h5", array)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert not file["data"].attrs
+
+
+def test_a_source_whose_name_is_no_text(tmp_path):
+    path = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9.npy"))
+    np.save(path, np.ones(3))
+    with shared_load(path, progress=False) as arrays:
+        to_hdf5(tmp_path / "x.h5", {"a": arrays[0]})
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["a"].attrs["source_file"].endswith("caf\ufffd.npy")

@@ -157,34 +157,6 @@ except LoadError as error:
     assert done.stdout.startswith("a.h5: /data is stored by the filter lz4 (32004), which")
 
 
-def test_datasets_are_chosen_by_name_and_by_glob(tmp_path):
-    to_hdf5(tmp_path / "a.h5", {"x": np.arange(2), "g": {"x": np.arange(3), "y": np.arange(4)}})
-    for dataset, names in (
-        ("x", ["x"]),
-        ("/g/x", ["g/x"]),
-        ("g/*", ["g/x", "g/y"]),
-        (["x", "*/y"], ["g/y", "x"]),
-    ):
-        with shared_load(tmp_path / "a.h5", dataset=dataset) as arrays:
-            assert arrays.keys() == names
-    with pytest.raises(LoadError, match=r"a\.h5: no dataset matches z; it has g/x, g/y, x"):
-        shared_load(tmp_path / "a.h5", dataset="z")
-    with pytest.raises(LoadError, match="no dataset matches z"):
-        shared_load(tmp_path / "a.h5", dataset=["x", "z"])
-
-
-def test_datasets_of_several_files_are_named_after_both(tmp_path):
-    to_hdf5(tmp_path / "one.h5", {"x": np.arange(2), "y": np.arange(3)})
-    to_hdf5(tmp_path / "two.h5", np.arange(4))
-    np.save(tmp_path / "three.npy", np.arange(5))
-    with shared_load([tmp_path / name for name in ("one.h5", "two.h5", "three.npy")]) as arrays:
-        assert arrays.keys() == ["one/x", "one/y", "two", "three"]
-        assert [len(array) for array in arrays] == [2, 3, 4, 5]
-        to_hdf5(tmp_path / "all.h5", arrays)
-    with shared_load({"all": tmp_path / "all.h5"}, dataset="one/*") as arrays:
-        assert arrays.keys() == ["all/one/x", "all/one/y"]
-
-
 def test_a_damaged_chunk_is_an_error_that_names_file_and_dataset(tmp_path):
     path = tmp_path / "a.h5"
     write(path, GRID, compression="gzip", shuffle=True)

@@ -1,4 +1,4 @@
-"""Two nodes with a Dask cluster, made once for the tests of a module."""
+"""Two nodes with a Dask cluster, made once for all tests; and two where no cluster is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from nodes import Cluster, Nodes, Session, missing
 from shmkit.sample import methylation
 
 
-@pytest.fixture(scope="module")
-def nodes():
+def two_nodes():
     if lacking := missing():
         if "CI" in os.environ:
             pytest.fail(lacking)
@@ -22,7 +21,19 @@ def nodes():
     two.close()
 
 
+@pytest.fixture(scope="session")
+def nodes():
+    """Those of `cluster`."""
+    yield from two_nodes()
+
+
 @pytest.fixture(scope="module")
+def apart():
+    """Two more, whose shared memory no test of another module or process uses."""
+    yield from two_nodes()
+
+
+@pytest.fixture(scope="session")
 def cluster(nodes, tmp_path_factory):
     """Two workers on each node, their log and files in a folder that both nodes see."""
     running = Cluster(nodes, folder=str(tmp_path_factory.mktemp("dask")))

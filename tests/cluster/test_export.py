@@ -76,6 +76,8 @@ def test_a_node_that_dies_in_the_middle_changes_nothing_of_the_result(
         for number in range(2):
             assert np.array_equal(file[f"x{number}"][:], np.arange(4_000_000) * (number + 1))
     session("those.close()")
+    cluster.add(2)
+    session("client.wait_for_workers(4, timeout=60)")
 
 
 def test_an_export_that_cannot_be_leaves_the_old_file(session, nodes, tmp_path):

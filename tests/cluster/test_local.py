@@ -1,4 +1,4 @@
-"""A `LocalCluster` on one machine: options, errors, tables, memory; by processes and by threads."""
+"""A `LocalCluster` on one node: options, errors, tables, memory; by processes and by threads."""
 
 from __future__ import annotations
 
@@ -14,17 +14,9 @@ from shmkit.sample import methylation
 pytestmark = pytest.mark.slow
 
 
-class Here:
-    """This machine, as a node: where a session runs."""
-
-    @staticmethod
-    def on(_number: int, *command: str) -> list[str]:
-        return list(command)
-
-
 @pytest.fixture(scope="module", params=["processes", "threads"])
-def session(request):
-    python = Session(Here())
+def session(request, apart):
+    python = Session(apart)
     python(
         "import os, sys, time, hashlib, numpy as np, shmkit\n"
         "from dask.distributed import Client, LocalCluster, wait\n"

@@ -11,18 +11,10 @@ pytestmark = pytest.mark.slow
 LIMIT = 500_000_000
 
 
-class Here:
-    """This machine, as a node: where a session runs."""
-
-    @staticmethod
-    def on(_number: int, *command: str) -> list[str]:
-        return list(command)
-
-
 @pytest.fixture
-def session(tmp_path):
+def session(tmp_path, apart):
     np.save(tmp_path / "big.npy", np.zeros(LIMIT // 8 + LIMIT // 16))
-    python = Session(Here())
+    python = Session(apart)
     python(
         "import os, time, shmkit, numpy as np\n"
         "from dask.distributed import Client, LocalCluster, wait\n"

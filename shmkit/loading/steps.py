@@ -127,7 +127,9 @@ class Steps:
                 *(self.good(), backing, self.cached, self.most, self.peers), segments=segments
             )
             again = set(self.good()) - self.read_lots(lots, places[0][1][0])
-            any_left = bool(again) or not lots
+            any_left = True
+            if not again:  # each lot may have had a plan of its own
+                again, any_left = agree(self.good(), self.peers)
             while any_left:
                 for files, backings in places:
                     self.read_somewhere([file for file in files if file in again], backings)

@@ -114,6 +114,18 @@ def test_a_value_that_belies_the_types_of_all(folder):
     assert own_segments() == []
 
 
+def test_types_are_the_same_in_all_lots_where_the_first_file_gives_none(folder):
+    (folder / "f00.csv").write_bytes(b"file,row,text\n\0\0\n")
+    for n in range(20, FILES):
+        path = folder / f"f{n:02}.csv"
+        path.write_text(path.read_text().replace(f"\n{n},0,", f"\n{n},0.0,"))
+    with load(folder, on_error="skip") as arrays:
+        assert list(arrays.failures) == ["f00"]
+        assert {array["row"].dtype for array in arrays} == {np.dtype(float)}
+        for n, array in enumerate(arrays, 1):
+            _check(array, n)
+
+
 def test_a_bad_line_names_its_file_or_the_file_is_left_out(folder, options):
     path = folder / "f20.csv"
     path.write_text(path.read_text() + "20,21\n")

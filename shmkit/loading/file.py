@@ -53,6 +53,7 @@ from shmkit.loading.board.entry import Entry
 from shmkit.loading.board.record import State
 from shmkit.readers.base import WHOLE, Part, Piece, Plan, Version
 from shmkit.readers.formats import Format
+from shmkit.readers.names import Kind
 from shmkit.segments.segment import Segment, segment_nbytes
 from shmkit.segments.writer import SegmentWriter
 
@@ -123,7 +124,7 @@ class LoadingFile(Entry):
     alone: bool = True
     dataset: Mapping[str, Any] = field(default_factory=dict)
     version: Version | None = None
-    kind: tuple[bytes, tuple[int, ...] | None] | None = None
+    kind: Kind | None = None
     loaded_nbytes: int = 0
     parts: Sequence[Part] = (WHOLE,)
     outcomes: dict[int, Any] = field(default_factory=dict)

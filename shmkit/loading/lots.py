@@ -31,7 +31,7 @@ from shmkit.loaders.loader import Task
 from shmkit.loading.board.record import State
 from shmkit.loading.file import LoadingFile
 from shmkit.loading.tasks import Outcome, Place, Source, opened
-from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader
+from shmkit.readers.base import Part, Piece, Plan, Reader
 from shmkit.readers.formats import Format
 from shmkit.segments.section import Section
 from shmkit.segments.segment import Segment
@@ -41,6 +41,7 @@ __all__ = ["Lot", "add_lot", "lots_of", "settle_as_one", "settle_sections"]
 
 _FEW = 16  # files, for which a segment each takes no time that anybody sees
 _FILES = 256  # in a lot, at most
+_DATASET_NBYTES = 1 << 16  # from here on their filters had better be undone in parallel
 _SHARES = 4  # lots for each loader, so that all end at about the same time
 
 
@@ -53,9 +54,9 @@ class Lot(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What became of the files of a lot: the plan, and what was read of each, or None."""
+    """What became of the files of a lot: the plan of texts, and what was read of each, or None."""
 
-    plan: Plan
+    plan: Plan | None
     pieces: Sequence[Piece | None]
 
 
@@ -67,7 +68,7 @@ def lots_of(
     for file in files:
         if file.is_small and file.form is Format.TEXT and "categories" not in file.options:
             alike.setdefault(None, []).append(file)
-        elif file.is_small and file.kind is not None and not as_one:
+        elif not as_one and _is_small_dataset(file):
             alike.setdefault((file.path, file.kind), []).append(file)
     found = []
     for fit in alike.values():
@@ -84,9 +85,13 @@ def add_lot(files: Sequence[LoadingFile], segment: Segment, records: Any) -> Lot
     first = files[0]
     segment.source = {"file": counted(len(files), "file", "files"), "options": {}}
     place = Place(segment.path, segment.identity, records, first.number)
+    if first.kind is not None:
+        names = [file.dataset["dataset"] for file in files]
+        numbers = [file.number for file in files]
+        return Lot(files, segment, Task(_read_datasets, (first.source, names, numbers, place)))
     arguments = (
         [file.source for file in files],
-        [(file.number, max(file.nbytes, file.loaded_nbytes)) for file in files],
+        [(file.number, file.nbytes) for file in files],
         first.like,
         first.like_nbytes,
         place,
@@ -107,22 +112,24 @@ def settle_sections(lot: Lot, outcome: Any) -> Iterator[LoadingFile]:
     found = list(_settled(lot, outcome))
     total = sum(piece.rows for _, piece, _, _ in found)
     for file, piece, plan, row in found:
-        # A row alone may be an array of fewer dimensions, and no row one of others.
-        lengths = len(plan.final_shape(total)) - len(plan.final_shape(piece.rows))
+        if plan is None:  # a dataset has the dimensions that it has in the file
+            lengths = int(file.kind is not None and file.kind[1] is None)
+        else:
+            # A row alone may be an array of fewer dimensions, and no row one of others.
+            lengths = len(plan.final_shape(total)) - len(plan.final_shape(piece.rows))
         if not piece.rows or total == 1 or (lengths != 0 and (lengths, piece.rows) != (1, 1)):
             file.segment = None
             file.record["state"] = State.WAITING
             continue
-        is_value = file.kind is not None and file.kind[1] is None
-        stop = None if lengths or is_value else row + piece.rows
+        stop = None if lengths else row + piece.rows
         file.segment = Section.of(lot.segment, row, stop)
-        file.outcomes = {0: Outcome(piece, {}, None if file.kind else plan)}  # a plan has its name
+        file.outcomes = {0: Outcome(piece, {}, plan)}
         yield file
     if not any(isinstance(file.segment, Section) for file in lot.files):
         lot.segment.unlink()
 
 
-def _settled(lot: Lot, outcome: Any) -> Iterator[tuple[LoadingFile, Piece, Plan, int]]:
+def _settled(lot: Lot, outcome: Any) -> Iterator[tuple[LoadingFile, Piece, Plan | None, int]]:
     """What was read of each file, and its first row in the segment."""
     row = 0
     pieces = outcome.pieces if isinstance(outcome, Found) else [None] * len(lot.files)
@@ -158,7 +165,7 @@ def _read_lot(
             record["state"] = State.LOADING
             piece = None
             try:
-                with opened(source, source.load_opener()) as reader:
+                with opened(source, source.opener.load()) as reader:
                     if like is None:
                         like, like_nbytes = reader.probe().shared(), nbytes
                     if plan is None:
@@ -169,9 +176,7 @@ def _read_lot(
                         piece = reader.read(plan, Part(rows=room - row, row=row), writer)
             except Exception:  # noqa: BLE001 - it is read alone, which tells what is wrong
                 piece = None
-            if piece is not None and (
-                piece.belied is not None or piece.categories or piece.no_text
-            ):
+            if piece is not None and (piece.belied is not None or piece.categories):
                 piece = None
             if piece is not None:
                 row += piece.rows
@@ -183,11 +188,40 @@ def _read_lot(
     return Found(plan, pieces)
 
 
+def _read_datasets(
+    first: Source, names: Sequence[str], numbers: Sequence[int], place: Place
+) -> Found:
+    """Read datasets of a file, which are as the first one, into the segment."""
+    from shmkit.readers.hdf5.reader import HDF5Reader  # noqa: PLC0415 - where it is needed
+
+    records = np.asarray(place.records)
+    lot = records[numbers]
+    lot["pid"], lot["started"], lot["state"] = os.getpid(), time.time(), State.LOADING
+    records[numbers] = lot
+    with (
+        opened(first, first.load_opener()) as reader,
+        SegmentWriter(Segment.attach(place.segment, place.identity)) as writer,
+    ):
+        assert isinstance(reader, HDF5Reader)
+        rows = reader.read_alike(names, writer)
+    lot["rows"], lot["ended"] = [count or 0 for count in rows], time.time()
+    records[numbers] = lot
+    return Found(None, [None if count is None else Piece(count) for count in rows])
+
+
+def _is_small_dataset(file: LoadingFile) -> bool:
+    """Whether it is a dataset that takes longer to be found than read, and is loaded as it is."""
+    return (
+        file.kind is not None
+        and max(file.nbytes, file.loaded_nbytes) <= _DATASET_NBYTES
+        and not file.options.get("decode")
+        and "select" not in file.options
+    )
+
+
 def _is_alike(reader: Reader, like: Plan) -> bool:
     """Whether this plan is that of a file, too."""
     found = reader.probe(like)
     if found is like or found.key is not None:
         return found is like
-    if isinstance(found, ArrayPlan):  # which has the name of its dataset, and the length
-        return found.dtype == like.dtype and found.shape[1:] == like.shape[1:]
     return replace(found, shape=like.shape) == like and found.shape[1:] == like.shape[1:]

@@ -159,14 +159,6 @@ class ArrayPlan(Plan):
     rows: range = range(0)
     chunk: int = 1
 
-    def most_rows(self, nbytes: int, of: int) -> int:  # noqa: ARG002 - nothing is guessed
-        """As many as fit into these bytes of array."""
-        return nbytes // max(self.row_nbytes, 1)
-
-    def final_shape(self, rows: int) -> tuple[int, ...]:
-        """With so many rows: its own, or those of several arrays that are alike."""
-        return (rows, *self.shape[1:]) if self.shape else ()
-
     def part(self, start: int, stop: int) -> Part:
         """The chunks whose rows begin in these bytes."""
         first, last = map(self._begin_of_chunk, (start, stop))

@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 from shmkit.errors import LoadError
 
-__all__ = ["Listed", "matched"]
+__all__ = ["Kind", "Listed", "matched"]
 
 _NEAR = 5  # names that an error offers
 _SHOWN = 20
+
+
+Kind = tuple[bytes, tuple[int, ...] | None]
 
 
 class Listed(NamedTuple):
@@ -38,7 +41,7 @@ class Listed(NamedTuple):
     nbytes: int
     loaded_nbytes: int
     alone: bool = True
-    kind: tuple[bytes, tuple[int, ...] | None] | None = None
+    kind: Kind | None = None
 
 
 def matched(

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from shmkit.errors import LoadError
 from shmkit.readers.base import Version
 from shmkit.readers.hdf5.attributes import columns_of
 from shmkit.readers.hdf5.file import DAMAGED, is_netcdf, opened, version_of
-from shmkit.readers.names import Listed, matched
+from shmkit.readers.names import Kind, Listed, matched
 
 __all__ = ["listed"]
 
@@ -40,7 +41,7 @@ class _Found(NamedTuple):
     nbytes: int = 0
     loaded_nbytes: int = 0
     alone: bool = False
-    kind: tuple[bytes, tuple[int, ...] | None] | None = None
+    kind: Kind | None = None
     leads_nowhere: bool = False
     of_table: bool = False  # a column of it
 
@@ -80,8 +81,9 @@ def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
     """Every dataset under each of its names."""
     top = _address(file.id)
     ways: list[tuple[str, Any, tuple[object, ...], bool]] = [("", file.id, (top,), False)]
-    count, netcdf = 0, is_netcdf(path, file)
-    types: dict[bytes, bytes] = {}  # one object for all that are the same: so they travel once
+    count, fileno = 0, h5py.h5o.get_info(file.id).fileno
+    # One object for all that are the same travels once. What is decoded is not as it is stored.
+    types: dict[bytes, bytes] | None = None if is_netcdf(path, file) else {}
     while ways:
         prefix, group, above, of_table = ways.pop()
         for link in _links(group):
@@ -93,24 +95,25 @@ def _walk(path: str, file: h5py.File) -> Iterator[_Found]:
             try:
                 item = h5py.h5o.open(group, link)
                 if isinstance(item, h5py.h5d.DatasetID):
-                    if not _is_lone_dimension(item):
-                        about = _address(item), *_sizes(item), _is_alone(item, file)
-                        kind = None if netcdf else _kind(item, types)
-                        yield _Found(name, *about, kind, of_table=of_table)
+                    info = h5py.h5o.get_info(item)
+                    if not _is_lone_dimension(item, info):
+                        key = info.fileno, info.addr
+                        nbytes, loaded, alone, kind = _about(item, info, fileno, types)
+                        yield _Found(name, key, nbytes, loaded, alone, kind, of_table=of_table)
                 elif isinstance(item, h5py.h5g.GroupID) and _address(item) not in above:
                     columns = {} if of_table else columns_of(h5py.Group(item))
                     if columns:
-                        yield _table(name, item, list(columns.values()), file)
+                        yield _table(name, item, list(columns.values()), fileno)
                     below = (*above, _address(item))
                     ways.append((f"{name}/", item, below, of_table or bool(columns)))
             except (*DAMAGED, OSError):
                 yield _Found(name, name, leads_nowhere=not _is_hard(group, link))
 
 
-def _table(name: str, group: Any, columns: list[h5py.Dataset], file: h5py.File) -> _Found:
-    stored, loaded = map(sum, zip(*(_sizes(column.id) for column in columns), strict=True))
-    alone = all(_is_alone(column.id, file) for column in columns)
-    return _Found(name, _address(group), stored, loaded, alone)
+def _table(name: str, group: Any, columns: list[h5py.Dataset], fileno: int) -> _Found:
+    about = [_about(one.id, h5py.h5o.get_info(one.id), fileno, None) for one in columns]
+    nbytes, loaded = sum(one.nbytes for one in about), sum(one.loaded_nbytes for one in about)
+    return _Found(name, _address(group), nbytes, loaded, all(one.alone for one in about))
 
 
 def _links(group: Any) -> Iterable[bytes]:
@@ -132,46 +135,54 @@ def _address(item: Any) -> object:
     return info.fileno, info.addr
 
 
-def _sizes(dataset: Any) -> tuple[int, int]:
-    """Bytes in the file, and of the array; 0 where the file does not tell any more."""
-    sizes = [0, 0]
-    with contextlib.suppress(*DAMAGED, OSError):
-        sizes[0] = dataset.get_storage_size()
-    with contextlib.suppress(*DAMAGED, OSError):
-        items = dataset.get_space().get_simple_extent_npoints()
-        sizes[1] = items * dataset.get_type().get_size()
-    return sizes[0], sizes[1]
+class _About(NamedTuple):
+    """What is known of a dataset, as `_Found` and `Listed` have it."""
+
+    nbytes: int
+    loaded_nbytes: int
+    alone: bool
+    kind: Kind | None
 
 
-def _kind(dataset: Any, types: dict[bytes, bytes]) -> tuple[bytes, tuple[int, ...] | None] | None:
-    """See `Listed.kind`."""
+def _about(dataset: Any, info: Any, fileno: int, types: dict[bytes, bytes] | None) -> _About:
+    """What a dataset of the file with this number is; of a damaged one, as far as HDF5 tells.
+
+    To ask HDF5 takes longer than all the rest. `types` are those of the file so far, if datasets
+    may share a segment.
+    """
+    nbytes = loaded_nbytes = 0
+    alone, kind = False, None
     with contextlib.suppress(*DAMAGED, OSError):
-        if h5py.h5a.get_num_attrs(dataset):
-            return None
+        nbytes = dataset.get_storage_size()
+    with contextlib.suppress(*DAMAGED, OSError):
         shape, of = dataset.shape, dataset.get_type()
-        family = of.get_class()
-        if shape is None or 0 in shape or family in (h5py.h5t.ARRAY, h5py.h5t.VLEN):
-            return None
-        if family == h5py.h5t.STRING and of.is_variable_str():
-            return None
-        described = of.encode()
-        return types.setdefault(described, described), shape[1:] if shape else None
-    return None
-
-
-def _is_alone(dataset: Any, file: h5py.File) -> bool:
-    """Whether all data of a dataset are in this file: no link leads out of it, nor its storage."""
-    fileno = h5py.h5o.get_info(file.id).fileno
+        loaded_nbytes = 0 if shape is None else math.prod(shape) * of.get_size()
+        if types is not None and not info.num_attrs and loaded_nbytes and _is_plain(of):
+            described = of.encode()
+            kind = types.setdefault(described, described), shape[1:] if shape else None
     with contextlib.suppress(*DAMAGED, OSError):
-        how = dataset.get_create_plist()
-        virtual = how.get_layout() == h5py.h5d.VIRTUAL
-        other = h5py.h5o.get_info(dataset).fileno != fileno
-        return not (virtual or other or how.get_external_count())
-    return False
+        alone = info.fileno == fileno and _is_stored_here(dataset)
+    return _About(nbytes, loaded_nbytes, alone, kind)
 
 
-def _is_lone_dimension(dataset: Any) -> bool:
-    if not h5py.h5a.exists(dataset, b"NAME"):
+def _is_plain(of: Any) -> bool:
+    """Whether a type says how long an item is, and that it is one item of the array."""
+    family = of.get_class()
+    if family == h5py.h5t.STRING:
+        return not of.is_variable_str()
+    return family not in (h5py.h5t.ARRAY, h5py.h5t.VLEN, h5py.h5t.REFERENCE)
+
+
+def _is_stored_here(dataset: Any) -> bool:
+    """Whether all data of a dataset are in its own file."""
+    if dataset.get_offset() is not None:  # one stretch of the file
+        return True
+    how = dataset.get_create_plist()
+    return not (how.get_layout() == h5py.h5d.VIRTUAL or how.get_external_count())
+
+
+def _is_lone_dimension(dataset: Any, info: Any) -> bool:
+    if not info.num_attrs or not h5py.h5a.exists(dataset, b"NAME"):
         return False
     with contextlib.suppress(*DAMAGED, OSError, TypeError):
         name = h5py.AttributeManager(h5py.Dataset(dataset))["NAME"]

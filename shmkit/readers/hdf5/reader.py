@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -22,6 +22,7 @@ from shmkit._text_dtype import text_fields
 from shmkit.errors import LoadError
 from shmkit.hdf5.encoding import decode, loaded_dtype, text_labels
 from shmkit.readers.base import ArrayPlan, Part, Piece, Plan, Reader, Version
+from shmkit.readers.hdf5.alike import read_alike
 from shmkit.readers.hdf5.attributes import (
     OF_TIMES,
     attributes,
@@ -192,6 +193,20 @@ class HDF5Reader(Reader):
             rows, nbytes = rows + (len(array) if array.ndim else 1), nbytes + stored_nbytes
             writer.advance(bytes_done=nbytes, rows=rows)
         return Piece(rows, no_text={field[1:]: labels[field][0] for field in no_text})
+
+    def read_alike(self, names: Sequence[str], writer: SegmentWriter) -> list[int | None]:
+        """Write other datasets of the file that are as this one, too; see alike.py.
+
+        The rows of each are given back, or None for what is to be read alone.
+        """
+        if self._stored.hasobject or self._decoding is not None:  # each has a type of its own
+            return [None] * len(names)
+        plan = self.probe()
+        inner = plan.shape[1:]
+        writer.declare(plan.dtype, (len(names), *inner))  # a guess: `write` goes beyond it
+        rows = list(read_alike(self._file, names, self._stored, plan.dtype, writer))
+        writer.resize((sum(filter(None, rows)), *inner))
+        return rows
 
     def arrays(
         self, dtype: np.dtype[Any], start: int, stop: int | None

@@ -73,7 +73,7 @@ class _Guard:
                     uninterrupted(self._start)
                 except OSError:  # no more processes: the next load removes what is left
                     return
-                untold |= self._watched  # which the one before was told
+                untold |= self._watched  # what the guard before was told
             for path in untold:
                 with contextlib.suppress(BrokenPipeError):  # killed just now: as above
                     assert self._pipe is not None

@@ -57,7 +57,7 @@ from shmkit.cleanup.owner import Owner, lock_of, lock_path, this_process
 __all__ = ["ended", "hold", "locked_directories", "mark"]
 
 _TRIES = 100  # while somebody else looks whether this process lives
-_WAIT = 0.001  # seconds between two
+_WAIT = 0.001  # seconds between two tries
 # File systems that one kernel has to itself, so that all who use a file see its locks.
 _LOCAL = frozenset(
     ("bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs")

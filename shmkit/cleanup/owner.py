@@ -64,7 +64,7 @@ _MEMFD = re.compile(rf"/memfd:(shmkit-{_OWNER}-{_RANDOM}) \(deleted\)")
 class Owner(NamedTuple):
     """One process, told from every other that had or will have its pid."""
 
-    pid: int  # as /proc counts here
+    pid: int  # as the /proc that is mounted here counts
     boot: str  # of the kernel; "00000000" where that cannot be told
     token: str
 

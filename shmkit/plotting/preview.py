@@ -21,14 +21,14 @@ from shmkit.plotting.style import SMALL, color_ticks, on_any_background, quiet
 
 __all__ = ["preview"]
 
-_MAX_ROWS = 100_000  # that are drawn: of more, a sample is
+_MAX_ROWS = 100_000  # are drawn; of more rows, a sample is
 _MAX_PIXELS = 1000  # of an image, on a side
 _MAX_FIELDS = 24
 _BINS = 50
 _MAX_WORDS = 8
 _MAX_LETTERS = 16
 _MAX_NUMBER = 1e300  # matplotlib takes differences, which are to be finite too
-_DAYS = -719_162, 2_932_896  # from 1970, of the years 1 to 9999: it knows no other
+_DAYS = -719_162, 2_932_896  # from 1970; matplotlib draws the years 1 to 9999
 
 
 @runtime_checkable

@@ -49,7 +49,7 @@ from shmkit.segments.segment import Segment
 
 __all__ = ["Lease", "end", "give", "none_given"]
 
-_LONGEST = 3600  # seconds
+_MAX_SECONDS = 3600  # that a lease lasts
 _SWEEP = 60  # seconds between two looks for leases that nobody took
 _FD_NBYTES = 4
 
@@ -105,7 +105,7 @@ def _link(path: str) -> Lease:
         return Lease(lease)
 
 
-_swept: dict[str, float] = {}  # when, by directory
+_swept: dict[str, float] = {}  # when each directory was last looked through
 
 
 def _sweep(directory: str) -> None:
@@ -115,7 +115,7 @@ def _sweep(directory: str) -> None:
         return
     _swept[directory] = now
     for entry in list(os.scandir(directory)):
-        if lease_of(entry.name) and lease_time(entry.name) < (now - _LONGEST) * 1e9:
+        if lease_of(entry.name) and lease_time(entry.name) < (now - _MAX_SECONDS) * 1e9:
             with contextlib.suppress(OSError):  # another user's, or taken at this moment
                 os.unlink(entry.path)
 
@@ -127,7 +127,7 @@ class _Memfds:
         self._lock = threading.RLock()  # a signal's handler may send arrays too
         self._held: dict[int, tuple[io.FileIO, float]] = {}  # when each is closed at the latest
         self._pipe: tuple[io.FileIO, io.FileIO] | None = None
-        self._waits = False  # whether a thread does
+        self._waits = False  # whether a thread waits for answers
 
     def give(self, segment: Segment) -> Lease:
         _limits.allow_descriptors(3)
@@ -139,7 +139,7 @@ class _Memfds:
             answer = self._pipe[1].fileno()
             held = opened(os.dup, file.fileno())
             fd = held.fileno()
-            self._held[fd] = held, time.monotonic() + _LONGEST
+            self._held[fd] = held, time.monotonic() + _MAX_SECONDS
             if not self._waits:
                 self._waits = True
                 threading.Thread(target=self._wait, name="shmkit-leases", daemon=True).start()
@@ -173,7 +173,7 @@ class _Memfds:
         """In a forked child: the leases are the parent's, which may be giving one just now."""
         for file in [*(held for held, _ in self._held.values()), *(self._pipe or ())]:
             file.close()
-        self.__init__()  # type: ignore[misc] # as new
+        self.__init__()  # type: ignore[misc] # the child holds nothing
 
 
 _memfds = _Memfds()

@@ -52,7 +52,7 @@ __all__ = ["by_type", "dumps", "register", "register_large"]
 
 _Reducer = Callable[[Any], tuple[Any, ...]]
 by_type: dict[type, _Reducer] = {}  # how objects of a type go to a pool
-_large: dict[type, Callable[[Any], tuple[Any, ...] | None]] = {}  # and large ones through joblib
+_large: dict[type, Callable[[Any], tuple[Any, ...] | None]] = {}  # and large arrays by joblib
 
 
 def register(kind: type, reducer: _Reducer) -> None:

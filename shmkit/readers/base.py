@@ -40,7 +40,7 @@ from shmkit.segments.writer import SegmentWriter
 
 __all__ = ["WHOLE", "ArrayPlan", "Part", "Piece", "Plan", "Reader", "Version"]
 
-_LEAST_ROW_NBYTES = 2  # of a line: a digit and its end
+_MIN_ROW_NBYTES = 2  # of a line: a digit and its end
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Plan:
 
         It may be a guess where to have more room than is needed takes something.
         """
-        return nbytes // _LEAST_ROW_NBYTES
+        return nbytes // _MIN_ROW_NBYTES
 
     def part(self, start: int, stop: int) -> Part | None:  # noqa: ARG002 - for those that know
         """What begins in these bytes of the span; None if a reader has to count it."""

@@ -22,7 +22,7 @@ _SEALED = 0o400
 _ENTRY_NBYTES = 8  # of /proc/self/pagemap (pagemap.rst), one for each page
 _THERE = np.uint64(0b11 << 62)  # present, or swapped out
 _OF_FILE = np.uint64(1 << 61)
-_MOST = 1 << 16  # entries that are looked at at once
+_MAX_ENTRIES = 1 << 16  # that are read at a time
 
 
 def seal(path: str) -> None:
@@ -44,8 +44,8 @@ def changed(mapped: mmap.mmap) -> bool:
     stop = start + -(-len(mapped) // mmap.PAGESIZE)
     try:
         with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            for first in range(start, stop, _MOST):
-                count = min(_MOST, stop - first)
+            for first in range(start, stop, _MAX_ENTRIES):
+                count = min(_MAX_ENTRIES, stop - first)
                 found = os.pread(file.fileno(), _ENTRY_NBYTES * count, _ENTRY_NBYTES * first)
                 entries = np.frombuffer(found, np.uint64)
                 own = ((entries & _THERE) != 0) & ((entries & _OF_FILE) == 0)

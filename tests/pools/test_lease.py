@@ -207,7 +207,7 @@ def test_what_nobody_takes_ends_after_a_time(backing, tmp_path, monkeypatch):
     messages = [message_of(ones(1, backing)) for _ in range(3)]
     assert len(leases(tmp_path)) == 3
     assert pickle.loads(messages.pop()).sum() == 1000
-    monkeypatch.setattr(_lease, "_LONGEST", 0)
+    monkeypatch.setattr(_lease, "_MAX_SECONDS", 0)
     monkeypatch.setattr(_lease, "_SWEEP", 0)
     with ones(2, backing) as array:
         late = message_of(array)  # looks for old ones

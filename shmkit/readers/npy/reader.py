@@ -102,7 +102,7 @@ class NpyReader(Reader):
         OSError
             If it cannot be read.
         """
-        if self.probe() != plan:  # and then the file is at the data
+        if self.probe() != plan:  # which leaves the file at the data
             reason = "the file was replaced while loading; load it again"
             raise LoadError(self._path, None, None, reason)
         writer.allocate(plan.dtype, plan.shape, fortran_order=plan.fortran_order)

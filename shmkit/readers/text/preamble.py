@@ -24,7 +24,7 @@ from shmkit.readers.text.header import GAPS, NUMBERS, TIMES
 
 __all__ = ["last_words", "plain_begin", "ragged_begin", "seem_names"]
 
-_LEAST_ROWS = 3  # behind a preamble: fewer are alike by chance
+_MIN_ROWS = 3  # behind a preamble: fewer are alike by chance
 _LETTER = re.compile(r"[^\W\d_]")
 _POWER = re.compile(r"[-+\s\d.,]+[eE][-+]?\d+\s*")  # a number with a letter in it
 
@@ -33,7 +33,7 @@ def plain_begin(widths: Sequence[int]) -> int:
     """The first row of the table: behind a preamble, if all that is behind one is as wide."""
     width = widths[-1]
     behind = next((i for i, found in enumerate(widths) if found == width), 0)
-    alike = len(set(widths[behind:])) == 1 and len(widths) - behind >= _LEAST_ROWS
+    alike = len(set(widths[behind:])) == 1 and len(widths) - behind >= _MIN_ROWS
     return behind if alike and width > 1 and not _is_header(widths, behind, width) else 0
 
 
@@ -44,11 +44,11 @@ def ragged_begin(widths: Sequence[int]) -> int:
     1
     """
     width, count = Counter(widths).most_common(1)[0]
-    if width == 1 or count < _LEAST_ROWS:
+    if width == 1 or count < _MIN_ROWS:
         return 0
-    wanted = [width] * _LEAST_ROWS
-    starts = range(len(widths) - _LEAST_ROWS + 1)
-    first = next((i for i in starts if list(widths[i : i + _LEAST_ROWS]) == wanted), 0)
+    wanted = [width] * _MIN_ROWS
+    starts = range(len(widths) - _MIN_ROWS + 1)
+    first = next((i for i in starts if list(widths[i : i + _MIN_ROWS]) == wanted), 0)
     return 0 if _is_header(widths, first, width) else first
 
 
@@ -59,7 +59,7 @@ def _is_header(widths: Sequence[int], first: int, width: int) -> bool:
 
 def last_words(rows: Sequence[Sequence[str]]) -> int:
     """The last row, but for the last few, that has words alone; -1 if there is none."""
-    for i in range(len(rows) - 1 - _LEAST_ROWS, -1, -1):
+    for i in range(len(rows) - 1 - _MIN_ROWS, -1, -1):
         cells = filter(None, rows[i])
         if all(_LETTER.search(cell) and not _POWER.fullmatch(cell) for cell in cells):
             return i

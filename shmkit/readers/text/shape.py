@@ -42,7 +42,7 @@ __all__ = ["Shape", "shape_of"]
 _TIMES_NBYTES = 4096  # of the head: enough to tell times
 _WIDE = 3  # fields
 _LOOK_ROWS = 200  # of the head: enough to tell a table, and a header
-_MOST_LINES = 64  # of one row, in quotes
+_MAX_LINES = 64  # of one row, in quotes
 _UCSC = re.compile(rb"track +\w+=|browser +(?:position|hide|dense|pack|squish|full)\b")
 _SEPARATOR = re.compile(rb'"?sep=(.)"?\r?\n')
 _FORMATS = re.compile(rb"\d+[sndSND]")  # of USGS's RDB, below the header
@@ -189,7 +189,7 @@ def _rows(head: bytes, begin: int, line: int, dialect: Dialect) -> Iterator[_Row
             at, line = stop, line + 1
             continue
         cells = parser.split(head[at:stop], **split)
-        while not cells and stop < len(head) and lines < _MOST_LINES:  # a quote goes on
+        while not cells and stop < len(head) and lines < _MAX_LINES:  # a quote goes on
             stop, lines = head.find(b"\n", stop) + 1 or len(head), lines + 1
             cells = parser.split(head[at:stop], **split)
         if cells:

@@ -41,7 +41,7 @@ _SHAPE = re.compile(
 _ALIGNMENT = 64  # of the data in the file; what np.save uses
 USUAL_NBYTES = 512  # more than nearly all headers have
 _VERSIONS = {b"\1\0": (2, "latin1"), b"\2\0": (4, "latin1"), b"\3\0": (4, "utf8")}
-_MAX_HEADER_NBYTES = 1 << 20  # bytes; some 30,000 fields fit, and it is parsed in a second
+_MAX_HEADER_NBYTES = 1 << 20  # some 30,000 fields fit, and a second parses them
 _MAX_DIMENSIONS = 64  # numpy's NPY_MAXDIMS
 
 

@@ -23,7 +23,7 @@ import numpy as np
 __all__ = ["Column", "Layout", "as_rows", "described_in_trailer", "layout_of"]
 
 _ALIGNMENT = 64  # bytes; no two columns share a cache line
-_MAX_NBYTES = 2**31 - 1  # that an item may have
+_MAX_NBYTES = 2**31 - 1  # of one item: numpy counts them in a C int
 _KINDS = "biufcSmM"  # of what a column may hold; text is bytes or codes
 _KEY = "shmkit_table"
 _PADDING_LENGTH = len("('', '|V2147483647'), ")

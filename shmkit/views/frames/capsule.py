@@ -205,7 +205,7 @@ def _stream(column: ArrowColumn) -> _Stream:
         if left:
             _move(left.pop(), to)
         else:
-            to.contents.release = _ReleaseArray()  # the end
+            to.contents.release = _ReleaseArray()  # which says that the stream has ended
         return 0
 
     def get_last_error(_stream: Any) -> None:

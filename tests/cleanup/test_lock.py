@@ -173,7 +173,9 @@ def test_a_lock_takes_no_descriptor_where_a_mapping_does_not(tmp_path):
 
 
 def test_the_lock_goes_with_its_owner_though_a_forked_child_lives(tmp_path):
-    fork = "child = os.fork()\nif child == 0:\n    signal.pause()\n"
+    # The child lets go of the lock when it first runs, which on a busy machine may be later.
+    fork = "runs, says = os.pipe()\nif os.fork() == 0:\n    os.write(says, b'.')\n"
+    fork += "    signal.pause()\nos.read(runs, 1)\n"
     with Owner(OWNER.replace("# and then", fork), tmp_path) as owner:
         path, lock = owner.says()
         (guard,) = guards_of(owner.pid)

@@ -29,7 +29,7 @@ from shmkit._categories import compared, names_of
 from shmkit._format import nbytes_text
 from shmkit._html import array_html
 from shmkit._text_dtype import is_text
-from shmkit.errors import SegmentGoneError
+from shmkit.errors import BriefErrors, SegmentGoneError
 from shmkit.pools import reducers
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.image.header import Header
@@ -272,10 +272,11 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         ...     attach(f"example-{os.getpid()}").tolist()
         [1, 2, 3]
         """
-        mapped = mapping_of(self)
-        if mapped is None or not _same_place(self, _whole(mapped)):
-            raise ValueError("only the whole array of a segment is published; publish that one")
-        mapped.segment.publish(name)
+        with BriefErrors():
+            mapped = mapping_of(self)
+            if mapped is None or not _same_place(self, _whole(mapped)):
+                raise ValueError("only the whole array of a segment is published; publish that one")
+            mapped.segment.publish(name)
 
     def __enter__(self) -> Self:
         return self

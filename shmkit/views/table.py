@@ -21,6 +21,7 @@ from shmkit._categories import names_of
 from shmkit._format import count_text, counted, nbytes_text
 from shmkit._html import columns_html
 from shmkit._text_dtype import is_text
+from shmkit.errors import BriefErrors
 from shmkit.pools import reducers
 from shmkit.segments.image.layout import Layout, layout_of
 from shmkit.segments.segment import Segment
@@ -294,9 +295,10 @@ class SharedTable(Table):
         It takes what `SharedArray.publish` takes, and raises what that raises: ValueError also if
         this is a slice of a table.
         """
-        if not self._is_whole:
-            raise ValueError("only the whole table of a segment is published; publish that one")
-        self.whole.publish(name)
+        with BriefErrors():
+            if not self._is_whole:
+                raise ValueError("only the whole table of a segment is published; publish that one")
+            self.whole.publish(name)
 
     def stored(self, name: str) -> SharedArray:
         """A column as it lies in memory: text as UTF-8, or codes."""

@@ -682,6 +682,17 @@ def test_text_is_utf8_and_counted():
     assert misfit.fit is Fit.NUL
 
 
+@pytest.mark.parametrize("lead", range(60, 68))  # around the end of what is looked at in one go
+def test_a_return_amid_a_line_separates_no_quotes(lead):
+    dialect, types = Dialect("\n"), {0: text_of(99)}
+    for line, text in ((b'^\r"O', b'^\r"O'), (b'"a"\rb', b"a\rb"), (b'"a"\r', b"a")):
+        lines = b"x" * lead + b"\n" + line + b"\n"
+        arrays, *_ = parsed(lines, types, 1, dialect)
+        assert arrays[0].tolist() == [b"x" * lead, text]
+        arrays, *_ = parsed(b'5"\n' + lines, types, 1, dialect)  # by the rules, one after another
+        assert arrays[0].tolist() == [b'5"', b"x" * lead, text]
+
+
 def test_categories_have_codes_in_the_order_in_which_they_come():
     names = category([])
     types = {0: ColumnType(names), 1: INT, 2: ColumnType(names)}

@@ -42,6 +42,7 @@ inline bool count(const byte* start, const byte* stop, const Dialect dialect,
     bool none_before = false;  // quotes in the chunk before
     uint64_t line_end_before = start[-1] == '\n';
     uint64_t return_at_begin = start[-1] == '\r' && start[-2] == '\n';  // of a line
+    uint64_t return_before = start[-1] == '\r';
     byte rest[64];
     for (const byte* p = start; p < stop; p += 64) {
         uint64_t valid = ~uint64_t{0};
@@ -76,9 +77,10 @@ inline bool count(const byte* start, const byte* stop, const Dialect dialect,
                 (white ? chunk.equal(' ') | chunk.equal('\t') : chunk.equal(dialect.delimiter));
             uint64_t strays[2];
             const uint64_t within = quotes.pass_both(quotes_here, parts, other_closed, strays);
+            const uint64_t behind_return = white ? 0 : quotes_here & (cut << 1 | return_before);
             const uint64_t lines[2] = {ends & ~within, ends & within};
             for (int i = 0; i < 2; ++i) {
-                found[i].strays += __builtin_popcountll(strays[i] & valid);
+                found[i].strays += __builtin_popcountll((strays[i] | behind_return) & valid);
                 if (found[i].first_end < 0 && lines[i]) {
                     found[i].first_end = p - start + __builtin_ctzll(lines[i]);
                 }
@@ -91,6 +93,7 @@ inline bool count(const byte* start, const byte* stop, const Dialect dialect,
         }
         line_end_before = ends >> 63;
         return_at_begin = cut_begin >> 63;
+        return_before = cut >> 63;
     }
     std::copy(found, found + 2, result);
     return quotes.inside != 0;

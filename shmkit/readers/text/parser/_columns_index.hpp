@@ -98,6 +98,8 @@ class Index {
         return out + count;
     }
 
+    static constexpr uint64_t last_bit = uint64_t{1} << 63;
+
     // Says whether all quotes were in their places.
     template <bool white>
     [[gnu::noinline]] bool find_in(const byte* text, uint32_t nbytes) {
@@ -107,12 +109,13 @@ class Index {
         uint64_t strays = 0, not_ascii = 0, returns_found = 0, zeros_found = 0, quotes_found = 0;
         uint64_t bare = 0;     // ends of fields without a quote before them
         uint64_t between = 1;  // bit 0: the byte before separates
-        uint64_t quote_before = 0;
+        uint64_t quote_before = 0, return_before = 0, behind_quote_before = 0;
         for (uint32_t offset = 0; offset < nbytes; offset += 64) {
             const Chunk chunk(text + offset);
             const uint64_t valid =
                 nbytes - offset < 64 ? (uint64_t{1} << (nbytes - offset)) - 1 : ~uint64_t{0};
             uint64_t line_ends = chunk.equal('\n') & valid;
+            const uint64_t all_line_ends = line_ends;
             uint64_t parts = line_ends | (chunk.equal(white ? ' ' : dialect_.delimiter) & valid);
             uint64_t cut = 0;
             // What is rare is looked for where there is anything of it.
@@ -129,6 +132,15 @@ class Index {
                 uint64_t stray = 0;
                 const uint64_t within = found ? quotes.pass(found, parts | cut, stray)
                                               : quotes.pass_none(parts | cut, stray);
+                if (!white) {
+                    // A return may follow a quote only before a line end, and no quote opens there.
+                    const uint64_t behind_quote = cut & (found << 1 | quote_before);
+                    stray |= found & (cut << 1 | return_before);
+                    stray |= behind_quote & ~(all_line_ends >> 1) & valid >> 1 & ~last_bit;
+                    stray |= behind_quote_before & ~all_line_ends;
+                    return_before = cut >> 63;
+                    behind_quote_before = behind_quote >> 63;
+                }
                 strays |= stray & valid;
                 line_ends &= ~within;
                 parts &= ~within;

@@ -145,8 +145,9 @@ def explain_row(
         if good:
             continue
         fields = split_fields(lines[begin:end], split)
-        # A quoted field may hold line ends: the line is that where the row begins.
-        top = end - 1 - sum(field.count("\n") for field in fields)
+        # A quoted field may hold line ends: the line is that where the row begins. One that does
+        # not end holds the last line end, too.
+        top = max(begin, end - 1 - sum(field.count("\n") for field in fields))
         row = lines[top:end]
         column, reason = _misfit(plan, row, fields) or (None, reason)
         if first and begin == 0:

@@ -115,6 +115,12 @@ def parse_percent(cell):
     return float(cell.removesuffix("%"))
 
 
+def test_an_open_quote_that_takes_the_last_line_end_is_named_where_it_begins(file):
+    error = refused(file("'a\nb\n"), dtype="S1", quotechar="'")
+    assert (error.line, error.column) == (1, 1)
+    assert error.reason.startswith("'a\\nb\\n' has more characters than S1 holds; give dtype=")
+
+
 def test_converter_that_raises_is_named_with_its_error(file):
     path = file("chr1 5%\nchr2 bad\n")
     error = refused(path, converters={1: parse_percent}, dtype="S4,f4")

@@ -11,8 +11,8 @@
 3. It writes. Whoever kills this process now, alone or with its group, does not stop that.
 
 What does not work: to write the pages here. Linux stops a process that is killed between two pages,
-and a machine that is busy gives that moment milliseconds: one of a thousand kills left new names
-in one page that pointed to old ones in another.
+and a busy machine gives that moment milliseconds: so a file was seen with a name in one page whose
+text was to be in another.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from machine import own_segments, refuse, tool
 from processes import Owner, guards_of, living
 from traitlets.config import Config
 
-from shmkit import shared_load
+from shmkit import sample, shared_load
 
 # Nor is a busy machine a failure, nor a fixture for all examples of a test. (In CI the examples are
 # the same each time: Hypothesis sees to that.)
@@ -56,6 +56,15 @@ def nothing_left() -> Iterator[None]:
 def backing(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
     """What `backing=` takes: each kind in turn."""
     return tmp_path if request.param == "directory" else request.param
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[str]:
+    """Three files of methylation calls, of different lengths."""
+    return [
+        sample.methylation(str(tmp_path / f"sample{n}.txt"), rows=100 * n, seed=n)
+        for n in (1, 2, 3)
+    ]
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ RemoteArrays ──▶ RemoteArray: a Future of Dask's, with dtype, shape, node
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
-from typing import Any, Self, overload
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from distributed import Client, Future
@@ -21,8 +21,8 @@ from shmkit._timeline import Timeline
 from shmkit.cluster.collections import collection
 from shmkit.cluster.load.messages import Description, Shared
 from shmkit.cluster.plugins import close_here
-from shmkit.errors import SegmentGoneError
 from shmkit.segments.image.layout import layout_of
+from shmkit.views.arrays import NamedArrays
 
 __all__ = ["RemoteArray", "RemoteArrays", "fetched"]
 
@@ -124,7 +124,7 @@ def _part(array: Any, key: Any) -> Any:
     return array[key]
 
 
-class RemoteArrays(Sequence[RemoteArray]):
+class RemoteArrays(NamedArrays[RemoteArray]):
     """The arrays of one load on a cluster: a sequence in file order that also answers to names.
 
     It is a context manager, and ``close()`` does in a later cell what the end of a ``with`` block
@@ -145,49 +145,12 @@ class RemoteArrays(Sequence[RemoteArray]):
         on_close: Callable[[], None],
         timelines: Mapping[str, Timeline],
     ) -> None:
-        self.failures = dict(failures)
+        super().__init__(arrays, failures)
         self.timelines = dict(timelines)
-        self._arrays: dict[str, RemoteArray] | None = dict(arrays)
         self._about = {n: (a.described, a.node, a.shape, a.dtype) for n, a in arrays.items()}
         self._load = load
         self._client = client
         self._on_close = on_close
-
-    @overload
-    def __getitem__(self, key: int | str) -> RemoteArray: ...
-    @overload
-    def __getitem__(self, key: slice) -> list[RemoteArray]: ...
-    def __getitem__(self, key: int | str | slice) -> RemoteArray | list[RemoteArray]:
-        """The array of a file, by its number or its name; or a list, by a slice."""
-        arrays = self._open()
-        if not isinstance(key, str):
-            return list(arrays.values())[key]
-        try:
-            return arrays[key]
-        except KeyError:
-            if key in self.failures:
-                raise KeyError(f"{key!r} could not be loaded: {self.failures[key]}") from None
-            raise KeyError(f"{key!r} is none of {', '.join(self._about)}") from None
-
-    def __len__(self) -> int:
-        return len(self._about)
-
-    def __iter__(self) -> Iterator[RemoteArray]:
-        return iter(list(self._open().values()))
-
-    def __contains__(self, item: object) -> bool:
-        """Whether there is an array of this name, or whether this is one of the arrays."""
-        if isinstance(item, str):
-            return item in self._about
-        return any(item is array for array in self._open().values())
-
-    def keys(self) -> list[str]:
-        """The names, in file order."""
-        return list(self._about)
-
-    def items(self) -> ItemsView[str, RemoteArray]:
-        """Pairs of name and array, in file order."""
-        return dict(self._open()).items()
 
     @property
     def nodes(self) -> dict[str, str]:
@@ -221,11 +184,6 @@ class RemoteArrays(Sequence[RemoteArray]):
         """
         return collection(list(self._open().values()), rows)
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._arrays is None
-
     def close(self) -> None:
         """Let go of the arrays on all nodes, and unlink their names there; once.
 
@@ -240,12 +198,6 @@ class RemoteArrays(Sequence[RemoteArray]):
             self._client.run(close_here, self._load, on_error="ignore")
         del arrays
         self._on_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         shown = ", ".join(self.keys()[:4]) + (", …" if len(self) > 4 else "")
@@ -267,15 +219,3 @@ class RemoteArrays(Sequence[RemoteArray]):
         return table_html(
             "RemoteArrays", " · ".join(summary), columns, rows, notes + failed[:_SHOWN]
         )
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self.keys()
-
-    def _open(self) -> dict[str, RemoteArray]:
-        if self._arrays is None:
-            raise SegmentGoneError(
-                repr(self),
-                "these arrays were closed; use them before close(), inside the with block, or load "
-                "the files again",
-            )
-        return self._arrays

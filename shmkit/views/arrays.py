@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
 
@@ -22,14 +22,87 @@ from shmkit.views.text import SharedText
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SharedArrays"]
+__all__ = ["NamedArrays", "SharedArrays"]
 
+_Item = TypeVar("_Item")
 _Array = SharedArray | SharedText | SharedTable
 _SHOWN = 30  # arrays, and failures, that a table names
 _COLUMNS = "<Name", "<State", ">Shape", "<Array", ">Memory", "<Where"
 
 
-class SharedArrays(Sequence[_Array]):
+class NamedArrays(Sequence[_Item]):
+    """The arrays of one load until they are closed: in file order, and by name."""
+
+    def __init__(self, arrays: Mapping[str, _Item], failures: Mapping[str, Exception]) -> None:
+        self.failures = Failures(failures)
+        self._names = list(arrays)
+        self._arrays: dict[str, _Item] | None = dict(arrays)
+
+    @overload
+    def __getitem__(self, key: int | str) -> _Item: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[_Item]: ...
+    def __getitem__(self, key: int | str | slice) -> _Item | list[_Item]:
+        """The array of a file, by its number or its name; or a list, by a slice."""
+        arrays = self._open()
+        if not isinstance(key, str):
+            return list(arrays.values())[key]
+        try:
+            return arrays[key]
+        except KeyError:
+            if key in self.failures:
+                raise KeyError(f"{key!r} could not be loaded: {self.failures[key]}") from None
+            raise KeyError(f"{key!r} is none of {', '.join(self._names)}") from None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[_Item]:
+        return iter(list(self._open().values()))
+
+    def __contains__(self, item: object) -> bool:
+        """Whether there is an array of this name, or whether this is one of the arrays."""
+        if isinstance(item, str):
+            return item in self._names
+        return any(item is array for array in self._open().values())
+
+    def keys(self) -> list[str]:
+        """The names, in file order."""
+        return list(self._names)
+
+    def items(self) -> ItemsView[str, _Item]:
+        """Pairs of name and array, in file order."""
+        return dict(self._open()).items()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._arrays is None
+
+    def close(self) -> None:
+        """Let go of the arrays; a second time does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.keys()
+
+    def _open(self) -> dict[str, _Item]:
+        if self._arrays is None:
+            raise SegmentGoneError(
+                repr(self),
+                "these arrays were closed; use them before close(), inside the with block, or load "
+                "the files again",
+            )
+        return self._arrays
+
+
+class SharedArrays(NamedArrays[_Array]):
     """The arrays and tables of one load: a sequence in file order that also answers to names.
 
     It is a context manager, and ``close()`` does in a later cell what the end of a ``with`` block
@@ -68,9 +141,7 @@ class SharedArrays(Sequence[_Array]):
         on_close: Callable[[], None] | None = None,
         timeline: Callable[[], Timeline] | None = None,
     ) -> None:
-        self.failures = Failures(failures or {})
-        self._names = list(arrays)
-        self._arrays: dict[str, _Array] | None = dict(arrays)
+        super().__init__(arrays, failures or {})
         # What is shown of them after close(). Copies, which a worker may return, have no segment.
         self._about = [_about(array) for array in arrays.values()]
         self._segments: list[Segment | None] = [
@@ -78,42 +149,6 @@ class SharedArrays(Sequence[_Array]):
         ]
         self._on_close = on_close
         self._timeline = timeline
-
-    @overload
-    def __getitem__(self, key: int | str) -> _Array: ...
-    @overload
-    def __getitem__(self, key: slice) -> list[_Array]: ...
-    def __getitem__(self, key: int | str | slice) -> _Array | list[_Array]:
-        """The array of a file, by its number or its name; or a list, by a slice."""
-        arrays = self._open()
-        if not isinstance(key, str):
-            return list(arrays.values())[key]
-        try:
-            return arrays[key]
-        except KeyError:
-            if key in self.failures:
-                raise KeyError(f"{key!r} could not be loaded: {self.failures[key]}") from None
-            raise KeyError(f"{key!r} is none of {', '.join(self._names)}") from None
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __iter__(self) -> Iterator[_Array]:
-        return iter(list(self._open().values()))
-
-    def __contains__(self, item: object) -> bool:
-        """Whether there is an array of this name, or whether this is one of the arrays."""
-        if isinstance(item, str):
-            return item in self._names
-        return any(item is array for array in self._open().values())
-
-    def keys(self) -> list[str]:
-        """The names, in file order."""
-        return list(self._names)
-
-    def items(self) -> ItemsView[str, _Array]:
-        """Pairs of name and array, in file order."""
-        return dict(self._open()).items()
 
     @property
     def nbytes(self) -> int:
@@ -124,11 +159,6 @@ class SharedArrays(Sequence[_Array]):
             array.nbytes if segment is None else segment.nbytes
             for array, segment in zip(arrays.values(), segments, strict=True)
         )
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._arrays is None
 
     def close(self) -> None:
         """Unlink every segment and let go of the views; a second time does nothing.
@@ -215,12 +245,6 @@ class SharedArrays(Sequence[_Array]):
         segments = [segment for segment in self._segments if segment is not None]
         return load.memory(segments, ax)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def __reduce__(self) -> Any:
         # To a pool the arrays go as references to the same memory; it is the owner that closes.
         return _received, (self._open(), self.failures)
@@ -252,18 +276,6 @@ class SharedArrays(Sequence[_Array]):
                 notes.append(f"and {len(failed) - _SHOWN} more failed")
         columns = _COLUMNS if rows else ()
         return table_html("SharedArrays", " · ".join(summary), columns, rows, notes)
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self.keys()
-
-    def _open(self) -> dict[str, _Array]:
-        if self._arrays is None:
-            raise SegmentGoneError(
-                repr(self),
-                "these arrays were closed; use them before close(), inside the with block, or load "
-                "the files again",
-            )
-        return self._arrays
 
 
 def _about(array: _Array) -> tuple[tuple[int, ...], np.dtype[Any], int]:

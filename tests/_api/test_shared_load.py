@@ -34,15 +34,6 @@ def load(files, **options):
     return shared_load(files, progress=False, **options)
 
 
-@pytest.fixture
-def paths(tmp_path):
-    """Three files of methylation calls, of different lengths."""
-    return [
-        sample.methylation(str(tmp_path / f"sample{n}.txt"), rows=100 * n, seed=n)
-        for n in (1, 2, 3)
-    ]
-
-
 def test_it_is_a_sequence_in_file_order_that_answers_to_names(paths):
     with load(paths[::-1]) as arrays:
         assert [len(array) for array in arrays] == [300, 200, 100]

@@ -13,15 +13,6 @@ from shmkit import LoaderDiedError, LoadError, shared_load
 FILES = 60
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Files of 1 to 60 rows."""
-    for n in range(FILES):
-        rows = "".join(f"{n},{i},s{n % 7}\n" for i in range(n + 1))
-        (tmp_path / f"f{n:02}.csv").write_text("file,row,text\n" + rows)
-    return tmp_path
-
-
 def load(folder, **options):
     return shared_load(folder / "*", concat=True, processes=2, progress=False, **options)
 

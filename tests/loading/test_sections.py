@@ -22,15 +22,6 @@ DTYPE = [("file", "i4"), ("row", "i4"), ("text", "U2")]
 OPTIONS = {"dtype": DTYPE, "delimiter": ",", "skiprows": 1}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Files of 1 to 40 rows."""
-    for n in range(FILES):
-        rows = "".join(f"{n},{i},s{n % 7}\n" for i in range(n + 1))
-        (tmp_path / f"f{n:02}.csv").write_text("file,row,text\n" + rows)
-    return tmp_path
-
-
 @pytest.fixture(params=["tables", "records"])
 def options(request):
     return {} if request.param == "tables" else OPTIONS

@@ -10,15 +10,6 @@ from machine import own_segments
 from shmkit import LoaderDiedError, LoadError, sample, shared_load
 
 
-@pytest.fixture
-def paths(tmp_path):
-    """Three files of methylation calls, of different lengths."""
-    return [
-        sample.methylation(str(tmp_path / f"sample{n}.txt"), rows=100 * n, seed=n)
-        for n in (1, 2, 3)
-    ]
-
-
 def test_failed_files_may_be_skipped(paths):
     def read(path):
         if path == paths[1]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from machine import refuse
 
 from shmkit.segments.backing import choose_backing
 from shmkit.segments.huge_pages import EXTENT_NBYTES, HugePages
@@ -42,14 +43,14 @@ def mapped(fd):
 
 @pytest.fixture(scope="module")
 def _there_are_some():
-    """Skips the test where the kernel makes no huge page of shared memory, though asked."""
+    """Refuses the test where the kernel makes no huge page of shared memory, though asked."""
     fd = os.memfd_create("test")
     os.posix_fallocate(fd, 0, EXTENT_NBYTES)
     try:
         with mapped(fd) as (room, start):
             room.madvise(25, start, EXTENT_NBYTES)
     except OSError as error:
-        pytest.skip(f"MADV_COLLAPSE: {error}")
+        refuse(f"needs MADV_COLLAPSE, of Linux 6.1: {error}")
     finally:
         os.close(fd)
 

@@ -156,19 +156,14 @@ class Segment:
     def link(cls, path: str, directory: str) -> Segment:
         """Make a segment of a sealed file: another name for it, which this process owns.
 
-        Raises OSError if that cannot be, and SegmentError for a file that is another user's, or not
+        Raises OSError or SegmentError if that cannot be, or the file is another user's, or not
         sealed.
         """
-        allow_segments(1, "file")
-        _guard.watch(directory)
-        hold(directory)
-        name = os.path.join(directory, f"{new_name()}.npy")
-        mark_unfinished(name)
+        name, _ = _second_name(path, directory)
         try:
-            os.link(path, name, follow_symlinks=False)
             if not is_sealed(name):
                 raise SegmentError(path, "is not sealed")
-            segment = cls(name, identity_at(name), owned=True)
+            segment = cls(name, identity_at(name), owned=True)  # of this user alone
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(name)
@@ -251,8 +246,8 @@ class Segment:
         known = _segments.get(identity)
         if known is not None and known.owned and known.linked:
             return known
-        allow_segments(1, kind_of(path))
         if kind_of(path) == "memfd":
+            allow_segments(1, "memfd")
             file, found = open_file(path)
             if found != identity:
                 file.close()
@@ -260,11 +255,7 @@ class Segment:
             assert isinstance(file, io.FileIO)
             own = f"/proc/{this_process().pid}/fd/{file.fileno()}"
             return cls(own, identity, owned=True, memfd=file)
-        directory = os.path.dirname(path)
-        _guard.watch(directory)
-        hold(directory)
-        own = os.path.join(directory, f"{new_name()}.npy")
-        found = link_file(path, own)
+        own, found = _second_name(path, os.path.dirname(path))
         segment = cls(own, found, owned=True)
         mark_finished(own)
         if found != identity:
@@ -446,6 +437,15 @@ class Segment:
                 # name (files).
                 mark_unfinished(self.path)
             self._remove()
+
+
+def _second_name(path: str, directory: str) -> tuple[str, Identity]:
+    """Another name for a segment's file, unfinished yet, which goes with this process."""
+    allow_segments(1, kind_of(path))
+    _guard.watch(directory)
+    hold(directory)
+    name = os.path.join(directory, f"{new_name()}.npy")
+    return name, link_file(path, name)
 
 
 def _known(path: str, identity: Identity) -> Segment | None:

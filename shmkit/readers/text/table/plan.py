@@ -34,8 +34,6 @@ LEAST_ROWS = 64  # that there is room for
 _ROUND_UP = 8  # bytes, to which text is as wide where not all of it was seen
 _WHOLE = frozenset([Class.WHOLE, Class.EMPTY, Class.MISSING, Class.WEAK])
 _EXACT = 2**53
-ROOM = 1.25  # times as many rows as are estimated
-LEAST_ROWS = 64  # that there is room for
 
 
 class TableColumn(NamedTuple):
